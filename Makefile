@@ -1,0 +1,46 @@
+# Two commands do everything: `make demo` and `make test`.
+PYTHON ?= python3
+VENV   ?= .venv
+BIN    := $(VENV)/bin
+PACKAGES := agents benchmarks cli core evals graphs llm relevance_model storage tools
+
+export HF_HUB_OFFLINE ?= 1
+export MLFLOW_DISABLE_TELEMETRY ?= true
+
+.PHONY: demo test check install links clean help
+
+help:  ## show what there is to do
+	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/'
+
+demo: $(VENV)/.installed  ## install, then three rounds on a simulated marketplace
+	$(BIN)/serm demo
+
+test: $(VENV)/.installed-dev  ## install what the tests need, and run them
+	$(BIN)/python -m pytest
+
+check: $(VENV)/.installed-dev links  ## ruff, format, mypy strict, import-linter
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy $(PACKAGES)
+	$(BIN)/lint-imports
+
+install: $(VENV)/.installed  ## install alone
+
+$(VENV)/bin/pip:
+	$(PYTHON) -m venv $(VENV)
+
+$(VENV)/.installed: $(VENV)/bin/pip pyproject.toml constraints.txt
+	$(BIN)/pip install --quiet --constraint constraints.txt --editable '.[offline]'
+	touch $@
+
+$(VENV)/.installed-dev: $(VENV)/.installed pyproject.toml constraints.txt
+	$(BIN)/pip install --quiet --constraint constraints.txt --editable '.[offline,dev]'
+	touch $@
+
+# Type checkers do not see through setuptools' editable finder; a folder of links shows them serm.X.
+links:
+	@mkdir -p build/links/serm
+	@for package in $(PACKAGES); do ln -sfn ../../../$$package build/links/serm/$$package; done
+
+clean:  ## remove the environment and what the demo made
+	rm -rf $(VENV) build .serm

@@ -1,0 +1,195 @@
+"""The records that every part of serm speaks in. Frozen, plain, free of any framework."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import Final, NamedTuple
+
+GRADES: Final = (0, 1, 2, 3)
+"""Irrelevant, related, highly relevant, perfectly relevant (TREC Deep Learning's scale)."""
+N_GRADES: Final = len(GRADES)
+
+GradeDistribution = tuple[float, float, float, float]
+
+
+class PairKey(NamedTuple):
+    """What names a pair everywhere."""
+
+    query_id: str
+    doc_id: str
+
+
+@dataclass(frozen=True, slots=True)
+class Pair:
+    """One query and one document, as a judge sees them."""
+
+    query_id: str
+    doc_id: str
+    query: str
+    text: str
+    title: str = ""
+    language: str = ""
+
+    @property
+    def key(self) -> PairKey:
+        return PairKey(self.query_id, self.doc_id)
+
+
+class FailureKind(StrEnum):
+    """Why there is no grade. A failure is never a grade, and is retried alone."""
+
+    MISSING = "missing"  # no answer recorded
+    TIMEOUT = "timeout"
+    REFUSED = "refused"  # the server refused for good: 400, 401, 403, 404
+    RATE_LIMITED = "rate_limited"  # 429 until the retries ran out
+    SERVER = "server"  # 5xx or a broken connection until the retries ran out
+    UNPARSABLE = "unparsable"  # prose, cut-off JSON, wrong schema
+    OUT_OF_RANGE = "out_of_range"  # a number that is no grade
+    TOOL = "tool"  # the judge called its tools wrongly twice
+    NO_MAJORITY = "no_majority"  # every path answered, no grade had most votes
+    OVER_BUDGET = "over_budget"  # not asked: the budget was reached
+
+
+@dataclass(frozen=True, slots=True)
+class Failure:
+    kind: FailureKind
+    message: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """One reasoning path of one judge: a grade or a failure, never both."""
+
+    grade: int | None = None
+    failure: Failure | None = None
+    distribution: GradeDistribution | None = None
+    rationale: str = ""
+    tokens_in: int = 0
+    tokens_out: int = 0
+    cost: float = 0.0  # in the currency of the price table
+    latency: float = 0.0  # seconds
+    requests: int = 1  # HTTP requests, retries included
+
+    def __post_init__(self) -> None:
+        if (self.grade is None) == (self.failure is None):
+            raise ValueError("an answer is a grade or a failure, and never both")
+        if self.grade is not None and self.grade not in GRADES:
+            raise ValueError(f"grade {self.grade} is not one of {GRADES}")
+
+
+@dataclass(frozen=True, slots=True)
+class Judgment:
+    """What one judge said of one pair after level 1 (paths and their majority)."""
+
+    query_id: str
+    doc_id: str
+    judge: str
+    grade: int | None
+    failure: Failure | None
+    distribution: GradeDistribution | None
+    paths: tuple[int | None, ...]  # one entry a path: its grade, None where it failed
+    rationale: str
+    tokens_in: int
+    tokens_out: int
+    cost: float
+    latency: float
+    requests: int
+    prompt_hash: str
+    model: str
+    revision: str
+    simulated: bool
+    cache_key: str
+    trace_id: str = ""
+
+    def __post_init__(self) -> None:
+        if (self.grade is None) == (self.failure is None):
+            raise ValueError("a judgment is a grade or a failure, and never both")
+
+    @property
+    def key(self) -> PairKey:
+        return PairKey(self.query_id, self.doc_id)
+
+
+class Outcome(StrEnum):
+    """How the panel came to its label."""
+
+    UNANIMOUS = "unanimous"
+    MAJORITY = "majority"
+    RELIABILITY = "reliability"
+    DEBATE = "debate"
+    HUMAN = "human"
+    DROPPED = "dropped"  # every judge answered, the panel did not agree
+    FAILED = "failed"  # too few judges answered for the rule to decide
+
+    @property
+    def kept(self) -> bool:
+        return self not in (Outcome.DROPPED, Outcome.FAILED)
+
+
+@dataclass(frozen=True, slots=True)
+class Label:
+    """What the panel settled on for one pair (a grade), or why it did not (`outcome`)."""
+
+    query_id: str
+    doc_id: str
+    grade: int | None
+    distribution: GradeDistribution | None  # vote shares; the soft target
+    outcome: Outcome
+    votes: tuple[tuple[str, int | None], ...]  # (judge, grade); None is a failed judgment
+    rationale: str = ""
+    calls: int = 0
+    tokens: int = 0
+    cost: float = 0.0
+
+    @property
+    def key(self) -> PairKey:
+        return PairKey(self.query_id, self.doc_id)
+
+
+@dataclass(frozen=True, slots=True)
+class Nomination:
+    """One agent proposes one pair of the window for labelling, with its score and its reason."""
+
+    query_id: str
+    doc_id: str
+    agent: str
+    score: float  # the agent's own scale; comparable within one agent only
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Reject:
+    """One input row that was not taken, and why. Rows count from 1, the header not counted."""
+
+    file: str
+    row: int
+    field: str
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Interval:
+    """An estimate with its bootstrap interval, in the measure's own unit (not percent)."""
+
+    mean: float
+    low: float
+    high: float
+    n: int = 0
+    level: float = 0.95
+
+
+@dataclass(frozen=True, slots=True)
+class Decision:
+    """What the gate said of one challenger, with the evidence."""
+
+    promoted: bool
+    reasons: tuple[str, ...]
+    change: Interval  # NDCG@4, all opened gate queries; `low` is the one-sided lower bound
+    newest: Interval  # the newest window's gate queries alone
+    margin: float
+    detectable: float  # smallest change the gate could have seen
+    underpowered: bool
+    queries_needed: int  # further gate queries until `detectable` is within the margin; 0 when it is
+    looks: int  # how often the gate has looked at these queries, this time included
+    slices: tuple[tuple[str, Interval], ...] = field(default=())  # shown, never decisive

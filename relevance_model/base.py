@@ -1,0 +1,66 @@
+"""What a relevance model is to the rest of serm, whichever kind stands behind it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from serm.core.records import GRADES
+
+FloatArray = NDArray[np.float32]
+
+
+def expected_grade(probabilities: FloatArray) -> FloatArray:
+    """f(q, d) = sum over y of y P(y | q, d) (SERM, as summarised). (n, 4) -> (n,), in grades, 0 to 3."""
+    return np.asarray(probabilities @ np.asarray(GRADES, dtype=np.float32), dtype=np.float32)
+
+
+@dataclass(frozen=True, slots=True)
+class Scores:
+    """Calibrated grade distributions of n pairs, and the score that ranks them."""
+
+    probabilities: FloatArray  # (n, 4), rows sum to 1
+    expected: FloatArray  # (n,), 0 to 3
+
+
+class RelevanceModel(Protocol):
+    """Scores pairs. Immutable: training returns another model.
+
+    `queries`, `documents` and `languages` are parallel lists, a row a pair; repeated texts are encoded once.
+    """
+
+    kind: str
+
+    @property
+    def id(self) -> str:
+        """Content hash of weights, head and encoding settings."""
+
+    def score(
+        self, queries: Sequence[str], documents: Sequence[str], languages: Sequence[str] | None = None
+    ) -> Scores:
+        """Score n pairs."""
+
+    def stochastic(
+        self,
+        queries: Sequence[str],
+        documents: Sequence[str],
+        *,
+        passes: int,
+        seed: int,
+        languages: Sequence[str] | None = None,
+    ) -> FloatArray:
+        """Expected grades of n pairs under dropout: (passes, n). Repeatable by `seed`."""
+
+    def embed_queries(self, texts: Sequence[str]) -> FloatArray:
+        """(n, d) unit vectors; of the encoder, or of the base encoder where the kind has none of its own."""
+
+    def embed_documents(self, texts: Sequence[str]) -> FloatArray:
+        """(n, d) unit vectors."""
+
+    def save(self, folder: Path) -> None:
+        """Write all that `load` needs; the same model gives the same bytes."""

@@ -1,0 +1,75 @@
+"""Files and folders that are there whole or not at all, named by the hash of what they were made from."""
+
+from __future__ import annotations
+
+import errno
+import os
+import shutil
+import tempfile
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from serm.core.errors import StorageError
+
+_REMEDIES = {
+    errno.ENOSPC: ("the disk is full", "Free some space and run the same command again; nothing is lost."),
+    errno.EDQUOT: ("the disk quota is used up", "Free some space and run the same command again."),
+    errno.EROFS: ("the disk is read-only", "Choose another workspace with `workspace:` in the config."),
+    errno.EACCES: ("permission is denied", "Make the folder writable, or choose another workspace."),
+}
+
+
+@contextmanager
+def storage_errors(path: Path) -> Iterator[None]:
+    """Turn a full disk or a read-only folder into a StorageError that names the path and a remedy."""
+    try:
+        yield
+    except OSError as error:
+        if error.errno not in _REMEDIES:
+            raise
+        what, remedy = _REMEDIES[error.errno]
+        raise StorageError(f"{path} cannot be written: {what}.", remedy) from error
+
+
+def find_or_create(folder: Path, key: str, make: Callable[[Path], None]) -> Path:
+    """The folder `folder/key`; where it is missing, `make` fills a temporary one that is renamed into place.
+
+    A kill at any moment leaves either the whole folder or none under that name, and two processes that
+    make the same one at the same time both end with it.
+    """
+    target = folder / key
+    if target.is_dir():
+        return target
+    with storage_errors(target):
+        folder.mkdir(parents=True, exist_ok=True)
+        temporary = Path(tempfile.mkdtemp(prefix=f".{key}-", dir=folder))
+        try:
+            make(temporary)
+            temporary.chmod(0o755)
+            try:
+                temporary.rename(target)
+            except OSError:
+                if not target.is_dir():  # else another process was first, with the same content
+                    raise
+        finally:
+            shutil.rmtree(temporary, ignore_errors=True)
+    return target
+
+
+def write_file(path: Path, write: Callable[[Path], None]) -> Path:
+    """Write one file through a temporary name in the same folder, flushed to disk, then renamed."""
+    with storage_errors(path):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        handle, name = tempfile.mkstemp(prefix=f".{path.name}-", suffix=path.suffix, dir=path.parent)
+        os.close(handle)
+        temporary = Path(name)
+        try:
+            write(temporary)
+            with temporary.open("rb") as file:
+                os.fsync(file.fileno())
+            temporary.chmod(0o644)
+            temporary.replace(path)
+        finally:
+            temporary.unlink(missing_ok=True)
+    return path

@@ -1,0 +1,180 @@
+"""Spans of what ran, written as they end to one SQLite table, so that a killed round keeps its trace.
+
+A round has one trace id, whatever number of processes it took. `traces_mlflow` exports a finished round
+as one MLflow trace; MLflow's own tracer is not in the loop, because a span of it costs about 2 ms.
+
+Use from anywhere below a tracer:
+
+    with span("uncertainty_scorer", SpanKind.TOOL, top=50) as current:
+        current.outputs = {"candidates": "c1"}
+"""
+
+from __future__ import annotations
+
+import json
+import sqlite3
+import threading
+import time
+import uuid
+from collections.abc import Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
+from dataclasses import dataclass, field
+from enum import StrEnum
+from pathlib import Path
+from typing import Any
+
+from serm.storage.artifacts import storage_errors
+
+
+class SpanKind(StrEnum):
+    ROUND = "round"
+    GRAPH = "graph"
+    NODE = "node"
+    AGENT = "agent"
+    MODEL = "model"  # one turn of the chat model (or the rules) that decides for an agent
+    TOOL = "tool"
+    SHARD = "shard"  # one shard of pairs x one judge
+    CALL = "call"  # one LLM call: a sampled share, and every failure
+
+
+@dataclass
+class Span:
+    """One span; `outputs`, `attributes` and `error` are filled while it is open."""
+
+    trace_id: str
+    span_id: str
+    parent_id: str | None
+    name: str
+    kind: SpanKind
+    started: int  # ns since the epoch
+    inputs: dict[str, Any]
+    outputs: Any = None
+    attributes: dict[str, Any] = field(default_factory=dict)
+    ended: int = 0  # ns
+    error: str = ""
+
+
+_SCHEMA = """
+CREATE TABLE IF NOT EXISTS spans (
+    span_id TEXT PRIMARY KEY, trace_id TEXT NOT NULL, parent_id TEXT, name TEXT NOT NULL, kind TEXT NOT NULL,
+    started INTEGER NOT NULL, ended INTEGER NOT NULL, inputs TEXT NOT NULL, outputs TEXT NOT NULL,
+    attributes TEXT NOT NULL, error TEXT NOT NULL);
+CREATE INDEX IF NOT EXISTS spans_of_trace ON spans (trace_id, started);
+"""
+
+
+class Tracer:
+    """Writes the spans of one trace. Safe to use from several threads."""
+
+    def __init__(self, database: Path, trace_id: str) -> None:
+        self.trace_id = trace_id
+        with storage_errors(database):
+            self._connection = sqlite3.connect(database, check_same_thread=False, timeout=30)
+        self._connection.execute("PRAGMA journal_mode=WAL")
+        self._connection.execute("PRAGMA synchronous=NORMAL")
+        self._connection.executescript(_SCHEMA)
+        self._lock = threading.Lock()
+
+    def write(self, item: Span) -> None:
+        row = (
+            item.span_id,
+            item.trace_id,
+            item.parent_id,
+            item.name,
+            item.kind.value,
+            item.started,
+            item.ended,
+            _dump(item.inputs),
+            _dump(item.outputs),
+            _dump(item.attributes),
+            item.error,
+        )
+        with self._lock, self._connection:
+            self._connection.execute(
+                f"INSERT OR REPLACE INTO spans VALUES ({','.join('?' * len(row))})",
+                row,
+            )
+
+    def close(self) -> None:
+        self._connection.close()
+
+    @contextmanager
+    def active(self) -> Iterator[None]:
+        """Make this the tracer that `span` writes to, in this context and in what it starts."""
+        token = _TRACER.set(self)
+        try:
+            yield
+        finally:
+            _TRACER.reset(token)
+
+
+_TRACER: ContextVar[Tracer | None] = ContextVar("serm_tracer", default=None)
+_PARENT: ContextVar[str | None] = ContextVar("serm_parent_span", default=None)
+
+
+def current_trace_id() -> str:
+    """The trace id in force, or "" where nothing is traced."""
+    tracer = _TRACER.get()
+    return tracer.trace_id if tracer else ""
+
+
+@contextmanager
+def span(name: str, kind: SpanKind, /, **inputs: Any) -> Iterator[Span]:
+    """Open a span under the current one. Without a tracer it is a plain record that nobody keeps."""
+    tracer = _TRACER.get()
+    item = Span(
+        trace_id=tracer.trace_id if tracer else "",
+        span_id=uuid.uuid4().hex[:16],
+        parent_id=_PARENT.get(),
+        name=name,
+        kind=kind,
+        started=time.time_ns(),
+        inputs=inputs,
+    )
+    token = _PARENT.set(item.span_id)
+    try:
+        yield item
+    except BaseException as error:
+        item.error = item.error or f"{type(error).__name__}: {error}"
+        raise
+    finally:
+        _PARENT.reset(token)
+        item.ended = time.time_ns()
+        if tracer:
+            tracer.write(item)
+
+
+def read_spans(database: Path, trace_id: str) -> list[Span]:
+    """All spans of a trace in the order in which they started; [] where there are none."""
+    if not database.is_file():
+        return []
+    connection = sqlite3.connect(database)
+    try:
+        rows = connection.execute(
+            "SELECT trace_id, span_id, parent_id, name, kind, started, inputs, outputs, attributes, ended,"
+            " error FROM spans WHERE trace_id = ? ORDER BY started, rowid",
+            (trace_id,),
+        ).fetchall()
+    finally:
+        connection.close()
+    return [
+        Span(
+            trace_id=row[0],
+            span_id=row[1],
+            parent_id=row[2],
+            name=row[3],
+            kind=SpanKind(row[4]),
+            started=row[5],
+            inputs=json.loads(row[6]),
+            outputs=json.loads(row[7]),
+            attributes=json.loads(row[8]),
+            ended=row[9],
+            error=row[10],
+        )
+        for row in rows
+    ]
+
+
+def _dump(value: Any) -> str:
+    return json.dumps(value, ensure_ascii=False, default=str)
