@@ -45,8 +45,8 @@ class Settings(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    workspace: Path = Path(".serm")
-    random_seed: int = 7
+    workspace: Path = Path(".serm")  # the folder that holds everything a run makes
+    random_seed: int = 7  # makes a run repeatable
     data: DataSettings
     judges: tuple[JudgeSettings, ...] = ()
     model: ModelSettings = ModelSettings()

@@ -18,21 +18,21 @@ class Section(BaseModel):
 class Buckets(Section):
     """Rows whose `int(sha256(query_id)[:digits], 16) % modulus` is one of `values`."""
 
-    modulus: int = Field(ge=2)
-    values: tuple[int, ...]
-    digits: int = Field(default=8, ge=1, le=64)
+    modulus: int = Field(ge=2)  # number of buckets
+    values: tuple[int, ...]  # the buckets that match, from 0
+    digits: int = Field(default=8, ge=1, le=64)  # hex digits of the hash that count
 
 
 class When(Section):
     """A condition on rows; every key that is given must hold. No key at all: every row."""
 
-    source: tuple[str, ...] | None = None
-    language: tuple[str, ...] | None = None
-    split: tuple[str, ...] | None = None
-    after: datetime | None = None  # inclusive
-    before: datetime | None = None  # exclusive
-    buckets: Buckets | None = None
-    graded: bool | None = None
+    source: tuple[str, ...] | None = None  # names of sources
+    language: tuple[str, ...] | None = None  # values of the column `language`
+    split: tuple[str, ...] | None = None  # values of the column `split`
+    after: datetime | None = None  # of the column `timestamp`, inclusive
+    before: datetime | None = None  # of the column `timestamp`, exclusive
+    buckets: Buckets | None = None  # a share of the queries, by the hash of their id
+    graded: bool | None = None  # true: rows with a human grade alone; false: those without
     first_queries: int | None = Field(default=None, ge=1)
     """Of the rows that match so far, those of the first so many queries by sha256(query_id)."""
 
@@ -40,14 +40,14 @@ class When(Section):
 class SetRule(Section):
     """The first rule whose condition holds decides a row's set; a row that none takes is left out."""
 
-    set: SetName
+    set: SetName  # the set that takes the rows
     when: When = When()
 
 
 class WindowRule(Section):
     """A named window. It takes stream rows and gate rows alike; the first rule that holds decides."""
 
-    name: str
+    name: str  # as reports call it
     when: When
 
 
@@ -62,17 +62,18 @@ class WindowSettings(Section):
 class TestRule(Section):
     """A named test set among the rows of the set `test`."""
 
-    name: str
+    name: str  # as reports call it
     when: When = When()
     role: Literal["static", "last", "plain"] = "plain"
+    """`static`: the first market's or year's queries; `last`: the last window's; `plain`: one more."""
 
 
 class Source(Section):
     """One input: a Parquet, JSONL or CSV file, a BEIR folder, or TREC qrels/run files with their texts."""
 
-    pairs: Path
+    pairs: Path  # the file, or the folder of a BEIR data set
     name: str = ""  # default: the name of the file without its ending
-    format: Literal["auto", "parquet", "jsonl", "csv", "beir", "trec"] = "auto"
+    format: Literal["auto", "parquet", "jsonl", "csv", "beir", "trec"] = "auto"  # auto: by the ending
     columns: dict[str, str] = Field(default_factory=dict)  # our name: the file's name
     language: str = ""  # for rows that bear none
     queries: Path | None = None  # trec: a file of query_id and query

