@@ -1,0 +1,160 @@
+"""What the miner's agents work on: one window with its scores and vectors, and each agent's own notes."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from functools import cached_property
+
+import numpy as np
+import pandas as pd
+from langchain_core.tools import ToolException
+from numpy.typing import NDArray
+
+from serm.core.records import Nomination, PairKey
+from serm.core.settings_loop import MinerSettings
+from serm.relevance_model.base import FloatArray, Scores
+from serm.tools.uncertainty import entropy
+
+Ints = NDArray[np.int64]
+
+
+@dataclass(frozen=True)
+class MiningDesk:
+    """One window as the agents see it. Read-only; rows are numbered as in `window`, 0 to n - 1."""
+
+    window: pd.DataFrame  # pairs frame without grades, n rows
+    scores: Scores  # of those rows
+    query_embeddings: FloatArray  # (unique queries, d), unit vectors
+    query_index: Ints  # (n,): the row of query_embeddings that belongs to a pair
+    document_embeddings: FloatArray  # (unique documents, d), unit vectors
+    document_index: Ints  # (n,)
+    reference_queries: FloatArray  # (m, d): queries of the windows before, or of the seed
+    stochastic: Callable[[Ints], FloatArray]  # rows (k,) -> expected grades (passes, k) under dropout
+    labelled: frozenset[PairKey] = frozenset()  # never nominated again
+    settings: MinerSettings = field(default_factory=MinerSettings)
+    seed: int = 0
+
+    @cached_property
+    def entropy(self) -> FloatArray:
+        """(n,) nats."""
+        return entropy(self.scores.probabilities)
+
+    @cached_property
+    def unlabelled(self) -> NDArray[np.bool_]:
+        """(n,): the pairs that may be nominated."""
+        keys = zip(self.window["query_id"], self.window["doc_id"], strict=True)
+        return np.fromiter((key not in self.labelled for key in keys), dtype=bool, count=len(self.window))
+
+    @cached_property
+    def row_of(self) -> dict[PairKey, int]:
+        keys = zip(self.window["query_id"], self.window["doc_id"], strict=True)
+        return {PairKey(*key): row for row, key in enumerate(keys)}
+
+    @cached_property
+    def query_names(self) -> list[str]:
+        """The text of each row of `query_embeddings`."""
+        rows = np.full(len(self.query_embeddings), -1, dtype=np.int64)
+        rows[self.query_index[::-1]] = np.arange(len(self.window))[::-1]  # the first row of each
+        texts = self.window["query"].to_numpy()
+        return [str(texts[row]) if row >= 0 else "" for row in rows]
+
+    def numbers(self, column: str) -> NDArray[np.float64]:
+        """A feedback column as floats; all NaN where the log has none."""
+        if column not in self.window.columns:
+            return np.full(len(self.window), np.nan)
+        return pd.to_numeric(self.window[column], errors="coerce").to_numpy(dtype=np.float64)
+
+    def view(self, agent: str, quota: int) -> DeskView:
+        """The desk as one agent has it: its own candidate lists, and room for `quota` nominations."""
+        return DeskView(desk=self, agent=agent, quota=quota)
+
+
+@dataclass(frozen=True)
+class Candidates:
+    """A list that a tool made: rows of the window, the most promising first."""
+
+    id: str
+    what: str  # the measure, as a reason names it
+    rows: Ints
+    scores: NDArray[np.float64]
+
+
+@dataclass
+class DeskView:
+    """One agent's notes. Nothing of it is shared with another agent."""
+
+    desk: MiningDesk
+    agent: str
+    quota: int
+    candidates: dict[str, Candidates] = field(default_factory=dict)
+    nominations: list[Nomination] = field(default_factory=list)
+    note: str = ""  # why the agent ended
+    closed: bool = False
+    looked: bool = False  # some tool was asked, whatever it found
+    _taken: set[int] = field(default_factory=set)
+
+    @property
+    def left(self) -> int:
+        return self.quota - len(self.nominations)
+
+    def reset(self) -> None:
+        """Forget everything: another policy starts from scratch."""
+        self.candidates, self.nominations, self._taken = {}, [], set()
+        self.note, self.closed, self.looked = "", False, False
+
+    def offer(
+        self, what: str, rows: Ints, scores: NDArray[np.floating], top: int | None = None
+    ) -> Candidates:
+        """Keep a list of candidates, without labelled pairs, ordered by score, the best `top` of them."""
+        self.looked = True
+        keep = self.desk.unlabelled[rows]
+        rows, values = rows[keep], np.asarray(scores, dtype=np.float64)[keep]
+        order = np.argsort(-values, kind="stable")[:top]
+        made = Candidates(f"c{len(self.candidates) + 1}", what, rows[order], values[order])
+        self.candidates[made.id] = made
+        return made
+
+    def nominate(self, candidates: str, count: int, reason: str) -> int:
+        """Nominate the best `count` of a list that are not nominated yet; returns how many there were.
+
+        Raises ToolException for an unknown list and for more than the quota leaves.
+        """
+        if candidates not in self.candidates:
+            known = ", ".join(self.candidates) or "none yet; a scoring tool makes one"
+            raise ToolException(f"there is no candidate list {candidates}. Lists: {known}.")
+        if count > self.left:
+            raise ToolException(f"{count} is more than your quota leaves: {self.left} of {self.quota}.")
+        chosen = self.candidates[candidates]
+        ids = self.desk.window["query_id"].to_numpy(), self.desk.window["doc_id"].to_numpy()
+        before = len(self.nominations)
+        for row, score in zip(chosen.rows.tolist(), chosen.scores.tolist(), strict=True):
+            if len(self.nominations) - before == count:
+                break
+            if row not in self._taken:
+                self._taken.add(row)
+                why = f"{chosen.what} {score:.3g}: {reason}"
+                self.nominations.append(
+                    Nomination(str(ids[0][row]), str(ids[1][row]), self.agent, float(score), why)
+                )
+        if self.left <= 0:
+            self.close("the quota is used up")
+        return len(self.nominations) - before
+
+    def finish(self, reason: str) -> None:
+        """End the agent's turn. Raises ToolException where it nominated nothing although it could."""
+        if not self.looked:
+            raise ToolException("you have not looked yet: call a scoring tool before you finish.")
+        if not self.nominations and any(len(item.rows) for item in self.candidates.values()) and self.quota:
+            raise ToolException("you have candidates and nominated none: call nominate, then finish.")
+        self.close(reason)
+
+    def close(self, reason: str) -> None:
+        self.closed, self.note = True, reason
+
+    def frame(self) -> pd.DataFrame:
+        """Nominations as a table: query_id, doc_id, agent, score, reason."""
+        columns = list(Nomination.__slots__)
+        return pd.DataFrame(
+            [[getattr(item, column) for column in columns] for item in self.nominations], columns=columns
+        )
