@@ -1,0 +1,64 @@
+"""Fitting a head to cosines whose grades are known: after training, and on the gate's human grades."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from serm.relevance_model.base import FloatArray
+from serm.relevance_model.head import OrdinalHead, TrainableHead, grade_log_probabilities
+
+PRIOR = {"scale": 1.0, "threshold": 0.2, "bias": 1.0}
+"""How far a fit may stray from the head it starts from, chosen: standard deviations of the log scale, of the
+thresholds in cosine and of the biases in logits. Together they weigh as much as one query."""
+
+
+def fit_head(
+    start: OrdinalHead,
+    cosines: NDArray[np.floating],
+    targets: FloatArray,
+    languages: Sequence[str],
+    weights: NDArray[np.float64],
+    *,
+    queries: int,
+) -> OrdinalHead:
+    """The head that makes the targets most likely, pulled towards `start` by a prior worth one query.
+
+    cosines (n,), targets (n, 4), languages (n), weights (n,) that sum to 1.
+    """
+    head = TrainableHead(start, languages).double()
+    origin = TrainableHead(start, languages).double()
+    x = torch.from_numpy(np.asarray(cosines, dtype=np.float64))
+    y = torch.from_numpy(np.asarray(targets, dtype=np.float64))
+    w = torch.from_numpy(weights)
+    position = torch.from_numpy(head.positions(languages))
+    optimizer = torch.optim.LBFGS(
+        head.parameters(),
+        max_iter=200,
+        tolerance_grad=1e-9,
+        tolerance_change=1e-12,
+        line_search_fn="strong_wolfe",
+    )
+
+    def loss() -> torch.Tensor:
+        nll = -(w * (y * grade_log_probabilities(head(x, position))).sum(dim=1)).sum()
+        return nll + _pull(head, origin) / max(queries, 1)
+
+    def closure() -> torch.Tensor:
+        optimizer.zero_grad()
+        value = loss()
+        value.backward()  # type: ignore[no-untyped-call]
+        return value
+
+    optimizer.step(closure)  # type: ignore[no-untyped-call]
+    return head.frozen()
+
+
+def _pull(head: TrainableHead, origin: TrainableHead) -> torch.Tensor:
+    scale = ((head.scale.log() - origin.scale.log().detach()) / PRIOR["scale"]).square().sum()
+    thresholds = ((head.thresholds - origin.thresholds.detach()) / PRIOR["threshold"]).square().sum()
+    biases = ((head.bias - origin.bias.detach()) / PRIOR["bias"]).square().sum()
+    return (scale + thresholds + biases) / 2

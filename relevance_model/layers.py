@@ -1,0 +1,37 @@
+"""Freezing and averaging of transformer weights."""
+
+from __future__ import annotations
+
+import torch
+
+from serm.core.errors import ModelError
+
+
+def freeze(model: torch.nn.Module, layers: int) -> None:
+    """Freeze the embeddings and the `layers` lower layers of a transformer; 0 freezes nothing."""
+    if layers == 0:
+        return
+    stack = next(
+        (
+            module
+            for module in model.modules()
+            if isinstance(module, torch.nn.ModuleList) and len({type(item) for item in module}) == 1
+        ),
+        None,
+    )
+    embeddings = next((module for name, module in model.named_modules() if name.endswith("embeddings")), None)
+    if stack is None or embeddings is None:
+        raise ModelError(
+            "the base model has no layers that serm knows how to freeze.", "Set `training.freeze_layers: 0`."
+        )
+    for module in (embeddings, *stack[:layers]):
+        module.requires_grad_(False)
+
+
+@torch.no_grad()
+def average_into(model: torch.nn.Module, start: torch.nn.Module, share: float) -> None:
+    """Set the model's weights to share x start + (1 - share) x model."""
+    if share == 0:
+        return
+    for mine, theirs in zip(model.parameters(), start.parameters(), strict=True):
+        mine.lerp_(theirs.to(mine.device), share)

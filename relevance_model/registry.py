@@ -1,0 +1,118 @@
+"""Model versions, aliases and runs in MLflow; every effect is find-or-create: a rerun adds nothing."""
+
+from __future__ import annotations
+
+import logging
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from mlflow.entities import RunStatus
+from mlflow.exceptions import MlflowException
+from mlflow.tracking import MlflowClient
+
+MODEL_ID = "serm.model_id"
+RUN_KEY = "serm.key"
+_PAGE = 1_000
+
+
+@dataclass(frozen=True, slots=True)
+class ModelVersion:
+    """One registered model. `version` counts from 1."""
+
+    version: int
+    model_id: str
+    folder: str  # URI of the weights in the workspace
+    tags: dict[str, str]
+    aliases: tuple[str, ...]
+    created: int  # ms since the epoch
+
+
+class ModelRegistry:
+    """Names models in MLflow's registry; the weights stay where they are."""
+
+    def __init__(self, uri: str, name: str = "serm-relevance") -> None:
+        os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
+        for chatty in ("mlflow", "alembic"):
+            logging.getLogger(chatty).setLevel(logging.WARNING)
+        self.name = name
+        self._client = MlflowClient(uri, uri)
+        try:
+            self._client.get_registered_model(name)
+        except MlflowException:
+            self._client.create_registered_model(name)
+        found = self._client.get_experiment_by_name(name)
+        self._experiment = found.experiment_id if found else self._client.create_experiment(name)
+
+    def register(self, folder: Path, model_id: str, tags: Mapping[str, str]) -> int:
+        """The version of `model_id`, made where there is none."""
+        version = self.version_of(model_id)
+        if version is not None:
+            return version
+        created = self._client.create_model_version(
+            self.name, source=folder.resolve().as_uri(), tags={**tags, MODEL_ID: model_id}
+        )
+        return int(created.version)
+
+    def version_of(self, model_id: str) -> int | None:
+        return next((item.version for item in self.versions() if item.model_id == model_id), None)
+
+    def versions(self) -> list[ModelVersion]:
+        """All versions, the oldest first."""
+        aliases: dict[str, list[str]] = {}
+        for alias, version in self._client.get_registered_model(self.name).aliases.items():
+            aliases.setdefault(str(version), []).append(alias)
+        found = self._client.search_model_versions(f"name='{self.name}'", max_results=_PAGE)
+        rows = list(found)
+        while found.token:
+            found = self._client.search_model_versions(
+                f"name='{self.name}'", max_results=_PAGE, page_token=found.token
+            )
+            rows.extend(found)
+        return sorted(
+            (
+                ModelVersion(
+                    int(item.version),
+                    item.tags.get(MODEL_ID, ""),
+                    item.source,
+                    dict(item.tags),
+                    tuple(sorted(aliases.get(str(item.version), ()))),
+                    int(item.creation_timestamp),
+                )
+                for item in rows
+            ),
+            key=lambda item: item.version,
+        )
+
+    def alias(self, name: str) -> tuple[int, str] | None:
+        """(version, model id) that an alias stands for, None where it is not set."""
+        return next(((item.version, item.model_id) for item in self.versions() if name in item.aliases), None)
+
+    def set_alias(self, name: str, version: int) -> None:
+        self._client.set_registered_model_alias(self.name, name, str(version))
+
+    def log_round(self, key: str, params: Mapping[str, object], metrics: Mapping[str, float]) -> str:
+        """The finished MLflow run of one round; found by `key`, so that it is there once. Its run id."""
+        quoted = key.replace("'", "")
+        runs = self._client.search_runs([self._experiment], f"tags.`{RUN_KEY}` = '{quoted}'")
+        run = (
+            runs[0]
+            if runs
+            else self._client.create_run(self._experiment, run_name=quoted, tags={RUN_KEY: quoted})
+        )
+        run_id = str(run.info.run_id)
+        if run.info.status != RunStatus.to_string(RunStatus.FINISHED):
+            for name, value in params.items():
+                self._client.log_param(run_id, name, value)
+            for name, number in metrics.items():
+                self._client.log_metric(run_id, name, number)
+            self._client.set_terminated(run_id)
+        return run_id
+
+    def close_orphans(self) -> int:
+        """End runs that a killed process left RUNNING. How many there were."""
+        runs = self._client.search_runs([self._experiment], "attributes.status = 'RUNNING'")
+        for run in runs:
+            self._client.set_terminated(run.info.run_id, status="KILLED")
+        return len(runs)

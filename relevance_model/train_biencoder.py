@@ -1,0 +1,133 @@
+"""Fine-tuning of a bi-encoder: ordinal cross-entropy, and a listwise term within a query."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from itertools import chain
+
+import numpy as np
+import torch
+from sentence_transformers import SentenceTransformer
+
+from serm.core.records import GRADES
+from serm.core.settings_loop import TrainingSettings
+from serm.relevance_model.batches import Rows, batches, query_lists
+from serm.relevance_model.biencoder import BiEncoder
+from serm.relevance_model.encoder import tokenize
+from serm.relevance_model.examples import Examples
+from serm.relevance_model.finetune import Progress, finetune
+from serm.relevance_model.fitting import fit_head
+from serm.relevance_model.head import TrainableHead, grade_log_probabilities
+from serm.relevance_model.layers import average_into, freeze
+from serm.relevance_model.losses import cross_entropy, listwise
+
+HEAD_RATE = 1e-3  # learning rate of the head's few numbers, chosen
+CHUNK = 32  # texts a forward pass, chosen: sorted by length, so that little of a chunk is padding
+
+
+def train_biencoder(
+    start: BiEncoder,
+    data: Examples,
+    training: TrainingSettings,
+    *,
+    seed: int,
+    epochs: int,
+    progress: Progress | None = None,
+) -> BiEncoder:
+    """Fit the head, train encoder and head together, average with the start, and fit the head again.
+
+    `epochs` 0 fits the head alone. `start` stays as it is.
+    """
+    model = refit(start, data)
+    if epochs == 0:
+        return model
+    network = model.encoder.copy_model()
+    freeze(network, training.freeze_layers)
+    loss = PairLoss(network, TrainableHead(model.head, data.languages), model, data, training)
+    rng = np.random.default_rng(seed)
+    expected = data.targets @ np.asarray(GRADES, dtype=np.float32)
+    plan = [
+        batch
+        for _ in range(epochs)
+        for batch in batches(
+            query_lists(data.groups, expected, training.documents_per_query, rng),
+            data.documents,
+            training.queries_per_batch,
+            rng,
+        )
+    ]
+    finetune(
+        loss,
+        plan,
+        training,
+        model.encoder.compute,
+        seed=seed,
+        rates={"head.": HEAD_RATE},
+        progress=progress,
+    )
+    network.requires_grad_(True)
+    average_into(network, start.encoder.model, training.average)
+    trained = replace(model, encoder=model.encoder.with_model(network), head=loss.head.frozen())
+    return refit(trained, data)
+
+
+def refit(model: BiEncoder, data: Examples) -> BiEncoder:
+    """The same encoder with the head that fits `data` best, every query weighing the same."""
+    head = fit_head(
+        model.head,
+        model.cosines(data.queries, data.documents),
+        data.targets,
+        data.languages,
+        data.query_weights(),
+        queries=len(np.unique(data.groups)),
+    )
+    return replace(model, head=head)
+
+
+class PairLoss(torch.nn.Module):
+    """Loss of one batch, a list of row lists; each distinct text of the batch is encoded once."""
+
+    def __init__(
+        self,
+        network: SentenceTransformer,
+        head: TrainableHead,
+        model: BiEncoder,
+        data: Examples,
+        training: TrainingSettings,
+    ) -> None:
+        super().__init__()
+        self.network, self.head = network, head
+        self._weight = training.listwise
+        self._device = model.encoder.compute.device
+        self._queries = [model.query_prefix + text for text in data.queries]
+        self._documents = [model.document_prefix + text for text in data.documents]
+        self._targets = torch.from_numpy(data.targets)
+        self._languages = torch.from_numpy(head.positions(data.languages))
+
+    def forward(self, batch: list[Rows]) -> torch.Tensor:
+        rows = np.concatenate(batch)
+        lists = torch.from_numpy(np.repeat(np.arange(len(batch)), [len(item) for item in batch]))
+        lists = lists.to(self._device)
+        queries = [self._queries[row] for row in rows]
+        documents = [self._documents[row] for row in rows]
+        texts = sorted({*queries, *documents}, key=lambda text: (len(text), text))
+        position = {text: number for number, text in enumerate(texts)}
+        vectors = self._encode(texts)
+        cosines = (
+            vectors[[position[text] for text in queries]] * vectors[[position[text] for text in documents]]
+        ).sum(dim=1)
+        targets = self._targets[rows].to(self._device)
+        with torch.autocast(self._device.split(":")[0], enabled=False):
+            logits = self.head(cosines, self._languages[rows].to(self._device))
+            loss = cross_entropy(grade_log_probabilities(logits), targets)
+            if self._weight:
+                # The head's scale gives cosines the unit of grades' logits; this term does not train it.
+                order = listwise(self.head.scale.detach() * cosines, targets, lists, len(batch))
+                loss = loss + self._weight * order
+        return loss
+
+    def _encode(self, texts: list[str]) -> torch.Tensor:
+        chunks = (texts[start : start + CHUNK] for start in range(0, len(texts), CHUNK))
+        outputs = (self.network(tokenize(self.network, chunk, self._device)) for chunk in chunks)
+        vectors = torch.cat(list(chain(output["sentence_embedding"] for output in outputs)))
+        return torch.nn.functional.normalize(vectors.float(), dim=1)

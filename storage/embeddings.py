@@ -1,0 +1,145 @@
+"""Embeddings on disk, so that no text is encoded twice by the same weights.
+
+A folder per key (what the weights, the length limit and the precision make) holds two append-only files:
+`vectors.bin`, rows of `dim` float16 or float32, and `index.bin`, 16-byte text hashes in the same order.
+Every `put` ends its hashes with a commit row (8 bytes 0xFF, then the number of rows so far). What follows
+the last commit row is the rest of a killed `put`: it is ignored on reading and cut off before the next one.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import hashlib
+import os
+import threading
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from serm.storage.artifacts import storage_errors
+
+HASH_BYTES = 16
+_COMMIT = b"\xff" * 8
+
+
+def text_hash(text: str) -> bytes:
+    return hashlib.sha256(text.encode("utf-8", "surrogatepass")).digest()[:HASH_BYTES]
+
+
+class EmbeddingCache:
+    """Vectors by text hash. Safe for several threads and processes, and after `kill -9`.
+
+    `EmbeddingCache(None, key, dim)` keeps them in memory alone. Vectors come back as they were rounded to
+    `dtype`, from `get` after `put` too, so that a result never depends on whether a text was cached.
+    """
+
+    def __init__(
+        self, folder: Path | None, key: str, dim: int, dtype: Literal["float16", "float32"] = "float16"
+    ) -> None:
+        self.dim, self.dtype = dim, np.dtype(dtype)
+        self.folder = None if folder is None else folder / key
+        self._rows: dict[bytes, int] = {}
+        self._index_bytes = 0  # committed
+        self._count = 0  # rows committed
+        self._memory: list[NDArray[np.generic]] = []
+        self._map: NDArray[np.generic] = np.empty((0, dim), dtype=self.dtype)
+        self._lock = threading.RLock()
+        self.refresh()
+
+    def __len__(self) -> int:
+        return self._count
+
+    def get(self, hashes: Sequence[bytes]) -> tuple[NDArray[np.bool_], NDArray[np.float32]]:
+        """Which of n hashes are known, (n,), and their vectors, (n, dim); unknown rows are 0."""
+        with self._lock:
+            self.refresh()
+            rows = np.fromiter(
+                (self._rows.get(item, -1) for item in hashes), dtype=np.int64, count=len(hashes)
+            )
+            known = rows >= 0
+            vectors = np.zeros((len(hashes), self.dim), dtype=np.float32)
+            if known.any():
+                vectors[known] = self._map[rows[known]]
+            return known, vectors
+
+    def put(self, hashes: Sequence[bytes], vectors: NDArray[np.floating]) -> None:
+        """Add n vectors, (n, dim); those whose hash is known already are left as they are."""
+        with self._lock, self._exclusive():
+            self.refresh()
+            fresh: dict[bytes, int] = {}
+            for position, item in enumerate(hashes):
+                if item not in self._rows:
+                    fresh.setdefault(item, position)
+            if not fresh:
+                return
+            block = np.ascontiguousarray(vectors[list(fresh.values())], dtype=self.dtype)
+            total = self._count + len(fresh)
+            if self.folder is None:
+                self._map = np.concatenate([self._map, block])
+                self._take(list(fresh), total)
+                return
+            index = b"".join(fresh) + _COMMIT + total.to_bytes(HASH_BYTES - len(_COMMIT), "little")
+            _append(self.folder / "vectors.bin", self._count * self._row_bytes, block.tobytes())
+            _append(self.folder / "index.bin", self._index_bytes, index)
+            self.refresh()
+
+    def refresh(self) -> None:
+        """Take in what was committed since the last look, by this object or another one."""
+        if self.folder is None:
+            return
+        with self._lock:
+            index, data = self.folder / "index.bin", self.folder / "vectors.bin"
+            if not index.is_file() or index.stat().st_size <= self._index_bytes:
+                return
+            with index.open("rb") as file:
+                file.seek(self._index_bytes)
+                block = file.read()
+            stored = data.stat().st_size // self._row_bytes
+            pending: list[bytes] = []
+            for start in range(0, len(block) - HASH_BYTES + 1, HASH_BYTES):
+                item = block[start : start + HASH_BYTES]
+                if not item.startswith(_COMMIT):
+                    pending.append(item)
+                    continue
+                total = int.from_bytes(item[len(_COMMIT) :], "little")
+                if total != self._count + len(pending) or total > stored:
+                    break
+                self._take(pending, total)
+                self._index_bytes += HASH_BYTES * (len(pending) + 1)
+                pending = []
+            if self._count > len(self._map):
+                self._map = np.memmap(data, dtype=self.dtype, mode="r", shape=(self._count, self.dim))
+
+    def _take(self, hashes: Sequence[bytes], total: int) -> None:
+        for offset, item in enumerate(hashes):
+            self._rows[item] = self._count + offset
+        self._count = total
+
+    @property
+    def _row_bytes(self) -> int:
+        return self.dim * self.dtype.itemsize
+
+    @contextmanager
+    def _exclusive(self) -> Iterator[None]:
+        if self.folder is None:
+            yield
+            return
+        with storage_errors(self.folder):
+            self.folder.mkdir(parents=True, exist_ok=True)
+            with (self.folder / "lock").open("a") as lock:
+                fcntl.flock(lock, fcntl.LOCK_EX)
+                yield
+
+
+def _append(path: Path, offset: int, data: bytes) -> None:
+    """Write at `offset`, cut what stood behind it, and wait until the disk has it."""
+    with path.open("r+b" if path.exists() else "w+b") as file:
+        file.truncate(offset)
+        file.seek(offset)
+        file.write(data)
+        file.flush()
+        os.fsync(file.fileno())
