@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Protocol
 
+from serm.core.hashing import digest
 from serm.core.records import Answer, Pair
 
 
@@ -16,9 +17,10 @@ class Judge(Protocol):
     model: str
     revision: str
     prompt_hash: str
-    sampling: Mapping[str, object]  # temperature and the like: part of the cache key
+    sampling: Mapping[str, object]  # temperature, grade map and the like: part of the cache key
     simulated: bool  # shown wherever its output shows
     deterministic: bool  # further paths would answer the same: one is enough
+    remote: bool  # its calls leave the process: they take a slot, cost money and can be lost in a kill
 
     async def answer(self, pair: Pair, path: int) -> Answer:
         """One path's answer; `path` counts from 0 and seeds the sampling."""
@@ -28,3 +30,24 @@ class Judge(Protocol):
 
     async def close(self) -> None:
         """Free what it holds."""
+
+
+def paths_of(judge: Judge, paths: int) -> int:
+    """How many reasoning paths are worth asking: one where all would answer the same."""
+    return 1 if judge.deterministic else paths
+
+
+def cache_key(judge: Judge, pair: Pair, paths: int) -> str:
+    """What names a judgment: everything that can change it, and the pair's ids, which recorded and
+    simulated judges go by. The number of paths counts; whether they were all needed does not."""
+    return digest(
+        [
+            judge.name,
+            judge.model,
+            judge.revision,
+            judge.prompt_hash,
+            dict(judge.sampling),
+            paths_of(judge, paths),
+            [pair.query_id, pair.doc_id, pair.query, pair.title, pair.text],
+        ]
+    )

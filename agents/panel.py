@@ -1,0 +1,196 @@
+"""The judges of a run: opened from the settings, asked over shards, each for the sources that it judges."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Final, Self
+
+import pandas as pd
+
+from serm.agents.judge_shard import ShardReport, judge_shard
+from serm.core.errors import ConfigError
+from serm.core.records import GRADES, Judgment, Pair, PairKey
+from serm.core.settings import Settings
+from serm.core.settings_loop import JudgeSettings
+from serm.llm.base import Judge, cache_key
+from serm.llm.portal import Portal
+from serm.llm.recordings import read_recordings
+from serm.llm.replay import ReplayJudge
+from serm.llm.simulated import SimulatedJudge
+from serm.llm.spec import BackendSpec, parse_backend
+from serm.storage.judgments import JudgmentStore
+
+
+@dataclass(frozen=True)
+class Member:
+    """A judge of the panel and the sources that it judges; none named: all."""
+
+    judge: Judge
+    sources: tuple[str, ...]
+    slots: asyncio.Semaphore  # calls in flight, over all shards
+
+    def judges(self, source: str) -> bool:
+        return not self.sources or source in self.sources
+
+
+class Panel:
+    """Judges of one run or round. Its calls run on one event loop in a thread; close it when done."""
+
+    def __init__(self, members: Sequence[Member], *, paths: int, sample: float) -> None:
+        self.members: Mapping[str, Member] = {member.judge.name: member for member in members}
+        self.paths, self._sample = paths, sample
+        self._portal = Portal()
+        self._closed = False
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """The judges, in the order of the config."""
+        return tuple(self.members)
+
+    @property
+    def simulated(self) -> tuple[str, ...]:
+        """Those whose answers are simulated."""
+        return tuple(name for name, member in self.members.items() if member.judge.simulated)
+
+    def judge(self, name: str, pairs: Sequence[Pair], store: JudgmentStore) -> ShardReport:
+        """Have one judge grade one shard, from sync code and from several threads at once: see `judge_shard`.
+
+        The pairs are those of sources that it judges (`wanted`).
+        """
+        member = self.members[name]
+        return self._portal.call(
+            judge_shard,
+            member.judge,
+            pairs,
+            store,
+            paths=self.paths,
+            slots=member.slots,
+            sample=self._sample,
+        )
+
+    def wanted(self, name: str, frame: pd.DataFrame) -> pd.DataFrame:
+        """The rows of a pairs frame that this judge is to grade, by their source."""
+        member = self.members[name]
+        if not member.sources or "source" not in frame:
+            return frame
+        return frame[frame["source"].isin(member.sources)]
+
+    def judgments(self, frame: pd.DataFrame, store: JudgmentStore) -> list[Judgment]:
+        """What the panel has said of a pairs frame, in its order, each pair's judges in theirs.
+
+        A judge that was to grade a pair and has no judgment in the store is left out.
+        """
+        place = {
+            PairKey(*key): row for row, key in enumerate(zip(frame["query_id"], frame["doc_id"], strict=True))
+        }
+        found: list[Judgment] = []
+        for name, member in self.members.items():
+            keys = [cache_key(member.judge, pair, self.paths) for pair in pairs_of(self.wanted(name, frame))]
+            found += store.get(keys).values()
+        order = {name: number for number, name in enumerate(self.members)}
+        return sorted(found, key=lambda judgment: (place[judgment.key], order[judgment.judge]))
+
+    def prove(self) -> dict[str, str]:
+        """Ask each judge to show that it works: a sentence where it does not, "" where it does."""
+        return {name: self._portal.call(member.judge.prove) for name, member in self.members.items()}
+
+    def close(self) -> None:
+        """Free the judges and their loop. Safe to call twice."""
+        if self._closed:
+            return
+        self._closed = True
+        try:
+            for member in self.members.values():
+                self._portal.call(member.judge.close)
+        finally:
+            self._portal.close()
+
+
+def pairs_of(frame: pd.DataFrame) -> list[Pair]:
+    """The rows of a pairs frame as judges see them: ids, texts and language, nothing else."""
+    optional = [frame[name] if name in frame else [""] * len(frame) for name in ("title", "language")]
+    columns = [frame["query_id"], frame["doc_id"], frame["query"], frame["text"], *optional]
+    return [Pair(*row) for row in zip(*columns, strict=True)]
+
+
+@dataclass
+class _Opening:
+    """What the builders of one panel share."""
+
+    settings: Settings
+    truth: Mapping[PairKey, int] | None
+    files: dict[str, pd.DataFrame] = field(default_factory=dict)
+
+
+def open_panel(settings: Settings, truth: Mapping[PairKey, int] | None = None) -> Panel:
+    """The judges that the settings name. `truth`, the sealed grades, is handed to simulated judges alone.
+
+    Raises ConfigError where there are none, where two bear one name, or where one cannot be.
+    """
+    if not settings.judges:
+        raise ConfigError(
+            "the config names no judge.",
+            "Add one under `judges:`, for instance `openai:gpt-4o` or `http://localhost:8000/v1#MODEL`.",
+        )
+    opening = _Opening(settings, truth)
+    members: list[Member] = []
+    for number, judge in enumerate(settings.judges, start=1):
+        spec = parse_backend(judge.backend)
+        _check_grades(judge)
+        name = judge.name or (spec.name if spec.model else f"{spec.name}-{number}")
+        if any(member.judge.name == name for member in members):
+            raise ConfigError(
+                f"two judges are called `{name}`.", "Give each a `name:` of its own under `judges:`."
+            )
+        members.append(
+            Member(
+                _BUILDERS[spec.kind](name, spec, judge, opening),
+                judge.sources,
+                asyncio.Semaphore(settings.llm.concurrency),
+            )
+        )
+    return Panel(members, paths=settings.agreement.paths, sample=settings.tracing.sample)
+
+
+def _check_grades(judge: JudgeSettings) -> None:
+    wrong = sorted(grade for grade in judge.grades.values() if grade not in GRADES)
+    if wrong:
+        raise ConfigError(
+            f"judge `{judge.name or judge.backend}`: its `grades` map leads to {wrong[0]}.",
+            "What a value is mapped to is a grade from 0 to 3.",
+        )
+
+
+def _replay(name: str, spec: BackendSpec, judge: JudgeSettings, opening: _Opening) -> Judge:
+    file = opening.settings.resolve(spec.target)
+    if spec.target not in opening.files:
+        opening.files[spec.target] = read_recordings(file)
+    return ReplayJudge.open(
+        file, spec.model, name=name, grades=judge.grades, recordings=opening.files[spec.target]
+    )
+
+
+def _simulated(name: str, spec: BackendSpec, _: JudgeSettings, opening: _Opening) -> Judge:
+    if opening.truth is None:
+        raise ConfigError(
+            f"judge `{name}` is simulated, and there are no human grades to simulate it from.",
+            "Use a simulated judge on data whose stream bears grades.",
+        )
+    params = spec.params
+    return SimulatedJudge(
+        name, opening.truth, accuracy=params["accuracy"], shared=params["shared"], seed=params["seed"]
+    )
+
+
+_BUILDERS: Final[Mapping[str, Callable[[str, BackendSpec, JudgeSettings, _Opening], Judge]]] = {
+    "replay": _replay,
+    "simulated": _simulated,
+}

@@ -1,0 +1,61 @@
+"""Level 1: several reasoning paths of one judge, their majority, and when to stop asking. Pure."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+
+from serm.core.records import GRADES, Answer, Failure, FailureKind, GradeDistribution
+
+
+def settled(grades: Sequence[int | None], remaining: int) -> bool:
+    """Whether `remaining` further paths cannot change the majority: the leader can be neither overtaken nor
+    met, however they vote. None stands for a path that failed."""
+    if remaining <= 0:
+        return True
+    lead, second = _top(grades)
+    return lead > second + remaining
+
+
+def majority(grades: Sequence[int | None]) -> int | None:
+    """The grade with most votes; None where none has (a tie, or no path answered)."""
+    lead, second = _top(grades)
+    if lead == second:
+        return None
+    return Counter(grade for grade in grades if grade is not None).most_common(1)[0][0]
+
+
+def conclude(answers: Sequence[Answer]) -> tuple[int | None, Failure | None]:
+    """The grade of a judgment, or why it has none: of the asked paths, in their order."""
+    grade = majority([answer.grade for answer in answers])
+    if grade is not None:
+        return grade, None
+    failures = [answer.failure for answer in answers if answer.failure is not None]
+    if len(failures) == len(answers):
+        kinds = Counter(failure.kind for failure in failures)
+        most = kinds.most_common(1)[0][0]
+        return None, next(failure for failure in failures if failure.kind == most)
+    votes = ", ".join("failed" if answer.grade is None else str(answer.grade) for answer in answers)
+    return None, Failure(FailureKind.NO_MAJORITY, f"the paths said {votes}")
+
+
+def mean_distribution(answers: Sequence[Answer]) -> GradeDistribution | None:
+    """Mean over the paths that answered, a path without a distribution counted as sure of its grade.
+
+    None where there is one path and it gave none: a single vote is no distribution.
+    """
+    graded = [answer for answer in answers if answer.grade is not None]
+    if not graded or (len(graded) == 1 and graded[0].distribution is None):
+        return None
+    rows = [
+        answer.distribution or tuple(1.0 if grade == answer.grade else 0.0 for grade in GRADES)
+        for answer in graded
+    ]
+    p0, p1, p2, p3 = (sum(column) / len(rows) for column in zip(*rows, strict=True))
+    return (p0, p1, p2, p3)
+
+
+def _top(grades: Sequence[int | None]) -> tuple[int, int]:
+    counts = Counter(grade for grade in grades if grade is not None)
+    first, second, *_ = [*(count for _, count in counts.most_common(2)), 0, 0]
+    return first, second

@@ -1,0 +1,110 @@
+"""One string names a backend: `openai:gpt-4o`, `http://host:8000/v1#model`, `replay:FILE#judge`, ..."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Final
+
+from serm.core.errors import ConfigError
+
+
+@dataclass(frozen=True, slots=True)
+class BackendSpec:
+    """A backend string, taken apart."""
+
+    text: str
+    kind: str  # openai, http, replay, simulated or scripted
+    target: str = ""  # the URL or the file
+    model: str = ""  # the model, or the judge in a file
+    params: Mapping[str, float] = field(default_factory=dict)
+
+    @property
+    def name(self) -> str:
+        """What a judge is called that is given no name: what stands behind the `#` or the `:`."""
+        return self.model or self.target or self.kind
+
+
+def parse_backend(text: str) -> BackendSpec:
+    """Take a backend string apart; ConfigError where it is none, with the kinds that there are."""
+    kind, colon, rest = text.strip().partition(":")
+    if not colon or kind not in _PARSERS:
+        raise ConfigError(
+            f"`{text}` names no LLM backend.",
+            "Write one of: " + ", ".join(f"`{example}`" for example in EXAMPLES) + ".",
+        )
+    return _PARSERS[kind](text.strip(), rest)
+
+
+EXAMPLES: Final = (
+    "openai:gpt-4o",
+    "http://localhost:8000/v1#model",
+    "replay:judgments.parquet#judge",
+    "simulated:accuracy=0.85,shared=0.5,seed=7",
+    "scripted:turns.yaml",
+)
+SIMULATED_DEFAULTS: Final[Mapping[str, float]] = {"accuracy": 0.85, "shared": 0.5, "seed": 7}
+
+
+def _openai(text: str, rest: str) -> BackendSpec:
+    if not rest.strip():
+        raise ConfigError(f"`{text}` names no model.", "Write for instance `openai:gpt-4o`.")
+    return BackendSpec(text, "openai", model=rest.strip())
+
+
+def _http(text: str, _: str) -> BackendSpec:
+    url, _, model = text.partition("#")
+    if not model or not url.partition("://")[2]:
+        raise ConfigError(
+            f"`{text}` does not name a server and its model.",
+            "Write the URL, a `#` and the model's name: `http://localhost:8000/v1#Qwen/Qwen3-8B`.",
+        )
+    return BackendSpec(text, "http", target=url.rstrip("/"), model=model)
+
+
+def _replay(text: str, rest: str) -> BackendSpec:
+    file, _, judge = rest.rpartition("#")
+    if not file or not judge:
+        raise ConfigError(
+            f"`{text}` does not name a file and a judge in it.",
+            "Write for instance `replay:judgments.parquet#gpt-4o`.",
+        )
+    return BackendSpec(text, "replay", target=file, model=judge)
+
+
+def _simulated(text: str, rest: str) -> BackendSpec:
+    body, _, name = rest.partition("#")
+    params = dict(SIMULATED_DEFAULTS)
+    for part in filter(None, (part.strip() for part in body.split(","))):
+        key, equals, value = (piece.strip() for piece in part.partition("="))
+        if key not in params or not equals:
+            raise ConfigError(
+                f"`{text}`: `{part}` says nothing of a simulated judge.",
+                "It takes " + ", ".join(f"{key}=NUMBER" for key in params) + ".",
+            )
+        try:
+            params[key] = float(value)
+        except ValueError:
+            raise ConfigError(f"`{text}`: {key} is `{value}`, and that is no number.") from None
+    for key in ("accuracy", "shared"):
+        if not 0 <= params[key] <= 1:
+            raise ConfigError(f"`{text}`: {key} is {params[key]:g}.", "It is a share, from 0 to 1.")
+    return BackendSpec(text, "simulated", model=name, params=params)
+
+
+def _scripted(text: str, rest: str) -> BackendSpec:
+    file, _, model = rest.partition("#")
+    if not file:
+        raise ConfigError(f"`{text}` names no file.", "Write for instance `scripted:turns.yaml`.")
+    return BackendSpec(text, "scripted", target=file, model=model)
+
+
+_PARSERS: Final[Mapping[str, Callable[[str, str], BackendSpec]]] = {
+    "openai": _openai,
+    "http": _http,
+    "https": _http,
+    "replay": _replay,
+    "simulated": _simulated,
+    "scripted": _scripted,
+}
+KINDS: Final = tuple(_PARSERS)

@@ -1,0 +1,137 @@
+"""The tables of the judgments store, and a judgment as one of their rows."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import fields
+from typing import Any, Final
+
+import sqlalchemy as sa
+
+from serm.core.columns import DISTRIBUTION
+from serm.core.records import Answer, Failure, FailureKind, GradeDistribution, Judgment
+
+METADATA: Final = sa.MetaData()
+
+JUDGMENTS: Final = sa.Table(
+    "judgments",
+    METADATA,
+    sa.Column("cache_key", sa.String(64), primary_key=True),
+    sa.Column("query_id", sa.Text, nullable=False),
+    sa.Column("doc_id", sa.Text, nullable=False),
+    sa.Column("judge", sa.Text, nullable=False),
+    sa.Column("grade", sa.Integer),
+    sa.Column("failure", sa.Text),
+    sa.Column("message", sa.Text, nullable=False),  # of the failure
+    *(sa.Column(name, sa.Float) for name in DISTRIBUTION),
+    sa.Column("paths", sa.Text, nullable=False),  # JSON list
+    sa.Column("rationale", sa.Text, nullable=False),
+    sa.Column("tokens_in", sa.BigInteger, nullable=False),
+    sa.Column("tokens_out", sa.BigInteger, nullable=False),
+    sa.Column("cost", sa.Float, nullable=False),
+    sa.Column("latency", sa.Float, nullable=False),
+    sa.Column("requests", sa.Integer, nullable=False),
+    sa.Column("prompt_hash", sa.Text, nullable=False),
+    sa.Column("model", sa.Text, nullable=False),
+    sa.Column("revision", sa.Text, nullable=False),
+    sa.Column("simulated", sa.Boolean, nullable=False),
+    sa.Column("trace_id", sa.Text, nullable=False),
+    sa.Column("written", sa.Float, nullable=False),  # seconds since the epoch
+    sa.Index("judgments_of_pair", "query_id", "doc_id"),
+    sa.Index("judgments_of_trace", "trace_id"),
+)
+
+CALLS: Final = sa.Table(
+    "calls",  # every finished call of a remote judge, failed ones too: the ledger of what was paid for
+    METADATA,
+    sa.Column("id", sa.Integer, primary_key=True, autoincrement=True),
+    sa.Column("cache_key", sa.String(64), nullable=False),
+    sa.Column("path", sa.Integer, nullable=False),
+    sa.Column("grade", sa.Integer),
+    sa.Column("failure", sa.Text),
+    sa.Column("message", sa.Text, nullable=False),
+    *(sa.Column(name, sa.Float) for name in DISTRIBUTION),
+    sa.Column("rationale", sa.Text, nullable=False),
+    sa.Column("tokens_in", sa.BigInteger, nullable=False),
+    sa.Column("tokens_out", sa.BigInteger, nullable=False),
+    sa.Column("cost", sa.Float, nullable=False),
+    sa.Column("latency", sa.Float, nullable=False),
+    sa.Column("requests", sa.Integer, nullable=False),
+    sa.Column("trace_id", sa.Text, nullable=False),
+    sa.Index("calls_of_judgment", "cache_key"),
+    sa.Index("calls_of_trace", "trace_id"),
+)
+
+STARTED: Final = sa.Table(
+    "started",  # calls in flight; those left by a session that is gone were lost with it
+    METADATA,
+    sa.Column("id", sa.String(64), primary_key=True),
+    sa.Column("session", sa.String(32), nullable=False),
+    sa.Column("cache_key", sa.String(64), nullable=False),
+    sa.Column("path", sa.Integer, nullable=False),
+)
+
+_PLAIN: Final = tuple(
+    field.name for field in fields(Judgment) if field.name not in ("failure", "distribution", "paths")
+)
+_ANSWER: Final = ("grade", "rationale", "tokens_in", "tokens_out", "cost", "latency", "requests")
+
+
+def judgment_row(judgment: Judgment) -> dict[str, Any]:
+    """All columns of JUDGMENTS but `written`."""
+    return {
+        **{name: getattr(judgment, name) for name in _PLAIN},
+        **_failure_columns(judgment.failure),
+        **_distribution_columns(judgment.distribution),
+        "paths": json.dumps(judgment.paths),
+    }
+
+
+def judgment_of(row: Mapping[str, Any]) -> Judgment:
+    return Judgment(
+        **{name: row[name] for name in _PLAIN},
+        failure=_failure(row),
+        distribution=_distribution(row),
+        paths=tuple(json.loads(row["paths"])),
+    )
+
+
+def call_row(key: str, path: int, answer: Answer, trace_id: str) -> dict[str, Any]:
+    return {
+        **{name: getattr(answer, name) for name in _ANSWER},
+        **_failure_columns(answer.failure),
+        **_distribution_columns(answer.distribution),
+        "cache_key": key,
+        "path": path,
+        "trace_id": trace_id,
+    }
+
+
+def answer_of(row: Mapping[str, Any]) -> Answer:
+    return Answer(
+        **{name: row[name] for name in _ANSWER}, failure=_failure(row), distribution=_distribution(row)
+    )
+
+
+def _failure_columns(failure: Failure | None) -> dict[str, str | None]:
+    return {
+        "failure": failure.kind.value if failure else None,
+        "message": failure.message if failure else "",
+    }
+
+
+def _failure(row: Mapping[str, Any]) -> Failure | None:
+    return None if row["failure"] is None else Failure(FailureKind(row["failure"]), row["message"])
+
+
+def _distribution_columns(distribution: GradeDistribution | None) -> dict[str, float | None]:
+    values = distribution if distribution is not None else (None,) * len(DISTRIBUTION)
+    return dict(zip(DISTRIBUTION, values, strict=True))
+
+
+def _distribution(row: Mapping[str, Any]) -> GradeDistribution | None:
+    if row[DISTRIBUTION[0]] is None:
+        return None
+    p0, p1, p2, p3 = (float(row[name]) for name in DISTRIBUTION)
+    return (p0, p1, p2, p3)

@@ -1,0 +1,247 @@
+"""What every judge said of every pair, in SQLite or PostgreSQL: what is written is never asked again."""
+
+from __future__ import annotations
+
+import time
+import uuid
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import Future
+from contextlib import contextmanager
+from dataclasses import dataclass
+from itertools import islice
+from pathlib import Path
+from typing import Any, Final, Self
+
+import pandas as pd
+import sqlalchemy as sa
+from sqlalchemy.dialects import postgresql, sqlite
+
+from serm.core.columns import DISTRIBUTION
+from serm.core.errors import StorageError
+from serm.core.records import Answer, Judgment
+from serm.storage.artifacts import write_file
+from serm.storage.group_commit import GroupCommit, Write
+from serm.storage.judgment_tables import (
+    CALLS,
+    JUDGMENTS,
+    METADATA,
+    STARTED,
+    answer_of,
+    call_row,
+    judgment_of,
+    judgment_row,
+)
+
+_KEYS_A_QUERY: Final = 500  # under SQLite's limit on variables
+_COLUMNS: Final = tuple(column.name for column in JUDGMENTS.columns)
+
+
+@dataclass(frozen=True, slots=True)
+class Call:
+    """One finished call of a remote judge: one path of one judgment."""
+
+    key: str  # cache key of the judgment
+    path: int
+    answer: Answer
+    trace_id: str
+
+
+@dataclass(frozen=True, slots=True)
+class Totals:
+    """What judgments took."""
+
+    judgments: int = 0
+    failures: int = 0
+    requests: int = 0
+    tokens_in: int = 0
+    tokens_out: int = 0
+    cost: float = 0.0
+
+
+class JudgmentStore:
+    """Opened by a SQLAlchemy URL; makes its tables where they are missing. Safe to use from several threads.
+
+    Writes give futures that are done when the write is durable. `started` marks a call in flight and `ended`
+    takes the mark away; what a killed process leaves marked is a lost call, and stays counted.
+    """
+
+    def __init__(self, url: str) -> None:
+        self._engine = sa.create_engine(url)
+        if self._engine.dialect.name == "sqlite":
+            sa.event.listen(self._engine, "connect", _configure_sqlite)
+        self._session = uuid.uuid4().hex
+        self._calls = 0
+        with _storage_errors(self._engine.url):
+            METADATA.create_all(self._engine)
+        self._writer = GroupCommit(self._engine)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Commit what is waiting and let go of the database. Safe to call twice."""
+        self._writer.close()
+        self._engine.dispose()
+
+    # -- writing
+
+    def submit(self, judgments: Sequence[Judgment]) -> Future[None]:
+        """Write judgments; one under the same cache key is replaced (a failure that was asked again)."""
+        rows = [{**judgment_row(judgment), "written": time.time()} for judgment in judgments]
+
+        def write(connection: sa.Connection) -> None:
+            if rows:
+                connection.execute(self._upsert(), rows)
+
+        return self._submit(write)
+
+    def put(self, judgments: Sequence[Judgment]) -> None:
+        """Write judgments and wait until they are durable. Raises StorageError where they cannot be."""
+        wait(self.submit(judgments))
+
+    def started(self, key: str, path: int) -> tuple[str, Future[None]]:
+        """Mark a call as in flight; the mark's name goes to `ended`."""
+        self._calls += 1
+        mark = f"{self._session}-{self._calls}"
+        row = {"id": mark, "session": self._session, "cache_key": key, "path": path}
+        return mark, self._submit(lambda connection: _run(connection, sa.insert(STARTED).values(row)))
+
+    def ended(self, mark: str, call: Call, judgment: Judgment | None) -> Future[None]:
+        """Write a call, take its mark away and, where the call settled it, write the judgment: as one."""
+        made = call_row(call.key, call.path, call.answer, call.trace_id)
+        row = None if judgment is None else {**judgment_row(judgment), "written": time.time()}
+
+        def write(connection: sa.Connection) -> None:
+            connection.execute(sa.insert(CALLS), [made])
+            connection.execute(sa.delete(STARTED).where(STARTED.c.id == mark))
+            if row is not None:
+                connection.execute(self._upsert(), [row])
+
+        return self._submit(write)
+
+    def unmark(self, mark: str) -> Future[None]:
+        """Take the mark of a call away that was not made after all."""
+        return self._submit(
+            lambda connection: _run(connection, sa.delete(STARTED).where(STARTED.c.id == mark))
+        )
+
+    def _submit(self, write: Write) -> Future[None]:
+        url = self._engine.url
+
+        def guarded(connection: sa.Connection) -> None:
+            with _storage_errors(url):
+                write(connection)
+
+        return self._writer.submit(guarded)
+
+    def _upsert(self) -> sa.Insert:
+        make = sqlite.insert if self._engine.dialect.name == "sqlite" else postgresql.insert
+        statement = make(JUDGMENTS)
+        changes = {name: statement.excluded[name] for name in _COLUMNS if name != "cache_key"}
+        return statement.on_conflict_do_update(index_elements=["cache_key"], set_=changes)
+
+    # -- reading
+
+    def get(self, keys: Iterable[str]) -> dict[str, Judgment]:
+        """The judgments under these cache keys, failures too; a key that is not there is left out."""
+        found = {}
+        for batch in _batches(keys):
+            for row in self._rows(sa.select(JUDGMENTS).where(JUDGMENTS.c.cache_key.in_(batch))):
+                found[row["cache_key"]] = judgment_of(row)
+        return found
+
+    def answers(self, keys: Iterable[str]) -> dict[str, dict[int, Answer]]:
+        """The finished calls of each judgment, by path; the latest where a path was asked twice."""
+        found: dict[str, dict[int, Answer]] = {}
+        for batch in _batches(keys):
+            statement = sa.select(CALLS).where(CALLS.c.cache_key.in_(batch)).order_by(CALLS.c.id)
+            for row in self._rows(statement):
+                found.setdefault(row["cache_key"], {})[row["path"]] = answer_of(row)
+        return found
+
+    def for_pair(self, query_id: str, doc_id: str) -> list[Judgment]:
+        """All that was said of a pair, the oldest first."""
+        where = sa.and_(JUDGMENTS.c.query_id == query_id, JUDGMENTS.c.doc_id == doc_id)
+        statement = sa.select(JUDGMENTS).where(where).order_by(JUDGMENTS.c.written, JUDGMENTS.c.judge)
+        return [judgment_of(row) for row in self._rows(statement)]
+
+    def lost_calls(self) -> int:
+        """Calls that were in flight when an earlier process was killed."""
+        statement = sa.select(sa.func.count()).where(STARTED.c.session != self._session)
+        return int(self._scalar(statement))
+
+    def spent(self) -> float:
+        """Money paid for all finished calls, failed and repeated ones too."""
+        return float(self._scalar(sa.select(sa.func.coalesce(sa.func.sum(CALLS.c.cost), 0.0))))
+
+    def totals(self, trace_id: str | None = None) -> Totals:
+        """What the judgments took, all of them or those of one trace."""
+        table = JUDGMENTS.c
+        statement = sa.select(
+            sa.func.count().label("judgments"),
+            sa.func.count(table.failure).label("failures"),
+            *(
+                sa.func.coalesce(sa.func.sum(table[name]), 0).label(name)
+                for name in ("requests", "tokens_in", "tokens_out", "cost")
+            ),
+        )
+        if trace_id is not None:
+            statement = statement.where(table.trace_id == trace_id)
+        row = self._rows(statement)[0]
+        counts = {name: int(value) for name, value in row.items() if name != "cost"}
+        return Totals(**counts, cost=float(row["cost"]))
+
+    def export_parquet(self, path: Path) -> int:
+        """Write a judgments file that `replay:` reads, the latest row a pair and judge; returns their number."""
+        columns = ["query_id", "doc_id", "judge", "grade", *DISTRIBUTION, "failure", "rationale", "simulated"]
+        statement = sa.select(*(JUDGMENTS.c[name] for name in columns)).order_by(JUDGMENTS.c.written)
+        frame = pd.DataFrame(self._rows(statement), columns=columns)
+        frame = frame.drop_duplicates(["query_id", "doc_id", "judge"], keep="last")
+        frame = frame.sort_values(["judge", "query_id", "doc_id"], ignore_index=True)
+        frame = frame.astype({"grade": "Int8", "simulated": bool, **dict.fromkeys(DISTRIBUTION, "float64")})
+        write_file(path, lambda temporary: frame.to_parquet(temporary, index=False))
+        return len(frame)
+
+    def _rows(self, statement: sa.Select[Any]) -> list[Mapping[str, Any]]:
+        with self._engine.connect() as connection:
+            return [dict(row) for row in connection.execute(statement).mappings()]
+
+    def _scalar(self, statement: sa.Select[Any]) -> Any:
+        with self._engine.connect() as connection:
+            return connection.execute(statement).scalar_one()
+
+
+def wait(future: Future[None]) -> None:
+    """Wait until a write is durable."""
+    future.result()
+
+
+def _run(connection: sa.Connection, statement: sa.Executable) -> None:
+    connection.execute(statement)
+
+
+def _batches(keys: Iterable[str]) -> Iterator[list[str]]:
+    left = iter(keys)
+    while batch := list(islice(left, _KEYS_A_QUERY)):
+        yield batch
+
+
+def _configure_sqlite(connection: Any, _: object) -> None:
+    """Readers beside one writer; FULL, because a judgment that was paid for must outlive a power cut."""
+    for pragma in ("journal_mode=WAL", "synchronous=FULL", "busy_timeout=30000"):
+        connection.execute(f"PRAGMA {pragma}")
+
+
+@contextmanager
+def _storage_errors(url: sa.URL) -> Iterator[None]:
+    try:
+        yield
+    except sa.exc.OperationalError as error:
+        raise StorageError(
+            f"the judgments store {url.render_as_string(hide_password=True)} cannot be used: {error.orig}.",
+            "Free some space, make it writable or start the server, and run the same command again; "
+            "what was written is kept.",
+        ) from error
