@@ -1,0 +1,145 @@
+"""A data set as the loop sees it: windows without grades, grades under seal, gate, seed and tests."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final, Self
+
+import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from serm.core.errors import WorkspaceError
+
+MANIFEST, REJECTS, SEED_FILE, GATE_FILE = "dataset.json", "rejects.jsonl", "seed.parquet", "gate.parquet"
+
+PAIRS_SCHEMA: Final = pa.schema(
+    [(name, pa.string()) for name in ("query_id", "doc_id", "query", "title", "text", "language", "source")]
+    + [("timestamp", pa.timestamp("us"))]
+    + [(name, pa.float64()) for name in ("impressions", "clicks", "dwell_seconds", "position")]
+)
+"""The pairs frame, as the README of the formats describes it. It has no grade."""
+GRADE: Final = pa.field("grade", pa.int8())
+GRADED_SCHEMA: Final = PAIRS_SCHEMA.append(GRADE)
+GATE_SCHEMA: Final = GRADED_SCHEMA.append(pa.field("opens", pa.int32())).append(
+    pa.field("window", pa.int32())
+)
+SEALED_SCHEMA: Final = pa.schema([("query_id", pa.string()), ("doc_id", pa.string()), GRADE])
+
+
+@dataclass(frozen=True, slots=True)
+class WindowRef:
+    """One window. `id` is a hash of its pairs, sealed grades not among them."""
+
+    index: int
+    name: str
+    id: str
+    path: Path  # Parquet of the pairs frame, without a grade
+    sealed: Path  # Parquet of query_id, doc_id, grade: the rows that have one
+    pairs: int
+    queries: int
+
+
+@dataclass(frozen=True, slots=True)
+class TestRef:
+    """One test set. `role` is static, last or plain."""
+
+    name: str
+    role: str
+    path: Path
+    pairs: int
+    queries: int
+
+
+@dataclass(frozen=True, slots=True)
+class Counts:
+    """Rows and queries of a set."""
+
+    pairs: int
+    queries: int
+
+
+class DataSet:
+    """Reads what `ingest` wrote. Nothing here changes a file."""
+
+    def __init__(self, folder: Path, manifest: dict[str, Any]) -> None:
+        self.folder = folder
+        self.id: str = manifest["id"]
+        self.windows = tuple(
+            WindowRef(**{**item, "path": folder / item["path"], "sealed": folder / item["sealed"]})
+            for item in manifest["windows"]
+        )
+        self.tests = tuple(TestRef(**{**item, "path": folder / item["path"]}) for item in manifest["tests"])
+        self.seed_counts = Counts(**manifest["seed"])
+        self.gate_counts = Counts(**manifest["gate"])
+        self.rejects = folder / REJECTS
+        self.rejected: int = manifest["rejected"]
+        self.reject_reasons: dict[str, int] = manifest["reject_reasons"]
+        self.left_out: dict[str, int] = manifest["left_out"]
+        """Good rows that no set or window takes, by reason."""
+
+    @classmethod
+    def load(cls, folder: Path) -> Self:
+        try:
+            manifest = json.loads((folder / MANIFEST).read_text(encoding="utf-8"))
+        except (OSError, ValueError) as error:
+            raise WorkspaceError(
+                f"{folder} holds no data set: {error}.", "Remove the folder; the next run makes it again."
+            ) from error
+        return cls(folder, manifest)
+
+    def seed(self) -> pd.DataFrame:
+        """The pairs frame of the seed, with grade."""
+        return _read(self.folder / SEED_FILE)
+
+    def gate(self, round_index: int) -> pd.DataFrame:
+        """Gate rows that are open when window `round_index` (from 0) is: pairs frame, grade, opens, window.
+
+        `window` is the window a row belongs to, -1 where it belongs to none; `opens` is the window it opens
+        with, -1 where it is open from the start.
+        """
+        return _read(self.folder / GATE_FILE, filters=[("opens", "<=", round_index)])
+
+    def test(self, name: str) -> pd.DataFrame:
+        """The pairs frame of a test, with grade. For the evaluator alone."""
+        return _read(_named(self.tests, name).path)
+
+    @property
+    def static_test(self) -> TestRef | None:
+        """The test of role static; where no test has a role, the first."""
+        return self._of_role("static", 0)
+
+    @property
+    def last_test(self) -> TestRef | None:
+        """The test of role last; where no test has a role, the last."""
+        return self._of_role("last", -1)
+
+    def window(self, index: int) -> pd.DataFrame:
+        """The pairs frame of a window: it has no column `grade` at all."""
+        return _read(self.windows[index].path)
+
+    def sealed(self, index: int) -> pd.DataFrame:
+        """query_id, doc_id, grade of a window. Who may open it: docs/formats.md."""
+        return _read(self.windows[index].sealed)
+
+    def _of_role(self, role: str, otherwise: int) -> TestRef | None:
+        named = [test for test in self.tests if test.role == role]
+        if named:
+            return named[0]
+        plain = all(test.role == "plain" for test in self.tests)
+        return self.tests[otherwise] if self.tests and plain else None
+
+
+def _named(tests: Sequence[TestRef], name: str) -> TestRef:
+    for test in tests:
+        if test.name == name:
+            return test
+    raise KeyError(f"no test is called {name}; there are {[test.name for test in tests]}")
+
+
+def _read(path: Path, filters: list[tuple[str, str, int]] | None = None) -> pd.DataFrame:
+    frame: pd.DataFrame = pq.read_table(path, filters=filters).to_pandas()
+    return frame.astype({"grade": "int64"}) if "grade" in frame else frame

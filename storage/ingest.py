@@ -1,0 +1,153 @@
+"""From input files to a data set in the workspace, in two passes that never hold all texts in memory."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from serm.core.errors import DataError
+from serm.core.hashing import digest
+from serm.core.records import Reject
+from serm.core.settings import Settings
+from serm.storage.artifacts import find_or_create
+from serm.storage.dataset import (
+    GATE_FILE,
+    GATE_SCHEMA,
+    GRADED_SCHEMA,
+    MANIFEST,
+    PAIRS_SCHEMA,
+    REJECTS,
+    SEALED_SCHEMA,
+    SEED_FILE,
+    Counts,
+    DataSet,
+)
+from serm.storage.keys import Keys
+from serm.storage.plan import Plan, plan
+from serm.storage.readers import read_source, source_digest
+from serm.storage.rejects import RejectLog
+from serm.storage.routing import STAGED_SCHEMA, Target, route
+from serm.storage.workspace import Workspace
+
+FORMAT = 1
+"""Counted up when the same input gives other files, so that old ones are not taken for new."""
+DUPLICATE = "the pair was there before"
+
+
+def ingest(settings: Settings, workspace: Workspace) -> DataSet:
+    """Find the data set that these files and data settings make, or make it.
+
+    Raises DataError where a file cannot be read, or where a set that the loop needs has no row.
+    """
+    key = dataset_key(settings)
+    folder = find_or_create(workspace.data, key, lambda path: _make(settings, key, path))
+    return DataSet.load(folder)
+
+
+def dataset_key(settings: Settings) -> str:
+    """Hash of the input files' contents and of the settings that shape the sets; paths do not count."""
+    data = settings.data.model_dump(mode="json")
+    for described, source in zip(data["sources"], settings.data.sources, strict=True):
+        for name in ("pairs", "queries", "corpus"):
+            described.pop(name)
+        described |= {"name": source.label, "content": source_digest(source, settings)}
+    return digest([FORMAT, data])
+
+
+def _make(settings: Settings, key: str, folder: Path) -> None:
+    staged = folder / "staged.parquet"
+    with RejectLog(folder / REJECTS) as rejects:
+        keys = _stage(settings, staged, rejects)
+        planned = plan(keys, settings.data)
+        rejects.extend(planned.rejects)
+        targets = _targets(folder, planned)
+        route(staged, list(targets.values()))
+        staged.unlink()
+        manifest = {"id": key} | _manifest(planned, targets, rejects)
+    _refuse_what_cannot_run(manifest, settings)
+    (folder / MANIFEST).write_text(json.dumps(manifest, indent=2, ensure_ascii=False), encoding="utf-8")
+
+
+def _stage(settings: Settings, staged: Path, rejects: RejectLog) -> pd.DataFrame:
+    """First pass: check rows, drop repeated pairs, keep the keys in memory and the rows on disk."""
+    keys = Keys()
+    with pq.ParquetWriter(staged, STAGED_SCHEMA, compression="lz4") as writer:
+        for source in settings.data.sources:
+            for chunk in read_source(source, settings, rejects):
+                new = keys.new(chunk)
+                twice = chunk[~new]
+                rejects.extend(
+                    Reject(file, int(row), "doc_id", DUPLICATE)
+                    for file, row in zip(twice["file"], twice["row"], strict=True)
+                )
+                fresh = chunk[new]
+                keys.append(fresh)
+                writer.write_table(
+                    pa.Table.from_pandas(fresh[STAGED_SCHEMA.names], STAGED_SCHEMA, preserve_index=False)
+                )
+    return keys.frame()
+
+
+def _targets(folder: Path, planned: Plan) -> dict[str, Target]:
+    gate_columns = {"opens": planned.opens, "window": planned.window}
+    targets = {
+        "seed": Target(folder / SEED_FILE, planned.seed, GRADED_SCHEMA),
+        "gate": Target(folder / GATE_FILE, planned.gate, GATE_SCHEMA, gate_columns),
+    }
+    for index in range(len(planned.windows)):
+        rows = planned.stream & (planned.window == index)
+        path, sealed = folder / f"window-{index:03d}.parquet", folder / f"sealed-{index:03d}.parquet"
+        targets[f"window {index}"] = Target(path, rows, PAIRS_SCHEMA)
+        targets[f"sealed {index}"] = Target(sealed, rows & planned.graded, SEALED_SCHEMA)
+    for index, (_, rows) in enumerate(planned.tests):
+        targets[f"test {index}"] = Target(folder / f"test-{index:03d}.parquet", rows, GRADED_SCHEMA)
+    return targets
+
+
+def _manifest(planned: Plan, targets: dict[str, Target], rejects: RejectLog) -> dict[str, Any]:
+    def counts(name: str) -> dict[str, int]:
+        return asdict(Counts(targets[name].pairs, targets[name].queries))
+
+    return {
+        "seed": counts("seed"),
+        "gate": counts("gate"),
+        "windows": [
+            {
+                "index": index,
+                "name": name,
+                "id": targets[f"window {index}"].id,
+                "path": targets[f"window {index}"].path.name,
+                "sealed": targets[f"sealed {index}"].path.name,
+            }
+            | counts(f"window {index}")
+            for index, name in enumerate(planned.windows)
+        ],
+        "tests": [
+            {"name": rule.name, "role": rule.role, "path": targets[f"test {index}"].path.name}
+            | counts(f"test {index}")
+            for index, (rule, _) in enumerate(planned.tests)
+        ],
+        "rejected": rejects.count,
+        "reject_reasons": dict(rejects.reasons),
+        "left_out": planned.left_out,
+    }
+
+
+def _refuse_what_cannot_run(manifest: dict[str, Any], settings: Settings) -> None:
+    """A set without rows would only show hours later, as a strange number."""
+    remedy = "docs/formats.md says how rows come into sets; `data.sets` in the config decides it."
+    if not manifest["windows"]:
+        raise DataError("no row is in the stream: there is nothing to mine.", remedy)
+    if not manifest["seed"]["pairs"]:
+        raise DataError("no row with a grade is in the seed: the first model cannot be trained.", remedy)
+    if settings.gate.enabled and not manifest["gate"]["pairs"]:
+        raise DataError("no row with a grade is in the gate: no model could be promoted.", remedy)
+    for test in manifest["tests"]:
+        if not test["pairs"]:
+            raise DataError(f"the test {test['name']} has no row with a grade.", remedy)

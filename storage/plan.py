@@ -1,0 +1,110 @@
+"""The plan of a data set: for every row its set, its window and its tests. Pure over keys (see assign.py)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+import numpy as np
+import pandas as pd
+
+from serm.core.records import Reject
+from serm.core.settings_data import DataSettings, TestRule
+from serm.storage.assign import (
+    GATE,
+    NONE,
+    SEED,
+    SETS,
+    STREAM,
+    TEST,
+    Codes,
+    Mask,
+    assign_sets,
+    conflicts,
+    matches,
+)
+from serm.storage.windows import Cut, cut_windows, keep_windows
+
+NO_SET = "no set takes the row"
+NO_WINDOW = "no window takes the stream row"
+NO_GRADE = "a seed, gate or test row without a grade"
+SPENT = "a stream row whose query went into the seed"
+
+
+@dataclass(frozen=True)
+class Plan:
+    """Masks and codes of n rows; the four sets are disjoint by query."""
+
+    seed: Mask
+    gate: Mask
+    stream: Mask  # rows that stand in a window
+    graded: Mask
+    windows: tuple[str, ...]  # names, in the order in which they open
+    window: Codes  # of stream and gate rows; -1: none
+    opens: Codes  # of gate rows: the window they open with; -1: open from the start
+    tests: tuple[tuple[TestRule, Mask], ...]
+    left_out: dict[str, int]  # good rows that nothing takes, by reason
+    rejects: tuple[Reject, ...] = field(repr=False)  # rows whose query a stricter set keeps
+
+
+def plan(keys: pd.DataFrame, data: DataSettings) -> Plan:
+    """Decide where every row goes. Raises ConfigError where a window's period is no duration."""
+    ruled = assign_sets(keys, data.sets)
+    clash, owner = conflicts(keys, ruled)
+    sets = np.where(clash, NONE, ruled)
+    graded = keys["graded"].to_numpy(bool)
+    seed, stream, gate = (sets == SEED) & graded, sets == STREAM, (sets == GATE) & graded
+    cut = cut_windows(keys, data.windows, stream, gate)
+    spent = np.zeros(len(keys), dtype=bool)
+    if not (ruled == SEED).any() and not any(rule.set == "seed" for rule in data.sets) and cut.names:
+        seed, spent = _seed_from_the_first_window(keys, cut, stream & graded, stream)
+        stream &= ~spent & ~seed
+        cut = keep_windows(cut, stream & (cut.of_row > 0))
+    inside = stream & (cut.of_row != NONE)
+    opens = np.where(gate, cut.of_row, NONE).astype(np.int32)
+    if data.seed_gate is not None:
+        opens[matches(data.seed_gate, keys)] = NONE
+    test = (sets == TEST) & graded
+    left_out = {
+        NO_SET: int((ruled == NONE).sum()),
+        NO_WINDOW: int((stream & ~inside).sum()),
+        NO_GRADE: int((np.isin(sets, (SEED, GATE, TEST)) & ~graded).sum()),
+        SPENT: int(spent.sum()),
+    }
+    return Plan(
+        seed=seed,
+        gate=gate,
+        stream=inside,
+        graded=graded,
+        windows=cut.names,
+        window=np.where(inside | gate, cut.of_row, NONE).astype(np.int32),
+        opens=opens,
+        tests=tuple(
+            (rule, test & matches(rule.when, keys)) for rule in data.tests or (TestRule(name="test"),)
+        ),
+        left_out={reason: count for reason, count in left_out.items() if count},
+        rejects=_rejects(keys, clash, ruled, owner),
+    )
+
+
+def _seed_from_the_first_window(
+    keys: pd.DataFrame, cut: Cut, graded_stream: Mask, stream: Mask
+) -> tuple[Mask, Mask]:
+    """Its graded rows are the seed; what else there is of the window, and of its queries later, is spent."""
+    first = stream & (cut.of_row == 0)
+    seed = first & graded_stream
+    queries = keys["query_id"].cat.codes
+    same_query = queries.isin(queries[seed].unique()).to_numpy(bool)
+    return seed, stream & ~seed & (first | same_query)
+
+
+def _rejects(keys: pd.DataFrame, clash: Mask, ruled: Codes, owner: Codes) -> tuple[Reject, ...]:
+    rows = keys.loc[clash, ["file", "row"]]
+    return tuple(
+        Reject(
+            str(file),
+            int(row),
+            "query_id",
+            f"its query stands in the sets {SETS[kept]} and {SETS[own]}: {SETS[kept]} keeps it",
+        )
+        for file, row, own, kept in zip(rows["file"], rows["row"], ruled[clash], owner[clash], strict=True)
+    )

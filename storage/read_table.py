@@ -1,0 +1,238 @@
+"""Raw chunks of Parquet, JSONL and CSV files, with our column names and a `row` that counts from 1."""
+
+from __future__ import annotations
+
+import csv
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any, Final
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from serm.core.columns import FEEDBACK, PAIR, REQUIRED
+from serm.core.errors import ConfigError, DataError
+from serm.core.records import Reject
+from serm.storage.checks import NOT_UTF8, WRONG_TYPE
+from serm.storage.rejects import RejectLog
+
+Columns = Mapping[str, str]  # our name: the file's name
+
+_IDS: Final = ("query_id", "doc_id")
+_NUMBERS: Final = (*FEEDBACK, "grade")
+_FIELD_LIMIT: Final = 16 * 2**20  # characters of one CSV field; chosen, so that an open quote ends somewhere
+
+
+def our_columns(present: Sequence[str], columns: Columns, file: Path) -> dict[str, str]:
+    """The file's name of every column of ours that it has: {ours: theirs}.
+
+    Raises ConfigError for a rename of a name we do not know, DataError for a column that is missing.
+    """
+    unknown = sorted(set(columns) - set(PAIR))
+    if unknown:
+        raise ConfigError(
+            f"data.sources.columns: `{unknown[0]}` is no column of serm.", f"It knows {', '.join(PAIR)}."
+        )
+    wanted = {name: columns.get(name, name) for name in PAIR}
+    for name, theirs in wanted.items():
+        if theirs not in present and (name in REQUIRED or name in columns):
+            raise DataError(
+                f"the column `{theirs}` is missing; there are {', '.join(present) or 'none'}.",
+                f"Name the column that holds it with `columns: {{{name}: ...}}` in the config.",
+                file=file,
+                field=name,
+            )
+    return {name: theirs for name, theirs in wanted.items() if theirs in present}
+
+
+def read_parquet(file: Path, columns: Columns, rejects: RejectLog, chunk: int) -> Iterator[pd.DataFrame]:
+    del rejects  # a Parquet file has no broken rows of its own
+    start = 1
+    try:
+        with pq.ParquetFile(file) as parquet:
+            ours = our_columns(parquet.schema_arrow.names, columns, file)
+            for name, theirs in ours.items():
+                _check_type(name, parquet.schema_arrow.field(theirs).type, file)
+            for batch in parquet.iter_batches(batch_size=chunk, columns=list(ours.values())):
+                frame = pd.DataFrame({name: _series(batch.column(theirs)) for name, theirs in ours.items()})
+                frame["row"] = np.arange(start, start + len(frame))
+                start += len(frame)
+                yield frame
+    except (pa.ArrowException, OSError) as error:
+        if isinstance(error, FileNotFoundError):
+            raise
+        raise DataError(
+            f"it is no whole Parquet file ({str(error).splitlines()[0]}).",
+            "It may have been cut off: copy or write it again.",
+            file=file,
+        ) from error
+
+
+def _series(column: pa.Array) -> pd.Series:
+    kind = column.type.value_type if pa.types.is_dictionary(column.type) else column.type
+    if pa.types.is_dictionary(column.type):
+        column = column.cast(kind)
+    if pa.types.is_string(kind) or pa.types.is_large_string(kind) or pa.types.is_binary(kind):
+        return pd.Series(_decoded(column), dtype=object)
+    if pa.types.is_timestamp(kind) or pa.types.is_floating(kind):
+        series: pd.Series = column.to_pandas()
+        return series
+    return pd.Series(column.to_pylist(), dtype=object)
+
+
+def _decoded(column: pa.Array) -> list[str | None]:
+    """Texts; bytes that are no UTF-8 become surrogates, which the checks then reject row by row."""
+    try:
+        column.validate(full=True)
+        if not pa.types.is_binary(column.type):
+            texts: list[str | None] = column.to_pylist()
+            return texts
+    except pa.ArrowInvalid:
+        pass
+    binary = column.cast(pa.large_binary())
+    return [
+        None if value is None else value.decode("utf-8", "surrogateescape") for value in binary.to_pylist()
+    ]
+
+
+def _check_type(name: str, kind: pa.DataType, file: Path) -> None:
+    if pa.types.is_dictionary(kind):
+        kind = kind.value_type
+    types = pa.types
+    textual = types.is_string(kind) or types.is_large_string(kind) or types.is_binary(kind)
+    numeric = types.is_integer(kind) or types.is_floating(kind) or types.is_decimal(kind)
+    good = types.is_null(kind) or textual
+    wants = "text"
+    if name in _IDS:
+        good, wants = good or types.is_integer(kind), "text or whole numbers"
+    elif name in _NUMBERS:
+        good, wants = good or numeric, "numbers"
+    elif name == "timestamp":
+        good, wants = (
+            good or types.is_timestamp(kind) or types.is_date(kind),
+            "dates, timestamps or ISO 8601 text",
+        )
+    if not good:
+        raise DataError(
+            f"{WRONG_TYPE}: it holds {kind}, and should hold {wants}.",
+            "Convert the column, or name another with `columns:`.",
+            file=file,
+            field=name,
+        )
+
+
+def read_jsonl(file: Path, columns: Columns, rejects: RejectLog, chunk: int) -> Iterator[pd.DataFrame]:
+    rows: list[dict[str, Any]] = []
+    numbers: list[int] = []
+    ours: dict[str, str] = {}
+    with file.open("rb") as lines:
+        for number, line in enumerate(lines, start=1):
+            if not line.strip():
+                continue
+            row = _json_object(line, file, number, rejects)
+            if row is not None:
+                rows.append(row)
+                numbers.append(number)
+            if len(rows) == chunk:
+                ours = ours or our_columns(_names(rows), columns, file)
+                yield _frame(rows, numbers, ours, columns)
+                rows, numbers = [], []
+    if rows:
+        ours = ours or our_columns(_names(rows), columns, file)
+        yield _frame(rows, numbers, ours, columns)
+
+
+def _json_object(line: bytes, file: Path, number: int, rejects: RejectLog) -> dict[str, Any] | None:
+    try:
+        row = json.loads(line.removeprefix(b"\xef\xbb\xbf").decode("utf-8"))
+    except UnicodeDecodeError:
+        rejects.add(Reject(str(file), number, "", NOT_UTF8))
+        return None
+    except (ValueError, RecursionError):
+        rejects.add(Reject(str(file), number, "", "no JSON"))
+        return None
+    if not isinstance(row, dict):
+        rejects.add(Reject(str(file), number, "", "no JSON object"))
+        return None
+    return row
+
+
+def _names(rows: Sequence[Mapping[str, Any]]) -> list[str]:
+    return list(dict.fromkeys(name for row in rows for name in row))
+
+
+def _frame(
+    rows: Sequence[Mapping[str, Any]], numbers: Sequence[int], ours: Mapping[str, str], columns: Columns
+) -> pd.DataFrame:
+    """All our columns, also those that only later chunks have."""
+    names = {name: ours.get(name, columns.get(name, name)) for name in PAIR}
+    frame = pd.DataFrame(
+        {name: pd.Series([row.get(theirs) for row in rows], dtype=object) for name, theirs in names.items()}
+    )
+    frame["row"] = numbers
+    return frame
+
+
+def read_csv(file: Path, columns: Columns, rejects: RejectLog, chunk: int) -> Iterator[pd.DataFrame]:
+    """Comma-separated with a header; tab-separated where the file's ending is .tsv."""
+    csv.field_size_limit(max(csv.field_size_limit(), _FIELD_LIMIT))
+    delimiter = "\t" if file.suffix.lower() == ".tsv" else ","
+    with file.open(encoding="utf-8-sig", errors="surrogateescape", newline="") as text:
+        reader = csv.reader(text, delimiter=delimiter)
+        header = _header(reader, file)
+        ours = our_columns(header, columns, file)
+        places = {name: header.index(theirs) for name, theirs in ours.items()}
+        rows: list[list[str]] = []
+        numbers: list[int] = []
+        for number, row in _csv_rows(reader, len(header), file, rejects):
+            rows.append(row)
+            numbers.append(number)
+            if len(rows) == chunk:
+                yield _csv_frame(rows, numbers, places)
+                rows, numbers = [], []
+        if rows:
+            yield _csv_frame(rows, numbers, places)
+
+
+def _header(reader: Any, file: Path) -> list[str]:
+    try:
+        header = [name.strip() for name in next(reader, [])]
+        "".join(header).encode()
+    except (UnicodeEncodeError, csv.Error) as error:
+        raise DataError(
+            "its header is not UTF-8.", "Save it as UTF-8, for instance with `iconv`.", file=file
+        ) from error
+    return header
+
+
+def _csv_rows(reader: Any, width: int, file: Path, rejects: RejectLog) -> Iterator[tuple[int, list[str]]]:
+    number = 0
+    while True:
+        try:
+            row = next(reader)
+        except StopIteration:
+            return
+        except csv.Error as error:
+            number += 1
+            rejects.add(Reject(str(file), number, "", f"no CSV: {error}"))
+            continue
+        if not row:  # an empty line
+            continue
+        number += 1
+        if len(row) != width:
+            rejects.add(Reject(str(file), number, "", "another number of fields than the header"))
+            continue
+        yield number, row
+
+
+def _csv_frame(
+    rows: Sequence[Sequence[str]], numbers: Sequence[int], places: Mapping[str, int]
+) -> pd.DataFrame:
+    frame = pd.DataFrame(
+        {name: pd.Series([row[place] for row in rows], dtype=object) for name, place in places.items()}
+    )
+    frame["row"] = numbers
+    return frame

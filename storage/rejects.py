@@ -1,0 +1,58 @@
+"""The rejects file: every input row that was not taken, with file, row, field and reason."""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from collections.abc import Iterable
+from pathlib import Path
+from typing import IO, Self
+
+from serm.core.records import Reject
+from serm.storage.artifacts import storage_errors
+
+
+class RejectLog:
+    """Writes `Reject`s as JSON lines to `path`, and counts them. The file is there even if it stays empty."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.reasons: Counter[str] = Counter()
+        self.first: dict[str, Reject] = {}  # one example of each reason
+        with storage_errors(path):
+            self._file: IO[str] = path.open("w", encoding="utf-8")
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    @property
+    def count(self) -> int:
+        return self.reasons.total()
+
+    def add(self, reject: Reject) -> None:
+        line = json.dumps(
+            {"file": reject.file, "row": reject.row, "field": reject.field, "reason": reject.reason},
+            ensure_ascii=True,  # a reject may quote what is no UTF-8
+        )
+        with storage_errors(self.path):
+            self._file.write(line + "\n")
+        self.reasons[reject.reason] += 1
+        self.first.setdefault(reject.reason, reject)
+
+    def extend(self, rejects: Iterable[Reject]) -> None:
+        for reject in rejects:
+            self.add(reject)
+
+    def close(self) -> None:
+        """Flush and close. Safe to call twice."""
+        with storage_errors(self.path):
+            self._file.close()
+
+
+def read_rejects(path: Path) -> list[Reject]:
+    """All rejects of a file, in the order in which they were met."""
+    with path.open(encoding="utf-8") as file:
+        return [Reject(**json.loads(line)) for line in file]

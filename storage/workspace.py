@@ -1,0 +1,213 @@
+"""One folder holds a run: locked by one process at a time, bound to one configuration."""
+
+from __future__ import annotations
+
+import fcntl
+import json
+import os
+import shutil
+from pathlib import Path
+from typing import IO, Any, Self
+
+from serm.core.errors import WorkspaceError, WorkspaceLockedError, WorkspaceMismatchError
+from serm.core.settings import Settings
+from serm.storage.artifacts import storage_errors, write_file
+
+CONFIG, LOCK = "config.json", "lock"
+FOLDERS = (
+    "data",
+    "scores",
+    "samples",
+    "labels",
+    "snapshots",
+    "models",
+    "rounds",
+    "reports",
+    "embeddings",
+)
+_SHOWN = 5  # differences that a refusal names; chosen
+
+
+class Workspace:
+    """Open one with `Workspace.open(settings)` to work in it, or `Workspace.read(path)` to look at it."""
+
+    def __init__(self, folder: Path, settings: Settings | None, lock: IO[str] | None) -> None:
+        self.folder = folder
+        self._settings, self._lock = settings, lock
+        self.data = folder / "data"
+        self.scores = folder / "scores"
+        self.samples = folder / "samples"
+        self.labels = folder / "labels"
+        self.snapshots = folder / "snapshots"
+        self.models = folder / "models"
+        self.rounds = folder / "rounds"
+        self.reports = folder / "reports"
+        self.embeddings = folder / "embeddings"
+        self.traces = folder / "traces.sqlite"
+        self.checkpoints = folder / "checkpoints.sqlite"
+
+    @classmethod
+    def open(cls, settings: Settings) -> Self:
+        """Create the folder where it is missing, lock it, and check that it belongs to these settings.
+
+        Raises WorkspaceLockedError where another process works in it, WorkspaceMismatchError where another
+        configuration made it, StorageError where it cannot be written.
+        """
+        folder = settings.workspace_path
+        with storage_errors(folder):
+            _refuse_a_strangers_folder(folder)
+            folder.mkdir(parents=True, exist_ok=True)
+            lock = _lock(folder)
+        try:
+            with storage_errors(folder):
+                _bind(folder, settings)
+                for name in FOLDERS:
+                    (folder / name).mkdir(exist_ok=True)
+                _sweep(folder)
+        except BaseException:
+            lock.close()
+            raise
+        return cls(folder, settings, lock)
+
+    @classmethod
+    def read(cls, path: Path | str, settings: Settings | None = None) -> Self:
+        """Look at a workspace without a lock, also while another process works in it. Write nothing.
+
+        `settings` matter only where judgments or MLflow runs are kept outside the folder.
+        """
+        folder = Path(path).resolve()
+        if not (folder / CONFIG).is_file():
+            raise WorkspaceError(
+                f"there is no workspace at {folder}.",
+                "`serm evolve` makes one; `workspace:` in the config names it.",
+            )
+        return cls(folder, settings, None)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Free the lock. Safe to call twice."""
+        if self._lock is not None:
+            self._lock.close()
+            self._lock = None
+
+    @property
+    def judgments_url(self) -> str:
+        """SQLAlchemy URL of the judgments."""
+        given = self._settings.storage.database if self._settings else None
+        return given or f"sqlite:///{self.folder / 'judgments.sqlite'}"
+
+    @property
+    def mlflow_uri(self) -> str:
+        """MLflow's tracking and registry URI."""
+        given = self._settings.storage.mlflow if self._settings else None
+        return given or f"sqlite:///{self.folder / 'mlflow.db'}"
+
+    @property
+    def identity(self) -> dict[str, Any]:
+        """The settings that the workspace is bound to, as `Settings.identity()` gives them."""
+        return _recorded(self.folder)
+
+
+def _refuse_a_strangers_folder(folder: Path) -> None:
+    """A folder of other people's files is never taken over: sweeping would delete some of them."""
+    if folder.exists() and not folder.is_dir():
+        raise WorkspaceError(f"{folder} is a file, not a folder.", "Name another `workspace:` in the config.")
+    if not folder.is_dir() or (folder / CONFIG).is_file():
+        return
+    other = sorted(item.name for item in folder.iterdir() if item.name not in (LOCK, *FOLDERS))
+    if any(not name.startswith(f".{CONFIG}-") for name in other):
+        raise WorkspaceError(
+            f"{folder} is no workspace and not empty (it holds {other[0]}).",
+            "Name an empty or a new folder with `workspace:` in the config.",
+        )
+
+
+def _lock(folder: Path) -> IO[str]:
+    """Take the lock; the operating system frees it when the process ends, however it ends."""
+    path = folder / LOCK
+    file = path.open("a+", encoding="utf-8")
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        file.seek(0)
+        holder = file.read().strip() or "unknown"
+        file.close()
+        raise WorkspaceLockedError(
+            f"process {holder} already works in {folder}.",
+            "Wait until it ends, end it, or choose another `workspace:`.",
+        ) from None
+    try:
+        file.truncate(0)
+        file.write(str(os.getpid()))
+        file.flush()
+    except BaseException:
+        file.close()
+        raise
+    return file
+
+
+def _recorded(folder: Path) -> dict[str, Any]:
+    path = folder / CONFIG
+    try:
+        identity = json.loads(path.read_text(encoding="utf-8"))["identity"]
+    except (ValueError, KeyError, TypeError) as error:
+        raise WorkspaceError(
+            f"{path} is damaged: {error}.", "Restore it, or start in a new workspace."
+        ) from error
+    return dict(identity)
+
+
+def _bind(folder: Path, settings: Settings) -> None:
+    path, identity = folder / CONFIG, settings.identity()
+    if not path.is_file():
+        text = json.dumps({"fingerprint": settings.fingerprint(), "identity": identity}, indent=2)
+        write_file(path, lambda temporary: _write(temporary, text))
+        return
+    recorded = _recorded(folder)
+    # What is compared went through JSON on both sides, so that a tuple equals the list it was written as.
+    there, here = _flat(recorded), _flat(json.loads(json.dumps(identity)))
+    if there == here:
+        return
+    different = [
+        f"{key}: {there.get(key, 'not set')} in the workspace, {here.get(key, 'not set')} in the config"
+        for key in sorted(there.keys() | here.keys())
+        if there.get(key) != here.get(key)
+    ]
+    more = f"; and {len(different) - _SHOWN} more" if len(different) > _SHOWN else ""
+    raise WorkspaceMismatchError(
+        f"{folder} belongs to another configuration ({'; '.join(different[:_SHOWN])}{more}).",
+        "Set these keys back, or name a new `workspace:`.",
+    )
+
+
+def _write(path: Path, text: str) -> None:
+    path.write_text(text, encoding="utf-8")
+
+
+def _flat(value: Any, prefix: str = "") -> dict[str, str]:
+    """Dotted keys and their values as text: {"budget": {"a": 1}} becomes {"budget.a": "1"}."""
+    if isinstance(value, dict) and value:
+        items = value.items()
+    elif isinstance(value, list) and any(isinstance(item, (dict, list)) for item in value):
+        items = dict(enumerate(value)).items()
+    else:
+        return {prefix: json.dumps(value, ensure_ascii=False)}
+    flat: dict[str, str] = {}
+    for key, item in items:
+        flat |= _flat(item, f"{prefix}.{key}" if prefix else str(key))
+    return flat
+
+
+def _sweep(folder: Path) -> None:
+    """Remove what killed runs left half-written: every name in our folders that starts with a dot."""
+    left = [item for name in FOLDERS for item in (folder / name).glob(".*")]
+    for item in (*left, *folder.glob(f".{CONFIG}-*")):
+        if item.is_dir() and not item.is_symlink():
+            shutil.rmtree(item, ignore_errors=True)
+        else:
+            item.unlink(missing_ok=True)

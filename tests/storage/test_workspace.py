@@ -1,0 +1,162 @@
+"""One folder, one process, one configuration."""
+
+from __future__ import annotations
+
+import errno
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from serm.core import Settings
+from serm.core.errors import (
+    StorageError,
+    WorkspaceError,
+    WorkspaceLockedError,
+    WorkspaceMismatchError,
+)
+from serm.storage.workspace import Workspace
+
+
+def settings(folder: Path, **values: object) -> Settings:
+    mapping = {"workspace": str(folder / "work"), "data": {"sources": [{"pairs": "pairs.parquet"}]}, **values}
+    return Settings.from_mapping(mapping, folder=folder, environment={})
+
+
+def test_a_new_workspace_has_its_folders_and_remembers_its_config(tmp_path: Path) -> None:
+    with Workspace.open(settings(tmp_path)) as workspace:
+        assert workspace.data.is_dir()
+        assert workspace.snapshots.is_dir()
+        assert workspace.identity["random_seed"] == 7
+        assert workspace.judgments_url == f"sqlite:///{workspace.folder}/judgments.sqlite"
+
+
+def test_the_same_config_opens_it_again(tmp_path: Path) -> None:
+    for _ in range(2):
+        Workspace.open(settings(tmp_path)).close()
+
+
+def test_a_key_that_decides_no_result_may_change(tmp_path: Path) -> None:
+    Workspace.open(settings(tmp_path)).close()
+    Workspace.open(settings(tmp_path, llm={"concurrency": 2})).close()
+
+
+def test_another_config_is_refused_and_the_difference_is_named(tmp_path: Path) -> None:
+    Workspace.open(settings(tmp_path, budget={"pairs_per_round": 600})).close()
+    with pytest.raises(
+        WorkspaceMismatchError, match=r"budget\.pairs_per_round: 600 in the workspace, 300 in the config"
+    ) as raised:
+        Workspace.open(settings(tmp_path, budget={"pairs_per_round": 300}))
+    assert raised.value.remedy
+    assert raised.value.exit_code == 11
+
+
+def test_a_judge_that_was_added_is_named_as_the_difference(tmp_path: Path) -> None:
+    Workspace.open(settings(tmp_path, judges=["openai:a"])).close()
+    with pytest.raises(WorkspaceMismatchError, match=r"judges\.1\.backend: not set in the workspace"):
+        Workspace.open(settings(tmp_path, judges=["openai:a", "openai:b"]))
+
+
+def test_after_a_refusal_the_right_config_still_opens_it(tmp_path: Path) -> None:
+    Workspace.open(settings(tmp_path)).close()
+    with pytest.raises(WorkspaceMismatchError):
+        Workspace.open(settings(tmp_path, random_seed=8))
+    Workspace.open(settings(tmp_path)).close()
+
+
+HOLD = """
+import sys
+from serm.core import Settings
+from serm.storage.workspace import Workspace
+workspace = Workspace.open(Settings.from_yaml(sys.argv[1], {}))
+print("held", flush=True)
+sys.stdin.read()
+"""
+
+
+def test_a_second_process_is_refused_and_told_who_works_there(tmp_path: Path) -> None:
+    config = tmp_path / "serm.yaml"
+    config.write_text("workspace: work\ndata: {sources: [{pairs: pairs.parquet}]}\n")
+    ours = Settings.from_yaml(config, {})
+    with subprocess.Popen(
+        [sys.executable, "-c", HOLD, str(config)], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    ) as other:
+        assert other.stdout is not None
+        assert other.stdout.readline() == "held\n"
+        with pytest.raises(WorkspaceLockedError, match=f"process {other.pid} ") as raised:
+            Workspace.open(ours)
+        assert raised.value.remedy
+        Workspace.read(tmp_path / "work")  # looking is allowed
+        other.kill()  # even by kill -9 the lock is freed
+    Workspace.open(ours).close()
+
+
+def test_leftovers_of_a_killed_run_are_swept_and_nothing_else(tmp_path: Path) -> None:
+    with Workspace.open(settings(tmp_path)) as workspace:
+        (workspace.data / ".abc-x1").mkdir()
+        (workspace.data / ".abc-x1" / "half").touch()
+        (workspace.data / "abc").mkdir()
+        (workspace.snapshots / ".s.parquet-x2.parquet").touch()
+    with Workspace.open(settings(tmp_path)) as workspace:
+        assert [item.name for item in workspace.data.iterdir()] == ["abc"]
+        assert list(workspace.snapshots.iterdir()) == []
+
+
+def test_a_folder_of_somebody_else_is_not_taken_over(tmp_path: Path) -> None:
+    (tmp_path / "work").mkdir()
+    (tmp_path / "work" / "thesis.tex").touch()
+    with pytest.raises(WorkspaceError, match=r"holds thesis\.tex"):
+        Workspace.open(settings(tmp_path))
+    assert [item.name for item in (tmp_path / "work").iterdir()] == ["thesis.tex"]
+
+
+def test_a_run_that_was_killed_before_it_bound_the_folder_does_not_lock_it_out(tmp_path: Path) -> None:
+    (tmp_path / "work").mkdir()
+    (tmp_path / "work" / "lock").touch()
+    (tmp_path / "work" / ".config.json-a1.json").touch()
+    with Workspace.open(settings(tmp_path)) as workspace:
+        assert not list(workspace.folder.glob(".*"))
+
+
+def test_a_file_in_the_place_of_the_workspace_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "work").touch()
+    with pytest.raises(WorkspaceError, match="is a file"):
+        Workspace.open(settings(tmp_path))
+
+
+def test_a_damaged_config_file_is_named(tmp_path: Path) -> None:
+    Workspace.open(settings(tmp_path)).close()
+    (tmp_path / "work" / "config.json").write_text("{")
+    with pytest.raises(WorkspaceError, match=r"config\.json is damaged"):
+        Workspace.open(settings(tmp_path))
+
+
+@pytest.mark.parametrize(
+    ("code", "words"),
+    [(errno.EROFS, "read-only"), (errno.EACCES, "permission is denied"), (errno.ENOSPC, "disk is full")],
+)
+def test_a_disk_that_refuses_is_told_with_a_remedy(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, code: int, words: str
+) -> None:
+    # As root no chmod refuses anything, so the refusal is played at the call that meets it first.
+    def refuse(*_: object, **__: object) -> None:
+        raise OSError(code, "played")
+
+    monkeypatch.setattr(Path, "mkdir", refuse)
+    with pytest.raises(StorageError, match=words) as raised:
+        Workspace.open(settings(tmp_path))
+    assert raised.value.remedy
+    assert raised.value.exit_code == 12
+
+
+def test_a_workspace_that_is_only_read_needs_to_be_there(tmp_path: Path) -> None:
+    with pytest.raises(WorkspaceError, match="no workspace at"):
+        Workspace.read(tmp_path)
+
+
+def test_the_recorded_config_is_readable_by_people(tmp_path: Path) -> None:
+    with Workspace.open(settings(tmp_path)) as workspace:
+        recorded = json.loads((workspace.folder / "config.json").read_text())
+    assert recorded["fingerprint"] == settings(tmp_path).fingerprint()
