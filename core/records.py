@@ -190,6 +190,9 @@ class Decision:
     margin: float
     detectable: float  # smallest change the gate could have seen
     underpowered: bool
-    queries_needed: int  # further gate queries until `detectable` is within the margin; 0 when it is
+    queries_needed: int  # further gate queries until `detectable` is within the margin; -1: unknown
     looks: int  # how often the gate has looked at these queries, this time included
-    slices: tuple[tuple[str, Interval], ...] = field(default=())  # shown, never decisive
+    slices: tuple[tuple[str, Interval], ...] = field(default=())  # decisive only where gate.slice_veto is on
+    grades_needed: int = 0  # human grades that `queries_needed` comes to, at the gate's pairs per query
+    champion: tuple[tuple[str, float], ...] = field(default=())  # (measure, value) on all gate queries
+    challenger: tuple[tuple[str, float], ...] = field(default=())

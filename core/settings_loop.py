@@ -94,6 +94,7 @@ class GateSettings(Section):
     level: float = Field(default=0.90, gt=0.5, lt=1)  # confidence of the one-sided lower bound
     resamples: int = Field(default=2_000, ge=100)  # of the bootstrap over queries
     min_slice: int = Field(default=30, ge=2)  # queries under which a slice is only shown
+    slice_veto: bool = False  # roll back where a language or a window surely fell by more than the margin
 
 
 class EvaluationSettings(Section):

@@ -1,0 +1,183 @@
+"""The gate: may the challenger take the champion's place? Decided on human grades that no judge has touched.
+
+The rule, on the gate queries with more than one grade, of the paired change in NDCG@4:
+
+1. the one-sided lower bound (`gate.level`, bootstrap over queries) of the mean is above minus `gate.margin`;
+2. and the mean on the newest window's queries is above 0.
+
+Choices where the rule is silent: a newest window without a measurable gate query leaves the second half to
+the mean over all gate queries, and the reasons say so; with fewer than two queries nothing is promoted.
+A language or a window decides nothing, unless `gate.slice_veto` is on: then one of at least `gate.min_slice`
+queries vetoes when the upper bound of its change is below minus the margin. That it fell is always said.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import Final
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from serm.core.records import Decision, Interval
+from serm.core.settings_loop import GateSettings
+from serm.evals.bootstrap import detectable, mean_interval, queries_needed
+from serm.evals.grades import commonest_grade, grade_measures, query_sums
+from serm.evals.measures import CUTOFFS, ndcg_column, per_query
+from serm.relevance_model.base import Scores
+
+CUTOFF: Final = 4
+_DIGITS: Final = 12  # of a change in NDCG: less is the rounding of two ways to the same sum
+
+
+def decide(
+    gate: pd.DataFrame,
+    champion: Scores,
+    challenger: Scores,
+    *,
+    settings: GateSettings,
+    newest_window: int,
+    looks: int,
+    seed: int,
+) -> Decision:
+    """Promote or roll back, with the evidence.
+
+    `gate` has the opened gate pairs (n rows: query_id, doc_id, grade, language, window), both `Scores` are
+    of its rows; `newest_window` is the value of `window` that this round opened; `looks` counts the gate's
+    decisions so far, this one included. Never raises for too little evidence: that is a roll-back.
+    """
+    table = _paired(gate, champion, challenger)
+    change, newest = (
+        mean_interval(rows["change"], settings.level, settings.resamples, seed, one_sided=True)
+        for rows in (table, table[table["window"] == newest_window])
+    )
+    slices = _slices(table, settings, seed)
+    promoted, reasons = _rule(change, newest, settings)
+    reasons += _of_slices(slices, settings)
+    if settings.slice_veto and any(_surely_fell(interval, settings) for _, interval in slices):
+        promoted = False
+    if not settings.enabled:
+        promoted = True
+        reasons = [
+            "the gate is off (gate.enabled: false), so every challenger is promoted",
+            *reasons,
+        ]
+    changes = table["change"].to_numpy(dtype=np.float64)
+    reach = detectable(changes, settings.level)
+    unmoved = not np.any(changes)
+    underpowered = reach > settings.margin or (unmoved and len(changes) < settings.min_slice)
+    further = queries_needed(changes, settings.margin, settings.level) if underpowered else 0
+    pairs_per_query = float(table["pairs"].mean()) if len(table) else math.nan
+    if underpowered:
+        reasons.append(_power(reach, further, pairs_per_query, len(changes), settings))
+    if len(table) and unmoved:
+        reasons.append("the challenger ranks every gate query as the champion does")
+    reasons.append(f"look {looks} at the gate")
+    return Decision(
+        promoted=promoted,
+        reasons=tuple(reasons),
+        change=change,
+        newest=newest,
+        margin=settings.margin,
+        detectable=reach,
+        underpowered=underpowered,
+        queries_needed=further,
+        looks=looks,
+        slices=slices,
+        grades_needed=round(further * pairs_per_query) if further > 0 else 0,
+        champion=_evidence(gate, champion, table, "champion"),
+        challenger=_evidence(gate, challenger, table, "challenger"),
+    )
+
+
+def _paired(gate: pd.DataFrame, champion: Scores, challenger: Scores) -> pd.DataFrame:
+    """A row a mixed gate query: champion@k, challenger@k, change (NDCG@4), pairs, language, window."""
+    before, after = per_query(gate, champion.expected), per_query(gate, challenger.expected)
+    first = gate.drop_duplicates("query_id")
+    table = before[["query_id", "pairs", "mixed"]].copy()
+    for column, default in (("language", ""), ("window", -1)):
+        table[column] = first[column].to_numpy() if column in first else default
+    for cutoff in CUTOFFS:
+        table[f"champion@{cutoff}"] = before[ndcg_column(cutoff)]
+        table[f"challenger@{cutoff}"] = after[ndcg_column(cutoff)]
+    table["change"] = (table[f"challenger@{CUTOFF}"] - table[f"champion@{CUTOFF}"]).round(_DIGITS)
+    return table[table["mixed"]].reset_index(drop=True)
+
+
+def _rule(change: Interval, newest: Interval, settings: GateSettings) -> tuple[bool, list[str]]:
+    if change.n < 2:
+        return False, [f"{change.n} gate queries have more than one grade: too few to decide anything on"]
+    bound = (
+        f"the lower bound ({settings.level:.0%}, one-sided) of the mean change in NDCG@{CUTOFF} over "
+        f"{change.n} gate queries is {_points(change.low)} points"
+    )
+    no_worse = change.low > -settings.margin
+    reasons = [f"{bound}, {'above' if no_worse else 'not above'} {_points(-settings.margin)}"]
+    if newest.n:
+        better = newest.mean > 0
+        what = f"on the newest window's {newest.n} gate queries it is {_points(newest.mean)} points"
+    else:
+        better = change.mean > 0
+        what = (
+            "the newest window has no gate query with more than one grade, so the mean change over all gate "
+            f"queries stands in for it: {_points(change.mean)} points"
+        )
+    reasons.append(f"{what}, {'above' if better else 'not above'} 0")
+    return no_worse and better, reasons
+
+
+def _slices(table: pd.DataFrame, settings: GateSettings, seed: int) -> tuple[tuple[str, Interval], ...]:
+    """The change in each language and each window, where there are several of them."""
+    found: list[tuple[str, Interval]] = []
+    for column in ("language", "window"):
+        if table[column].nunique() < 2:
+            continue
+        for value, rows in table.groupby(column, sort=True):
+            name = "seed" if column == "window" and value == -1 else str(value)
+            values: NDArray[np.float64] = rows["change"].to_numpy(dtype=np.float64)
+            interval = mean_interval(values, settings.level, settings.resamples, seed, one_sided=True)
+            found.append((f"{column}={name}", interval))
+    return tuple(found)
+
+
+def _surely_fell(interval: Interval, settings: GateSettings) -> bool:
+    return interval.n >= settings.min_slice and interval.high < -settings.margin
+
+
+def _of_slices(slices: tuple[tuple[str, Interval], ...], settings: GateSettings) -> list[str]:
+    weight = "which vetoes" if settings.slice_veto else "which is shown and decides nothing"
+    return [
+        f"{name} fell by more than the margin ({_points(interval.mean)} points, n {interval.n}), {weight}"
+        for name, interval in slices
+        if _surely_fell(interval, settings)
+    ]
+
+
+def _power(reach: float, further: int, pairs: float, n: int, settings: GateSettings) -> str:
+    if further < 0 or not math.isfinite(pairs):
+        return f"underpowered: {n} gate queries say nothing of how far changes spread"
+    if further == 0:
+        return f"underpowered: no ranking changed on {n} gate queries, which are too few to rule a change out"
+    return (
+        f"underpowered: a change under {_points(reach)} points would go unseen (margin "
+        f"{_points(settings.margin)}); it takes {further} more gate queries, about {round(further * pairs)} "
+        "human grades"
+    )
+
+
+def _evidence(
+    gate: pd.DataFrame, scores: Scores, table: pd.DataFrame, who: str
+) -> tuple[tuple[str, float], ...]:
+    """NDCG over the mixed gate queries; the grade measures, and the commonest grade's, over all of them."""
+    if gate.empty:
+        return ()
+    values = {ndcg_column(cutoff): float(table[f"{who}@{cutoff}"].mean()) for cutoff in CUTOFFS}
+    values |= grade_measures(query_sums(gate, scores.probabilities))
+    _, commonest = commonest_grade(gate)
+    values |= {f"commonest_{name}": value for name, value in commonest.items()}
+    return tuple(values.items())
+
+
+def _points(value: float) -> str:
+    return f"{100 * value:+.2f}"
