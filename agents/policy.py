@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -14,11 +15,11 @@ from serm.agents.loop import Decide
 from serm.core.errors import AgentError, ConfigError
 from serm.core.settings import Settings
 
-Step = Callable[[list[dict[str, Any]]], tuple[str, dict[str, Any]] | None]
-"""From the tool results so far (parsed JSON, in order) to the next call, or None to pass over this step."""
+Said = list[dict[str, Any]]  # what the tools have answered so far, the first answer first
+Call = tuple[str, dict[str, Any]]  # a tool and its arguments
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class ChatPolicy:
     """A chat model with the agent's tools bound to it."""
 
@@ -26,8 +27,8 @@ class ChatPolicy:
     agent: str
     label: str
 
-    def __call__(self, messages: Sequence[BaseMessage], tools: Sequence[BaseTool]) -> AIMessage:
-        """Ask the model. The agent's name travels in the call's metadata; no provider sees it."""
+    def __call__(self, messages: Sequence[BaseMessage], tools: Sequence[BaseTool], /) -> AIMessage:
+        """Ask the model. The agent's name travels in the call's metadata, which no provider sees."""
         answer = self.model.bind_tools(list(tools)).invoke(
             list(messages), config={"metadata": {"agent": self.agent}, "run_name": self.agent}
         )
@@ -36,27 +37,18 @@ class ChatPolicy:
         return answer
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Rules:
-    """A plan that is the same every time: one step a turn."""
+    """A plan: from what the tools have answered so far to the next call. The same every time."""
 
-    plan: Callable[[list[tuple[str, dict[str, Any]]]], tuple[str, dict[str, Any]]]
+    plan: Callable[[Said], Call]
     label: str = "rules"
 
-    def __call__(self, messages: Sequence[BaseMessage], tools: Sequence[BaseTool]) -> AIMessage:
-        """The next call, from what the tools have said so far."""
-        import json
-
-        said = [
-            (str(message.name), json.loads(str(message.content)))
-            for message in messages
-            if isinstance(message, ToolMessage)
-        ]
+    def __call__(self, messages: Sequence[BaseMessage], _tools: Sequence[BaseTool], /) -> AIMessage:
+        """Speak as a chat model would."""
+        said = [json.loads(message.text) for message in messages if isinstance(message, ToolMessage)]
         name, arguments = self.plan(said)
-        return AIMessage(
-            "",
-            tool_calls=[{"name": name, "args": arguments, "id": f"rules-{len(said)}", "type": "tool_call"}],
-        )
+        return AIMessage("", tool_calls=[{"name": name, "args": arguments, "id": f"call-{len(said) + 1}"}])
 
 
 def decider(settings: Settings, agent: str) -> Decide | None:
@@ -70,9 +62,9 @@ def decider(settings: Settings, agent: str) -> Decide | None:
     if not chosen.llm:
         raise ConfigError(
             "agents.policy is llm, and agents.llm names no chat model.",
-            "Set agents.llm, for example to http://localhost:8000/v1#Qwen/Qwen3-8B, or agents.policy to rules.",
+            "Set agents.llm, for instance to `openai:gpt-4o`, or agents.policy to `rules`.",
         )
-    from serm.llm.chat import chat_model
+    from serm.llm.chat import chat_model  # rules need no client of any provider
     from serm.llm.spec import parse_backend
 
     return ChatPolicy(chat_model(parse_backend(chosen.llm), settings.llm), agent, chosen.llm)

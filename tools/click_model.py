@@ -17,6 +17,7 @@ Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
 
 PRIOR = 10.0  # impressions at full examination that the group's attractiveness is worth; chosen
+SCORE_GROUPS = 20  # chosen
 _SMALL = 1e-9
 
 
@@ -39,7 +40,7 @@ def fit(
     iterations: int = 2_000,
     tolerance: float = 1e-6,
 ) -> ClickModel:
-    """Fit by EM to n aggregates: at `position` (1 is the top) a member of `group` was shown and clicked so often.
+    """Fit by EM to n aggregates: how often one of `group` was shown and clicked at `position` (1 is the top).
 
     Raises ValueError where there is nothing to fit, or more clicks than impressions.
     """
@@ -77,8 +78,18 @@ def fit(
 
 
 def attractiveness(
-    model: ClickModel, position: Ints, group: Ints, impressions: Floats, clicks: Floats, prior: float = PRIOR
+    model: ClickModel,
+    position: Ints,
+    group: Ints,
+    impressions: Floats,
+    clicks: Floats,
 ) -> Floats:
-    """Each aggregate's own attractiveness, drawn towards its group's where it was seldom shown. (n,), 0 to 1."""
+    """Attractiveness of each aggregate, drawn towards its group's where it was seldom shown. (n,), 0 to 1."""
     seen = impressions * model.propensity[position - 1]
-    return np.minimum((clicks + prior * model.attractiveness[group]) / (seen + prior), 1.0)
+    return np.minimum((clicks + PRIOR * model.attractiveness[group]) / (seen + PRIOR), 1.0)
+
+
+def score_groups(expected: Floats, groups: int = SCORE_GROUPS) -> Ints:
+    """Bin of each pair by the quantiles of the model's score. (n,) -> (n,), from 0 without gaps."""
+    edges = np.unique(np.quantile(expected, np.linspace(0, 1, groups + 1)[1:-1]))
+    return np.unique(np.searchsorted(edges, expected), return_inverse=True)[1].astype(np.int64)

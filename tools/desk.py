@@ -154,7 +154,8 @@ class DeskView:
 
     def frame(self) -> pd.DataFrame:
         """Nominations as a table: query_id, doc_id, agent, score, reason."""
-        columns = list(Nomination.__slots__)
-        return pd.DataFrame(
-            [[getattr(item, column) for column in columns] for item in self.nominations], columns=columns
-        )
+        texts = ("query_id", "doc_id", "agent", "reason")
+        columns = {name: [str(getattr(item, name)) for item in self.nominations] for name in texts}
+        frame = pd.DataFrame(columns, dtype=object)  # an empty one keeps its types
+        frame.insert(3, "score", np.array([item.score for item in self.nominations], dtype=np.float64))
+        return frame

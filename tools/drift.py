@@ -81,7 +81,7 @@ def _median_distance(pooled: FloatArray, rng: np.random.Generator, size: int = 5
 
 def _squared_distances(a: FloatArray, b: FloatArray) -> FloatArray:
     squares = (a * a).sum(axis=1)[:, None] + (b * b).sum(axis=1)[None, :] - 2.0 * (a @ b.T)
-    return np.maximum(squares, 0.0)
+    return np.asarray(np.maximum(squares, 0.0), dtype=np.float32)
 
 
 def _kernel_sums(

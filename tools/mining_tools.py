@@ -7,76 +7,33 @@ an agent passes ids on, never pairs.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from typing import Any, Final, Literal
+from typing import Any, Final
 
 import numpy as np
 from langchain_core.tools import BaseTool, StructuredTool
-from pydantic import BaseModel, ConfigDict, Field
 
-from serm.tools import click_model, feedback
-from serm.tools.desk import Candidates, DeskView, Ints
+from serm.tools import mining_arguments as arguments
+from serm.tools.click_model import attractiveness, fit, score_groups
+from serm.tools.desk import Candidates, DeskView
 from serm.tools.disagreement import disagreement
 from serm.tools.drift import mmd_test
-from serm.tools.drift_regions import drifted_regions
+from serm.tools.drift_regions import Region, drifted_regions
+from serm.tools.feedback import engaged_low
 from serm.tools.result import result
 from serm.tools.uncertainty import MEASURES
 
-SCORE_BINS = 20  # groups of pairs that share their attractiveness when propensities are fitted; chosen
-MAX_POSITION = 20  # deeper positions count as this one
+MAX_POSITION = 20  # deeper positions count as this one; chosen
 EXAMPLES = 3
-TOP = 1_000  # candidates where an agent does not say how many
-
-
-class Arguments(BaseModel):
-    model_config = ConfigDict(extra="forbid")
-
-
-class NoArguments(Arguments):
-    pass
-
-
-class UncertaintyArguments(Arguments):
-    measure: Literal["entropy", "margin"] = Field("entropy", description="how uncertainty is measured")
-    language: str | None = Field(None, description="only pairs in this language, as describe_window names it")
-    top: int = Field(TOP, ge=1, description="how many candidates to keep, the most uncertain first")
-
-
-class DisagreementArguments(Arguments):
-    pool: int | None = Field(None, ge=1, description="pairs to judge repeatedly, the most uncertain first")
-    top: int = Field(TOP, ge=1, description="how many candidates to keep")
-
-
-class DriftArguments(Arguments):
-    level: float | None = Field(None, gt=0, lt=1, description="significance of the test and of each region")
-    max_regions: int = Field(5, ge=1, le=8, description="regions to report, the most certain first")
-
-
-class FeedbackArguments(Arguments):
-    dwell_engaged: float | None = Field(None, gt=0, description="seconds from which a visit counts")
-    low_score: float | None = Field(None, ge=0, le=3, description="model scores under this are low")
-    top: int = Field(TOP, ge=1, description="how many candidates to keep")
-
-
-class ClickModelArguments(Arguments):
-    click_probability: float | None = Field(None, gt=0, lt=1, description="attractiveness that counts")
-    low_score: float | None = Field(None, ge=0, le=3, description="model scores under this are low")
-    top: int = Field(TOP, ge=1, description="how many candidates to keep")
-
-
-class NominateArguments(Arguments):
-    candidates: str = Field(description="id of a candidate list, such as c1")
-    count: int = Field(ge=1, description="how many of it to nominate, the best first")
-    reason: str = Field(min_length=1, max_length=300, description="why these pairs are worth a label")
-
-
-class FinishArguments(Arguments):
-    reason: str = Field(min_length=1, max_length=300, description="why you stop here")
+EXAMPLE_LENGTH = 60  # characters
 
 
 def describe_window(view: DeskView) -> str:
     """Sizes, languages, feedback and the model's state of mind in this window, and your quota."""
     desk = view.desk
     expected = desk.scores.expected
+    some = len(expected) > 0
+    languages = desk.window["language"].value_counts().head(8)
+    logged = ("impressions", "clicks", "dwell_seconds", "position")
     return result(
         {
             "agent": view.agent,
@@ -84,17 +41,12 @@ def describe_window(view: DeskView) -> str:
             "left": view.left,
             "pairs": len(desk.window),
             "unlabelled": int(desk.unlabelled.sum()),
-            "queries": int(desk.window["query_id"].nunique()),
+            "queries": len(desk.query_embeddings),
             "reference_queries": len(desk.reference_queries),
-            "languages": {str(k): int(v) for k, v in desk.window["language"].value_counts().head(8).items()},
-            "logged": {
-                name: int(np.isfinite(desk.numbers(name)).sum())
-                for name in ("impressions", "clicks", "dwell_seconds", "position")
-            },
-            "score_quartiles": [round(float(q), 3) for q in np.quantile(expected, [0.25, 0.5, 0.75])]
-            if len(expected)
-            else [],
-            "mean_entropy": round(float(desk.entropy.mean()), 3) if len(expected) else 0.0,
+            "languages": {str(name)[:20]: int(count) for name, count in languages.items()},
+            "pairs_with": {name: int(np.isfinite(desk.numbers(name)).sum()) for name in logged},
+            "score_quartiles": _rounded(np.quantile(expected, [0.25, 0.5, 0.75])) if some else [],
+            "mean_entropy": round(float(desk.entropy.mean()), 3) if some else None,
         }
     )
 
@@ -115,48 +67,32 @@ def score_disagreement(view: DeskView, pool: int | None, top: int) -> str:
     free = np.flatnonzero(desk.unlabelled)
     size = min(pool or desk.settings.pool, desk.settings.pool)  # passes cost as much as scoring anew
     rows = free[np.argsort(-desk.entropy[free], kind="stable")[:size]]
-    if not len(rows):
-        return _told(view, view.offer("disagreement", rows, np.zeros(0)))
-    passes = desk.stochastic(rows)
-    made = view.offer("disagreement", rows, disagreement(passes), top)
-    return _told(view, made, passes=len(passes), pool=len(rows))
+    values = disagreement(desk.stochastic(rows)) if len(rows) else np.zeros(0, dtype=np.float32)
+    return _told(view, view.offer("disagreement", rows, values, top), pool=len(rows))
 
 
 def detect_drift(view: DeskView, level: float | None, max_regions: int) -> str:
-    """Test whether this window's queries differ from earlier ones, and list the pairs of each region that is
-    new or growing. A dying region is reported without candidates."""
+    """Test whether this window's queries differ from earlier ones, and list the pairs of each region of them
+    that is new or growing. A region that is dying is told without candidates."""
     desk = view.desk
     level = level or desk.settings.drift_level
-    view.looked = True
     if min(len(desk.reference_queries), len(desk.query_embeddings)) < 2:
-        return result({"drift": False, "why": "there are no earlier queries to compare with", "regions": []})
+        return _nothing(view, "there are no earlier queries to compare with", drift=False, regions=[])
     test = mmd_test(desk.reference_queries, desk.query_embeddings, seed=desk.seed)
-    told: dict[str, Any] = {
-        "drift": test.p_value <= level,
+    told = {
         "p_value": round(test.p_value, 4),
         "effect_mmd": round(test.effect, 4),
         "z": round(test.z, 2),
         "level": level,
-        "queries": {"reference": test.reference, "current": test.current},
+        "compared": {"reference": test.reference, "current": test.current},
     }
-    regions = []
-    if test.p_value <= level:
-        found = drifted_regions(desk.reference_queries, desk.query_embeddings, level=level, seed=desk.seed)
-        told["regions_found"] = len(found)
-        for region in found[:max_regions]:
-            entry: dict[str, Any] = {
-                "kind": region.kind,
-                "queries": {"reference": region.reference, "current": region.current},
-                "growth": round(region.growth, 2) if np.isfinite(region.growth) else "none before",
-                "p_value": float(f"{region.p_value:.2g}"),
-                "examples": [desk.query_names[q][:60] for q in region.members[:EXAMPLES]],
-            }
-            if region.kind != "dying":
-                rows = np.flatnonzero(np.isin(desk.query_index, region.members))
-                made = view.offer(f"{region.kind} region, entropy", rows, desk.entropy[rows])
-                entry |= {"candidates": made.id, "size": len(made.rows)}
-            regions.append(entry)
-    return result(told | {"regions": regions})
+    if test.p_value > level:
+        return _nothing(view, f"no drift: p = {test.p_value:.3g}", drift=False, regions=[], **told)
+    found = drifted_regions(desk.reference_queries, desk.query_embeddings, level=level, seed=desk.seed)
+    regions = [_region(view, region) for region in found[:max_regions]]
+    if not any(region.get("size") for region in regions):
+        told["why"] = "the queries have drifted, but no region stands out as new or growing"
+    return result({"drift": True, **told, "regions_found": len(found), "regions": regions})
 
 
 def find_engaged_low(view: DeskView, dwell_engaged: float | None, low_score: float | None, top: int) -> str:
@@ -164,18 +100,16 @@ def find_engaged_low(view: DeskView, dwell_engaged: float | None, low_score: flo
     desk, chosen = view.desk, view.desk.settings
     clicks = desk.numbers("clicks")
     if not np.isfinite(clicks).any():
-        view.looked = True
-        return result({"size": 0, "why": "the log has no clicks"})
-    rows, scores = feedback.engaged_low(
+        return _nothing(view, "the log has no clicks")
+    rows, scores = engaged_low(
         clicks,
         desk.numbers("dwell_seconds"),
         desk.scores.expected,
         dwell_engaged=dwell_engaged or chosen.dwell_engaged,
-        low_score=chosen.low_score if low_score is None else low_score,
+        low_score=low_score or chosen.low_score,
     )
-    return _told(
-        view, view.offer("engaged though scored low", rows, scores, top), clicked=int((clicks > 0).sum())
-    )
+    made = view.offer("engaged though scored low", rows, scores, top)
+    return _told(view, made, pairs_clicked=int((clicks > 0).sum()))
 
 
 def fit_click_model(
@@ -185,20 +119,19 @@ def fit_click_model(
     although the model scores them low."""
     desk, chosen = view.desk, view.desk.settings
     shown, clicks, position = (desk.numbers(name) for name in ("impressions", "clicks", "position"))
-    rows = np.flatnonzero((shown > 0) & np.isfinite(clicks) & (position >= 1) & (clicks <= shown))
+    with np.errstate(invalid="ignore"):
+        rows = np.flatnonzero((shown > 0) & (position >= 1) & (clicks >= 0) & (clicks <= shown))
     if not len(rows):
-        view.looked = True
-        return result({"size": 0, "why": "the log has no impressions with clicks and positions"})
-    expected = desk.scores.expected[rows]
+        return _nothing(view, "the log has no impressions with clicks and positions")
+    expected = desk.scores.expected[rows].astype(np.float64)
     place = np.clip(np.rint(position[rows]), 1, MAX_POSITION).astype(np.int64)
-    group = _bins(expected)
-    model = click_model.fit(place, group, shown[rows], clicks[rows])
-    value = click_model.attractiveness(model, place, group, shown[rows], clicks[rows])
-    floor = click_probability or chosen.click_probability
-    low = chosen.low_score if low_score is None else low_score
-    keep = (value > floor) & (expected < low)
-    made = view.offer("attractiveness", rows[keep], value[keep] * (low - expected[keep]), top)
-    return _told(view, made, propensity=[round(float(p), 3) for p in model.propensity[:10]], fitted=len(rows))
+    group = score_groups(expected)
+    model = fit(place, group, shown[rows], clicks[rows])
+    attracts = attractiveness(model, place, group, shown[rows], clicks[rows])
+    low = low_score or chosen.low_score
+    keep = (attracts > (click_probability or chosen.click_probability)) & (expected < low)
+    made = view.offer("attractive though scored low", rows[keep], (attracts * (low - expected))[keep], top)
+    return _told(view, made, propensity=_rounded(model.propensity[:10]), pairs_fitted=len(rows))
 
 
 def nominate(view: DeskView, candidates: str, count: int, reason: str) -> str:
@@ -210,42 +143,65 @@ def nominate(view: DeskView, candidates: str, count: int, reason: str) -> str:
 def finish(view: DeskView, reason: str) -> str:
     """End your turn. Nominate first, unless your tools found nothing."""
     view.finish(reason)
-    return result({"nominated": len(view.nominations), "done": True})
+    return result({"nominated": len(view.nominations), "done": True, "reason": reason})
 
 
-def _bins(expected: np.ndarray[Any, Any]) -> Ints:
-    edges = np.unique(np.quantile(expected, np.linspace(0, 1, SCORE_BINS + 1)[1:-1]))
-    return np.asarray(np.searchsorted(edges, expected), dtype=np.int64)
+def _region(view: DeskView, region: Region) -> dict[str, Any]:
+    desk = view.desk
+    told: dict[str, Any] = {
+        "kind": region.kind,
+        "queries": [region.reference, region.current],  # before, now
+        "growth": round(region.growth, 2) if np.isfinite(region.growth) else "none before",
+        "p_value": float(f"{region.p_value:.2g}"),
+    }
+    if region.kind != "dying":
+        rows = np.flatnonzero(np.isin(desk.query_index, region.members))
+        made = view.offer(f"{region.kind} region, entropy", rows, desk.entropy[rows])
+        told |= {"candidates": made.id, "size": len(made.rows)}
+    names = desk.query_names
+    return told | {"examples": [names[query][:EXAMPLE_LENGTH] for query in region.members[:EXAMPLES]]}
 
 
 def _told(view: DeskView, made: Candidates, **more: object) -> str:
     desk = view.desk
-    texts = desk.window["query"].to_numpy()
+    if not len(made.rows):
+        return _nothing(view, "no unlabelled pair fits", candidates=made.id, **more)
+    queries = desk.query_index[made.rows]
+    best, median, least = _rounded(np.quantile(made.scores, [1.0, 0.5, 0.0]))
     return result(
         {
             "candidates": made.id,
             "size": len(made.rows),
-            "queries": len(np.unique(desk.query_index[made.rows])),
-            "best": round(float(made.scores[0]), 4) if len(made.rows) else None,
-            "median": round(float(np.median(made.scores)), 4) if len(made.rows) else None,
-            "least": round(float(made.scores[-1]), 4) if len(made.rows) else None,
+            "queries": len(np.unique(queries)),
+            "best": best,
+            "median": median,
+            "least": least,
             **more,
-            "examples": [str(texts[row])[:60] for row in made.rows[:EXAMPLES]],
+            "examples": [desk.query_names[query][:EXAMPLE_LENGTH] for query in queries[:EXAMPLES]],
         }
     )
 
 
-Tool = tuple[Callable[..., str], type[Arguments]]
+def _nothing(view: DeskView, why: str, **more: object) -> str:
+    view.looked = True
+    return result({"size": 0, "why": why, **more})
+
+
+def _rounded(values: Any) -> list[float]:
+    return [round(float(value), 3) for value in values]
+
+
+Tool = tuple[Callable[..., str], type[arguments.Arguments]]
 
 TOOLS: Final[Mapping[str, Tool]] = {
-    "describe_window": (describe_window, NoArguments),
-    "find_engaged_low": (find_engaged_low, FeedbackArguments),
-    "fit_click_model": (fit_click_model, ClickModelArguments),
-    "score_uncertainty": (score_uncertainty, UncertaintyArguments),
-    "score_disagreement": (score_disagreement, DisagreementArguments),
-    "detect_drift": (detect_drift, DriftArguments),
-    "nominate": (nominate, NominateArguments),
-    "finish": (finish, FinishArguments),
+    "describe_window": (describe_window, arguments.NoArguments),
+    "find_engaged_low": (find_engaged_low, arguments.FeedbackArguments),
+    "fit_click_model": (fit_click_model, arguments.ClickModelArguments),
+    "score_uncertainty": (score_uncertainty, arguments.UncertaintyArguments),
+    "score_disagreement": (score_disagreement, arguments.DisagreementArguments),
+    "detect_drift": (detect_drift, arguments.DriftArguments),
+    "nominate": (nominate, arguments.NominateArguments),
+    "finish": (finish, arguments.FinishArguments),
 }
 
 
@@ -254,10 +210,12 @@ def mining_tools(view: DeskView, names: tuple[str, ...] = tuple(TOOLS)) -> list[
     return [_tool(view, name, *TOOLS[name]) for name in names]
 
 
-def _tool(view: DeskView, name: str, function: Callable[..., str], arguments: type[Arguments]) -> BaseTool:
+def _tool(
+    view: DeskView, name: str, function: Callable[..., str], schema: type[arguments.Arguments]
+) -> BaseTool:
     def call(**given: Any) -> str:
         return function(view, **given)
 
     return StructuredTool.from_function(
-        call, name=name, description=" ".join((function.__doc__ or name).split()), args_schema=arguments
+        call, name=name, description=" ".join((function.__doc__ or name).split()), args_schema=schema
     )

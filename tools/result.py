@@ -9,17 +9,23 @@ from typing import Any, Final
 LIMIT: Final = 2_000
 """Bytes of UTF-8; the architecture asks for less than 2 KB."""
 
+_STEPS: Final = ((60, 3, 8), (40, 3, 8), (24, 2, 8), (16, 1, 8), (12, 1, 5), (8, 1, 3), (8, 1, 1))
+"""Ever tighter: characters of a text, texts of a list, other items of a list. Examples go before findings."""
+
 
 def result(values: Mapping[str, Any]) -> str:
-    """`values` as JSON under `LIMIT` bytes: long texts are cut and long lists shortened until it fits."""
+    """`values` as JSON within `LIMIT` bytes: texts are cut and lists shortened until it fits.
+
+    Raises ValueError where that is not enough: a tool has too many keys.
+    """
     text = _dump(values)
-    for length, items in ((80, 8), (48, 5), (32, 3), (16, 2), (8, 1)):
+    for step in _STEPS:
         if len(text.encode()) <= LIMIT:
             return text
-        text = _dump(_shrunk(values, length, items))
-    if len(text.encode()) <= LIMIT:
-        return text
-    raise ValueError(f"a tool's result has {len(text.encode())} bytes even when shortened; give fewer keys")
+        text = _dump(_shrunk(values, *step))
+    if len(text.encode()) > LIMIT:
+        raise ValueError(f"a tool's result has {len(text.encode())} bytes when shortened; give fewer keys")
+    return text
 
 
 def _dump(values: object) -> str:
@@ -30,11 +36,12 @@ def _plain(value: Any) -> Any:
     return value.item() if hasattr(value, "item") else str(value)  # numpy scalars
 
 
-def _shrunk(value: Any, length: int, items: int) -> Any:
+def _shrunk(value: Any, length: int, texts: int, items: int) -> Any:
     if isinstance(value, str):
         return value if len(value) <= length else value[: length - 1] + "…"
     if isinstance(value, Mapping):
-        return {key: _shrunk(item, length, items) for key, item in value.items()}
+        return {key: _shrunk(item, length, texts, items) for key, item in value.items()}
     if isinstance(value, (list, tuple)):
-        return [_shrunk(item, length, items) for item in value[:items]]
+        kept_items = value[: texts if value and isinstance(value[0], str) else items]
+        return [_shrunk(item, length, texts, items) for item in kept_items]
     return value

@@ -15,13 +15,13 @@ def entropy(probabilities: Floats) -> Floats:
     """Entropy of the grade in nats, 0 to ln 4 (the paper's MU, as summarised). (n, 4) -> (n,)."""
     p = np.clip(np.asarray(probabilities, dtype=np.float64), 0.0, 1.0)
     terms = np.where(p > 0, p * np.log(np.where(p > 0, p, 1.0)), 0.0)
-    return np.maximum(-terms.sum(axis=1), 0.0).astype(np.float32)
+    return np.asarray(np.maximum(-terms.sum(axis=1), 0.0), dtype=np.float32)
 
 
 def margin(probabilities: Floats) -> Floats:
-    """One minus the lead of the likeliest grade over the second: 1 is a tie, 0 is certainty. (n, 4) -> (n,)."""
+    """One minus the likeliest grade's lead over the second: 1 is a tie, 0 certainty. (n, 4) -> (n,)."""
     top = np.sort(np.asarray(probabilities, dtype=np.float64), axis=1)[:, -2:]
-    return (1.0 - (top[:, 1] - top[:, 0])).astype(np.float32)
+    return np.asarray(1.0 - (top[:, 1] - top[:, 0]), dtype=np.float32)
 
 
 MEASURES: Final[Mapping[str, Callable[[Floats], Floats]]] = {"entropy": entropy, "margin": margin}
