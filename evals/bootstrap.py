@@ -51,29 +51,28 @@ def difference_interval(
     return mean_interval(second - first, level, resamples, seed, one_sided=one_sided)
 
 
-def statistic_interval(
+def statistic_intervals(
     statistic: Callable[[Floats], Floats],
     n: int,
     level: float,
     resamples: int,
     seed: int,
-    *,
-    one_sided: bool = False,
-) -> Interval:
-    """Any measure of n queries with its interval, for those that are no mean of a value a query (kappa).
+) -> list[Interval]:
+    """Two-sided intervals of m measures that are no mean over queries (kappa), all from the same draws.
 
-    `statistic` turns (b, n) counts, how often each query was drawn, into the measure in each of b samples:
-    (b,). Samples in which it is not defined (NaN) are left out.
+    `statistic` turns (b, n) counts, how often each of n queries was drawn, into the measures of each of b
+    samples: (b, m). A sample in which a measure is not defined (NaN) does not count for it.
     """
-    whole = float(statistic(np.ones((1, n)))[0]) if n else math.nan
+    whole = statistic(np.ones((1, n)))[0]
     if n < 2:
-        return Interval(whole, math.nan, math.nan, n, level)
-    parts = [statistic(_counts(rows, n)) for rows in _drawn_rows(n, resamples, seed)]
-    measured = _measured(np.concatenate(parts))
-    if not len(measured):
-        return Interval(whole, math.nan, math.nan, n, level)
-    low, high = np.quantile(measured, _tails(level, one_sided))
-    return Interval(whole, float(low), float(high), n, level)
+        return [Interval(float(value), math.nan, math.nan, n, level) for value in whole]
+    drawn = np.concatenate([statistic(_counts(rows, n)) for rows in _drawn_rows(n, resamples, seed)])
+    found = []
+    for value, column in zip(whole, drawn.T, strict=True):
+        kept = _measured(column)
+        low, high = np.quantile(kept, _tails(level, False)) if len(kept) else (math.nan, math.nan)
+        found.append(Interval(float(value), float(low), float(high), n, level))
+    return found
 
 
 def detectable(

@@ -23,7 +23,7 @@ from numpy.typing import NDArray
 from serm.core.records import Decision, Interval
 from serm.core.settings_loop import GateSettings
 from serm.evals.bootstrap import detectable, mean_interval, queries_needed
-from serm.evals.grades import commonest_grade, grade_measures, query_sums
+from serm.evals.grades import always_commonest, grade_measures, query_sums
 from serm.evals.measures import CUTOFFS, ndcg_column, per_query
 from serm.relevance_model.base import Scores
 
@@ -173,8 +173,9 @@ def _evidence(
     if gate.empty:
         return ()
     values = {ndcg_column(cutoff): float(table[f"{who}@{cutoff}"].mean()) for cutoff in CUTOFFS}
-    values |= grade_measures(query_sums(gate, scores.probabilities))
-    _, commonest = commonest_grade(gate)
+    sums = query_sums(gate, scores.probabilities)
+    values |= grade_measures(sums)
+    _, commonest = always_commonest(sums)
     values |= {f"commonest_{name}": value for name, value in commonest.items()}
     return tuple(values.items())
 

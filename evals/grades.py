@@ -9,6 +9,7 @@ All of them are functions of a few sums a query (`QuerySums`), so a bootstrap ov
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import Final
 
@@ -29,7 +30,6 @@ _SQUARED_DISTANCE: Final = np.subtract.outer(GRADES, GRADES) ** 2 / (N_GRADES - 
 class QuerySums:
     """What the measures are made of, a row a query."""
 
-    query_ids: tuple[str, ...]
     confusion: Floats  # (queries, 4 human grades, 4 predicted grades): weights
     brier: Floats  # (queries,): weighted sum of squared errors of the distribution
     calibration: Floats  # (queries, bins): weighted sum of (right - confidence)
@@ -64,7 +64,6 @@ def query_sums(frame: pd.DataFrame, probabilities: ArrayLike, weights: ArrayLike
     place = np.minimum((confidence * BINS).astype(np.int64), BINS - 1)
     off = weight * ((predicted == grades) - confidence)
     return QuerySums(
-        tuple(str(query) for query in queries),
         confusion.astype(np.float64),
         np.bincount(codes, weight * squared, minlength=n).astype(np.float64),
         np.bincount(codes * BINS + place, off, minlength=n * BINS).reshape(n, BINS).astype(np.float64),
@@ -86,7 +85,7 @@ def balanced_accuracy(sums: QuerySums, counts: Floats) -> Floats:
 
 
 def quadratic_kappa(sums: QuerySums, counts: Floats) -> Floats:
-    """Cohen's kappa with quadratic weights (1968): 1 agrees, 0 as by chance. NaN where both have one grade."""
+    """Cohen's kappa with quadratic weights (1968): 1 agrees, 0 as by chance. NaN: one grade in both."""
     table = _confusion(sums, counts)
     observed = (table * _SQUARED_DISTANCE).sum(axis=(1, 2))
     chance = np.einsum("bi,bj,ij->b", table.sum(axis=2), table.sum(axis=1), _SQUARED_DISTANCE)
@@ -114,22 +113,34 @@ MEASURES: Final = {
 
 def grade_measures(sums: QuerySums) -> dict[str, float]:
     """Every measure over all the queries; NaN where it is not defined."""
-    once = np.ones((1, len(sums.query_ids)))
+    once = np.ones((1, len(sums.brier)))
     return {name: float(measure(sums, once)[0]) for name, measure in MEASURES.items()}
 
 
-def commonest_grade(frame: pd.DataFrame, weights: ArrayLike | None = None) -> tuple[int, dict[str, float]]:
-    """The grade with the most weight, and the measures of a model that gives it to every pair, surely."""
-    grades = checked_grades(frame)
-    blank = query_sums(frame, np.tile(np.eye(N_GRADES)[0], (len(grades), 1)), weights)
-    grade = int(blank.confusion.sum(axis=(0, 2)).argmax())
-    always = np.tile(np.eye(N_GRADES)[grade], (len(grades), 1))
-    return grade, grade_measures(query_sums(frame, always, weights))
+def always_commonest(sums: QuerySums) -> tuple[int, dict[str, float]]:
+    """The human grade with the most weight, and the measures of a model that gives it to every pair, surely.
+
+    With a share s of the weight: accuracy s, balanced accuracy 1 / grades that occur, kappa 0 (NaN where
+    there is one grade only), Brier 2 (1 - s), calibration error 1 - s. Without a pair: -1 and NaN.
+    """
+    weight = sums.confusion.sum(axis=(0, 2))
+    if not weight.sum() > 0:
+        return -1, dict.fromkeys(MEASURES, math.nan)
+    grade = int(weight.argmax())
+    occurring = int((weight > 0).sum())
+    share = float(weight[grade] / weight.sum())
+    return grade, {
+        "accuracy": share,
+        "balanced_accuracy": 1 / occurring,
+        "qwk": 0.0 if occurring > 1 else math.nan,
+        "brier": 2 * (1 - share),
+        "ece": 1 - share,
+    }
 
 
 def _confusion(sums: QuerySums, counts: Floats) -> Floats:
     """(b, 4 human, 4 predicted)"""
-    flat = counts @ sums.confusion.reshape(len(sums.query_ids), -1)
+    flat = counts @ sums.confusion.reshape(len(sums.brier), N_GRADES**2)
     return np.asarray(flat.reshape(len(counts), N_GRADES, N_GRADES))
 
 

@@ -1,0 +1,148 @@
+"""Did anything of the gate or the tests get into a training set?
+
+Three findings, treated differently:
+
+- The same query id, or the same pair, stands on both sides: the sets are not disjoint. `require_clean` raises.
+- A training query reads like a held-out one under another id (two ids for one text are common in real logs):
+  `without_near_duplicates` takes its rows out, and the report counts them.
+- A document stands on both sides: normal for a search engine, whose queries share one catalogue. Counted.
+
+Two queries read alike when they have the same set of words after NFKC, case folding and the removal of
+punctuation and symbols ("Shoes, red" and "red shoes"; also "c++" and "c": a row too many out is cheap).
+A language without spaces is compared by its runs between punctuation, so there this finds the same text only.
+Paraphrases and typing errors are not found. No grade is read here.
+"""
+
+from __future__ import annotations
+
+import unicodedata
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Final
+
+import pandas as pd
+
+from serm.core.errors import DataError
+from serm.core.records import PairKey
+
+_SHOWN: Final = 20  # findings of a kind that the JSON form lists
+
+WordSet = frozenset[str]
+
+
+@dataclass(frozen=True, slots=True)
+class NearDuplicate:
+    """A training query that reads like a query of a held-out set."""
+
+    training_query_id: str
+    held_out_query_id: str
+    held_out: str  # name of the set
+
+
+@dataclass(frozen=True, slots=True)
+class LeakageReport:
+    """What training and held-out sets have in common, by the name of the held-out set."""
+
+    queries: tuple[tuple[str, str], ...]  # (held-out set, query id) on both sides
+    pairs: tuple[tuple[str, PairKey], ...]
+    near_duplicates: tuple[NearDuplicate, ...]  # one a training query and set
+    rows_of_near_duplicates: int  # training rows of those queries
+    shared_documents: tuple[tuple[str, int], ...]  # (held-out set, document ids on both sides)
+
+    @property
+    def clean(self) -> bool:
+        """No query and no pair of a held-out set is trained on under its own id."""
+        return not self.queries and not self.pairs
+
+    def to_json(self) -> dict[str, Any]:
+        return {
+            "clean": self.clean,
+            "queries": len(self.queries),
+            "pairs": len(self.pairs),
+            "near_duplicate_queries": len({item.training_query_id for item in self.near_duplicates}),
+            "near_duplicate_rows": self.rows_of_near_duplicates,
+            "near_duplicates": [
+                {"training": item.training_query_id, "held_out": item.held_out_query_id, "set": item.held_out}
+                for item in self.near_duplicates[:_SHOWN]
+            ],
+            "shared_documents": dict(self.shared_documents),
+        }
+
+
+def check_leakage(training: pd.DataFrame, held_out: Mapping[str, pd.DataFrame]) -> LeakageReport:
+    """Compare a training set with the gate and the tests, given by name. Reads query_id, doc_id and query."""
+    trained = {str(item) for item in training["query_id"]}
+    trained_pairs = _pairs(training)
+    trained_documents = set(training["doc_id"].astype(str))
+    by_words: dict[WordSet, list[str]] = {}
+    for query_id, words in _queries(training).items():
+        by_words.setdefault(words, []).append(query_id)
+    queries: list[tuple[str, str]] = []
+    pairs: list[tuple[str, PairKey]] = []
+    documents: list[tuple[str, int]] = []
+    near: dict[tuple[str, str], NearDuplicate] = {}
+    for name, frame in held_out.items():
+        theirs = _queries(frame)
+        queries += [(name, item) for item in sorted(trained & theirs.keys())]
+        pairs += [(name, item) for item in sorted(trained_pairs & _pairs(frame))]
+        documents.append((name, len(trained_documents & set(frame["doc_id"].astype(str)))))
+        for query_id, words in theirs.items():
+            for other in by_words.get(words, []):
+                if other not in theirs:  # the same id is no duplicate: it is in `queries`
+                    near.setdefault((other, name), NearDuplicate(other, query_id, name))
+    found = {item.training_query_id for item in near.values()}
+    return LeakageReport(
+        queries=tuple(queries),
+        pairs=tuple(pairs),
+        near_duplicates=tuple(near.values()),
+        rows_of_near_duplicates=int(training["query_id"].astype(str).isin(found).sum()),
+        shared_documents=tuple(documents),
+    )
+
+
+def require_clean(report: LeakageReport) -> None:
+    """Raise DataError that names the query and the set, where a held-out query or pair is trained on."""
+    remedy = "Sets are disjoint by query: look at data.sets, and at ids that were used twice."
+    if report.pairs:
+        name, key = report.pairs[0]
+        raise DataError(
+            f"{len(report.pairs)} pairs of held-out sets are in the training set; the first is query "
+            f"{key.query_id!r}, document {key.doc_id!r} of `{name}`.",
+            remedy,
+        )
+    if report.queries:
+        name, query_id = report.queries[0]
+        raise DataError(
+            f"{len(report.queries)} queries of held-out sets are in the training set; the first is query "
+            f"{query_id!r} of `{name}`.",
+            remedy,
+        )
+
+
+def without_near_duplicates(training: pd.DataFrame, report: LeakageReport) -> pd.DataFrame:
+    """The training rows whose query reads like no held-out query, renumbered."""
+    found = {item.training_query_id for item in report.near_duplicates}
+    return training[~training["query_id"].astype(str).isin(found)].reset_index(drop=True)
+
+
+def word_set(query: str) -> WordSet:
+    """What two queries are compared by; the folded text itself where nothing but punctuation is in it."""
+    folded = unicodedata.normalize("NFKC", query).casefold()
+    plain = "".join(" " if unicodedata.category(char)[0] in "PSZC" else char for char in folded)
+    return frozenset(plain.split()) or frozenset({folded.strip()})
+
+
+def _queries(frame: pd.DataFrame) -> dict[str, WordSet]:
+    """Query id: its words. An id that has several texts counts with its first."""
+    first = frame.drop_duplicates("query_id")
+    return {
+        str(query_id): word_set(str(query))
+        for query_id, query in zip(first["query_id"], first["query"], strict=True)
+    }
+
+
+def _pairs(frame: pd.DataFrame) -> set[PairKey]:
+    return {
+        PairKey(str(query_id), str(doc_id))
+        for query_id, doc_id in zip(frame["query_id"], frame["doc_id"], strict=True)
+    }
