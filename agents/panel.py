@@ -3,23 +3,22 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
-from typing import Final, Self
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Self
 
 import pandas as pd
 
+from serm.agents.backends import BUILDERS, Opening
 from serm.agents.judge_shard import ShardReport, judge_shard
-from serm.core.errors import ConfigError
+from serm.core.errors import ConfigError, JudgeError
 from serm.core.records import GRADES, Judgment, Pair, PairKey
 from serm.core.settings import Settings
 from serm.core.settings_loop import JudgeSettings
 from serm.llm.base import Judge, cache_key
+from serm.llm.budget import Budget
 from serm.llm.portal import Portal
-from serm.llm.recordings import read_recordings
-from serm.llm.replay import ReplayJudge
-from serm.llm.simulated import SimulatedJudge
-from serm.llm.spec import BackendSpec, parse_backend
+from serm.llm.spec import parse_backend
 from serm.storage.judgments import JudgmentStore
 
 
@@ -38,9 +37,9 @@ class Member:
 class Panel:
     """Judges of one run or round. Its calls run on one event loop in a thread; close it when done."""
 
-    def __init__(self, members: Sequence[Member], *, paths: int, sample: float) -> None:
+    def __init__(self, members: Sequence[Member], *, paths: int, sample: float, budget: Budget) -> None:
         self.members: Mapping[str, Member] = {member.judge.name: member for member in members}
-        self.paths, self._sample = paths, sample
+        self.paths, self._sample, self._budget = paths, sample, budget
         self._portal = Portal()
         self._closed = False
 
@@ -65,9 +64,11 @@ class Panel:
 
         The pairs are those of sources that it judges (`wanted`).
         """
-        member = self.members[name]
-        return self._portal.call(
-            judge_shard,
+        return self._portal.call(self._judge, self.members[name], pairs, store)
+
+    async def _judge(self, member: Member, pairs: Sequence[Pair], store: JudgmentStore) -> ShardReport:
+        self._budget.already_paid(await asyncio.to_thread(store.spent))
+        return await judge_shard(
             member.judge,
             pairs,
             store,
@@ -99,8 +100,9 @@ class Panel:
         return sorted(found, key=lambda judgment: (place[judgment.key], order[judgment.judge]))
 
     def prove(self) -> dict[str, str]:
-        """Ask each judge to show that it works: a sentence where it does not, "" where it does."""
-        return {name: self._portal.call(member.judge.prove) for name, member in self.members.items()}
+        """Have each judge show that it works: a sentence where it does not, "" where it does. Costs a call or
+        two of each remote judge."""
+        return {name: self._portal.call(_prove, member.judge) for name, member in self.members.items()}
 
     def close(self) -> None:
         """Free the judges and their loop. Safe to call twice."""
@@ -114,20 +116,18 @@ class Panel:
             self._portal.close()
 
 
+async def _prove(judge: Judge) -> str:
+    try:
+        return await judge.prove()
+    except JudgeError as error:
+        return str(error)
+
+
 def pairs_of(frame: pd.DataFrame) -> list[Pair]:
     """The rows of a pairs frame as judges see them: ids, texts and language, nothing else."""
     optional = [frame[name] if name in frame else [""] * len(frame) for name in ("title", "language")]
     columns = [frame["query_id"], frame["doc_id"], frame["query"], frame["text"], *optional]
     return [Pair(*row) for row in zip(*columns, strict=True)]
-
-
-@dataclass
-class _Opening:
-    """What the builders of one panel share."""
-
-    settings: Settings
-    truth: Mapping[PairKey, int] | None
-    files: dict[str, pd.DataFrame] = field(default_factory=dict)
 
 
 def open_panel(settings: Settings, truth: Mapping[PairKey, int] | None = None) -> Panel:
@@ -140,7 +140,8 @@ def open_panel(settings: Settings, truth: Mapping[PairKey, int] | None = None) -
             "the config names no judge.",
             "Add one under `judges:`, for instance `openai:gpt-4o` or `http://localhost:8000/v1#MODEL`.",
         )
-    opening = _Opening(settings, truth)
+    budget = Budget(settings.budget.currency)
+    opening = Opening(settings, truth, budget)
     members: list[Member] = []
     for number, judge in enumerate(settings.judges, start=1):
         spec = parse_backend(judge.backend)
@@ -152,12 +153,12 @@ def open_panel(settings: Settings, truth: Mapping[PairKey, int] | None = None) -
             )
         members.append(
             Member(
-                _BUILDERS[spec.kind](name, spec, judge, opening),
+                BUILDERS[spec.kind](name, spec, judge, opening),
                 judge.sources,
                 asyncio.Semaphore(settings.llm.concurrency),
             )
         )
-    return Panel(members, paths=settings.agreement.paths, sample=settings.tracing.sample)
+    return Panel(members, paths=settings.agreement.paths, sample=settings.tracing.sample, budget=budget)
 
 
 def _check_grades(judge: JudgeSettings) -> None:
@@ -167,30 +168,3 @@ def _check_grades(judge: JudgeSettings) -> None:
             f"judge `{judge.name or judge.backend}`: its `grades` map leads to {wrong[0]}.",
             "What a value is mapped to is a grade from 0 to 3.",
         )
-
-
-def _replay(name: str, spec: BackendSpec, judge: JudgeSettings, opening: _Opening) -> Judge:
-    file = opening.settings.resolve(spec.target)
-    if spec.target not in opening.files:
-        opening.files[spec.target] = read_recordings(file)
-    return ReplayJudge.open(
-        file, spec.model, name=name, grades=judge.grades, recordings=opening.files[spec.target]
-    )
-
-
-def _simulated(name: str, spec: BackendSpec, _: JudgeSettings, opening: _Opening) -> Judge:
-    if opening.truth is None:
-        raise ConfigError(
-            f"judge `{name}` is simulated, and there are no human grades to simulate it from.",
-            "Use a simulated judge on data whose stream bears grades.",
-        )
-    params = spec.params
-    return SimulatedJudge(
-        name, opening.truth, accuracy=params["accuracy"], shared=params["shared"], seed=params["seed"]
-    )
-
-
-_BUILDERS: Final[Mapping[str, Callable[[str, BackendSpec, JudgeSettings, _Opening], Judge]]] = {
-    "replay": _replay,
-    "simulated": _simulated,
-}

@@ -19,7 +19,7 @@ _NOT_RECORDED: Final = Answer(failure=Failure(FailureKind.MISSING, "no answer re
 
 
 class ReplayJudge:
-    """Fulfils `Judge`. What was recorded out of range is a failure; so is, of kind `missing`, what was not."""
+    """Fulfils `Judge`. What was recorded out of range is a failure; what was not is one, `missing`."""
 
     deterministic = True
     remote = False

@@ -195,7 +195,7 @@ class JudgmentStore:
         return Totals(**counts, cost=float(row["cost"]))
 
     def export_parquet(self, path: Path) -> int:
-        """Write a judgments file that `replay:` reads, the latest row a pair and judge; returns their number."""
+        """Write a judgments file that `replay:` reads, the latest row a pair and judge; returns how many."""
         columns = ["query_id", "doc_id", "judge", "grade", *DISTRIBUTION, "failure", "rationale", "simulated"]
         statement = sa.select(*(JUDGMENTS.c[name] for name in columns)).order_by(JUDGMENTS.c.written)
         frame = pd.DataFrame(self._rows(statement), columns=columns)

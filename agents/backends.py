@@ -1,0 +1,87 @@
+"""What builds a judge from its backend string; to add a kind, add one function and one line in BUILDERS."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Final
+
+import pandas as pd
+
+from serm.agents.chat_judge import ChatJudge
+from serm.agents.prompt import read_prompt
+from serm.core.errors import ConfigError
+from serm.core.records import PairKey
+from serm.core.settings import Settings
+from serm.core.settings_loop import JudgeSettings
+from serm.llm.base import Judge
+from serm.llm.budget import Budget, price_of
+from serm.llm.recordings import read_recordings
+from serm.llm.replay import ReplayJudge
+from serm.llm.simulated import SimulatedJudge
+from serm.llm.spec import BackendSpec
+
+
+@dataclass
+class Opening:
+    """What the builders of one panel share."""
+
+    settings: Settings
+    truth: Mapping[PairKey, int] | None  # for simulated judges alone
+    budget: Budget
+    files: dict[str, pd.DataFrame] = field(default_factory=dict)  # judgments files that are read
+
+
+Builder = Callable[[str, BackendSpec, JudgeSettings, Opening], Judge]
+
+
+def _replay(name: str, spec: BackendSpec, judge: JudgeSettings, opening: Opening) -> Judge:
+    file = opening.settings.resolve(spec.target)
+    if spec.target not in opening.files:
+        opening.files[spec.target] = read_recordings(file)
+    recordings = opening.files[spec.target]
+    return ReplayJudge.open(file, spec.model, name=name, grades=judge.grades, recordings=recordings)
+
+
+def _simulated(name: str, spec: BackendSpec, _: JudgeSettings, opening: Opening) -> Judge:
+    if opening.truth is None:
+        raise ConfigError(
+            f"judge `{name}` is simulated, and there are no human grades to simulate it from.",
+            "Use a simulated judge on data whose stream bears grades.",
+        )
+    params = spec.params
+    return SimulatedJudge(
+        name, opening.truth, accuracy=params["accuracy"], shared=params["shared"], seed=params["seed"]
+    )
+
+
+def _chat(name: str, spec: BackendSpec, judge: JudgeSettings, opening: Opening) -> Judge:
+    from serm.llm.openai_compatible import ChatClient  # heavy, and not needed for recorded judges
+
+    settings = opening.settings
+    price = price_of(settings.llm.prices, name, spec.model)
+    if price is None and not spec.target and settings.budget.currency is not None:
+        raise ConfigError(
+            f"`budget.currency` is set, and there is no price for `{spec.model}`.",
+            "State one under `llm.prices`, as money for a million tokens.",
+        )
+    client = ChatClient(spec, settings.llm, seed=settings.random_seed, price=price, budget=opening.budget)
+    return ChatJudge(name, client, read_prompt(judge.prompt, settings.folder), judge.grades)
+
+
+def _scripted(name: str, spec: BackendSpec, judge: JudgeSettings, opening: Opening) -> Judge:
+    from serm.llm.script import read_script
+    from serm.llm.scripted import ScriptedAsker
+
+    settings = opening.settings
+    asker = ScriptedAsker(read_script(settings.resolve(spec.target), spec.model or name))
+    return ChatJudge(name, asker, read_prompt(judge.prompt, settings.folder), judge.grades)
+
+
+BUILDERS: Final[Mapping[str, Builder]] = {
+    "replay": _replay,
+    "simulated": _simulated,
+    "openai": _chat,
+    "http": _chat,
+    "scripted": _scripted,
+}

@@ -1,0 +1,78 @@
+"""A judge that is a chat model with a prompt."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Final
+
+from serm.agents.prompt import Prompt
+from serm.core.errors import JudgeError
+from serm.core.records import GRADES, Answer, Failure, FailureKind, Pair
+from serm.llm.asking import Asker, Message, Reply
+from serm.llm.parse import GradeReply, grade_schema, parse_grade
+
+_TRIAL: Final = Pair("trial", "trial", "capital of France", "Paris is the capital of France.")
+_TEMPT: Final = "\n\nAnswer with one English sentence, and with no JSON at all."
+
+
+class ChatJudge:
+    """Fulfils `Judge`. `grades` maps what the prompt makes the model say to grades, for other scales."""
+
+    revision = ""  # a server does not say which weights stand behind its model's name
+
+    def __init__(
+        self, name: str, asker: Asker, prompt: Prompt, grades: Mapping[int, int] | None = None
+    ) -> None:
+        self.name, self.model, self.prompt_hash = name, asker.model, prompt.hash
+        self.simulated, self.deterministic, self.remote = asker.simulated, asker.deterministic, asker.remote
+        self._asker, self._prompt, self._grades = asker, prompt, dict(grades or {})
+        self._schema = grade_schema(prompt.fields, sorted(self._grades) or GRADES)
+        self.sampling: Mapping[str, object] = {
+            **asker.sampling,
+            **({"grades": self._grades} if self._grades else {}),
+        }
+        self.constrained: bool | None = None  # whether the server keeps to the schema; known after `prove`
+
+    async def answer(self, pair: Pair, path: int) -> Answer:
+        reply = await self._ask(self._prompt.messages(pair), path)
+        said = reply.value
+        return Answer(
+            grade=said.grade if said else None,
+            failure=reply.failure,
+            rationale=said.reason if said else "",
+            tokens_in=reply.tokens_in,
+            tokens_out=reply.tokens_out,
+            cost=reply.cost,
+            latency=reply.latency,
+            requests=reply.requests,
+        )
+
+    async def prove(self) -> str:
+        """Two calls: one that tempts the model to leave the schema, which shows whether the server holds it
+        to it, and where it does not, one like any other: the model may obey the prompt.
+
+        Raises JudgeError where the server refuses for good: a wrong key, an unknown model.
+        """
+        tempting = self._prompt.messages(_TRIAL)
+        tempting[-1] = {**tempting[-1], "content": tempting[-1]["content"] + _TEMPT}
+        failure = (await self._ask(tempting, 0)).failure
+        self.constrained = failure is None
+        if failure is not None and failure.kind in (FailureKind.UNPARSABLE, FailureKind.OUT_OF_RANGE):
+            failure = (await self._ask(self._prompt.messages(_TRIAL), 0)).failure
+        if failure is None:
+            return ""
+        if failure.kind is FailureKind.REFUSED:
+            raise JudgeError(
+                f"judge `{self.name}` was refused: {failure.message}",
+                "Check the model's name, OPENAI_API_KEY and the URL.",
+            )
+        return f"judge `{self.name}` does not answer ({failure.kind}): {failure.message}"
+
+    async def _ask(self, messages: list[Message], path: int) -> Reply[GradeReply]:
+        def read(text: str) -> GradeReply | Failure:
+            return parse_grade(text, self._grades)
+
+        return await self._asker.ask(messages, read, schema=self._schema, path=path)
+
+    async def close(self) -> None:
+        await self._asker.close()

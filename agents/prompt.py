@@ -1,0 +1,76 @@
+"""Judge prompts: YAML files in agents/prompts, named by the hash of what they say."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+import yaml
+
+from serm.core.columns import document_text
+from serm.core.errors import ConfigError
+from serm.core.hashing import digest
+from serm.core.records import Pair
+from serm.llm.asking import Message
+
+FOLDER: Final = Path(__file__).resolve().parent / "prompts"
+_SLOT: Final = re.compile(r"\{(query|document|language)\}")
+_FIELDS: Final = ("grade", "reason")
+
+
+@dataclass(frozen=True, slots=True)
+class Prompt:
+    """Rubric first, query next, document last, so that a server can share the prefix of a query."""
+
+    name: str
+    system: str
+    user: str  # with the slots {query}, {document} and {language}
+    fields: tuple[str, ...]  # of the answer, in the order in which they are to be written
+
+    @property
+    def hash(self) -> str:
+        return digest([self.system, self.user, self.fields])
+
+    def messages(self, pair: Pair) -> list[Message]:
+        """The conversation that a judge is to answer. A text's own braces are left as they are."""
+        values: Mapping[str, str] = {
+            "query": pair.query,
+            "document": document_text([pair.title], [pair.text])[0],
+            "language": pair.language or "unknown",
+        }
+        user = _SLOT.sub(lambda match: values[match.group(1)], self.user)
+        return [{"role": "system", "content": self.system}, {"role": "user", "content": user}]
+
+
+def read_prompt(name: str, folder: Path | None = None) -> Prompt:
+    """A prompt that comes with serm, by its name, or a YAML file, by its path from `folder`.
+
+    Raises ConfigError where there is none, or where it lacks what a prompt needs.
+    """
+    own = FOLDER / f"{name}.yaml"
+    file = own if own.is_file() else (folder or Path()) / name
+    if not file.is_file():
+        there = ", ".join(sorted(path.stem for path in FOLDER.glob("*.yaml")))
+        raise ConfigError(f"there is no prompt `{name}`.", f"Name a YAML file, or one of {there}.")
+    try:
+        content = yaml.safe_load(file.read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
+        raise ConfigError(f"the prompt {file} cannot be read: {error}") from error
+    return _check(content, file)
+
+
+def _check(content: Any, file: Path) -> Prompt:
+    texts = content if isinstance(content, dict) else {}
+    fields = texts.get("fields", ["grade"])
+    problems = [f"`{key}` is no text" for key in ("system", "user") if not isinstance(texts.get(key), str)]
+    if not problems:
+        slots = set(_SLOT.findall(texts["user"]))
+        problems += [f"`user` lacks {{{slot}}}" for slot in ("query", "document") if slot not in slots]
+    if not isinstance(fields, list) or "grade" not in fields or not set(fields) <= set(_FIELDS):
+        problems.append("`fields` is not a list of grade and, if wanted, reason")
+    if problems:
+        raise ConfigError(f"the prompt {file}: {'; '.join(problems)}.", "docs/judges.md shows one.")
+    return Prompt(file.stem, texts["system"].strip(), texts["user"].strip(), tuple(fields))

@@ -1,0 +1,58 @@
+"""Money for a run, reserved before a request and settled after it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Final
+
+from serm.core.errors import BudgetExceededError
+from serm.core.settings_loop import Price
+
+TOKENS_AROUND: Final = 64
+"""Tokens that a server's chat template puts around the texts, at most (chosen)."""
+
+
+def cost(price: Price | None, tokens_in: int, tokens_out: int) -> float:
+    """Money for so many tokens; nothing where no price is stated (a server of one's own)."""
+    if price is None:
+        return 0.0
+    return (tokens_in * price.input + tokens_out * price.output) / 1e6
+
+
+def most(price: Price | None, texts: list[str], max_tokens: int) -> float:
+    """What a request can cost at most: no tokenizer makes more tokens of a text than it has bytes."""
+    tokens_in = TOKENS_AROUND + sum(len(text.encode()) for text in texts)
+    return cost(price, tokens_in, max_tokens)
+
+
+def price_of(prices: Mapping[str, Price], *names: str) -> Price | None:
+    """The price under the first of `names` that has one."""
+    return next((prices[name] for name in names if name in prices), None)
+
+
+class Budget:
+    """Never passed: what is paid plus the most that the requests in flight can cost stays within `limit`.
+
+    To be used on one event loop.
+    """
+
+    def __init__(self, limit: float | None) -> None:
+        self.limit, self.paid, self._reserved = limit, 0.0, 0.0
+
+    def already_paid(self, amount: float) -> None:
+        """Count what the store says was paid, by earlier processes and rounds too."""
+        self.paid = max(self.paid, amount)
+
+    def reserve(self, amount: float) -> None:
+        """Raises BudgetExceededError where a request of this cost could pass the limit."""
+        if self.limit is not None and self.paid + self._reserved + amount > self.limit:
+            raise BudgetExceededError(
+                f"the next call could pass the budget of {self.limit:g}: {self.paid:.4g} is paid.",
+                "What was paid for is kept. Raise `budget.currency` and run the same command to go on.",
+            )
+        self._reserved += amount
+
+    def settle(self, reserved: float, actual: float) -> None:
+        """A request has ended; `actual` is 0 where it failed before it was answered."""
+        self._reserved -= reserved
+        self.paid += actual

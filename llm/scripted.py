@@ -1,0 +1,101 @@
+"""A chat model that plays given turns: what tests and offline demonstrations drive agents and judges with.
+
+What it says depends on the conversation alone, so it may be asked from anywhere, and again: a conversation
+that holds n turns of the model is answered with turn n (see `script` for the file).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from langchain_core.callbacks import CallbackManagerForLLMRun
+from langchain_core.language_models import BaseChatModel
+from langchain_core.messages import AIMessage, BaseMessage, ToolCall
+from langchain_core.outputs import ChatGeneration, ChatResult
+
+from serm.core.errors import AgentError
+from serm.core.records import Failure
+from serm.llm.asking import Message, Reply, T
+from serm.llm.script import Script, Turn, read_script
+
+
+class ScriptedChatModel(BaseChatModel):
+    """For agents. Its messages say that they are simulated; a script that is over raises AgentError."""
+
+    script: Script
+    name_of_script: str = ""
+    simulated: bool = True
+
+    @classmethod
+    def open(cls, file: Path, agent: str = "") -> ScriptedChatModel:
+        """The turns of one agent in a file. Raises ConfigError where there are none."""
+        return cls(script=read_script(file, agent), name_of_script=file.name)
+
+    @property
+    def _llm_type(self) -> str:
+        return "scripted"
+
+    def bind_tools(self, tools: Sequence[Any], **_: Any) -> ScriptedChatModel:  # noqa: ARG002
+        """The model itself: its script says what it calls, be it there or not."""
+        return self
+
+    def _generate(
+        self,
+        messages: list[BaseMessage],
+        stop: list[str] | None = None,  # noqa: ARG002 - a script is not cut
+        run_manager: CallbackManagerForLLMRun | None = None,  # noqa: ARG002
+        **_: Any,
+    ) -> ChatResult:
+        number = sum(isinstance(message, AIMessage) for message in messages)
+        newest = next((str(m.content) for m in reversed(messages) if not isinstance(m, AIMessage)), "")
+        turn = self.script.play(newest, number)
+        if turn is None:
+            raise AgentError(
+                f"the script {self.name_of_script} is over: it holds no turn {number + 1}.",
+                "Add turns, or let the last one end the agent's work.",
+            )
+        return ChatResult(generations=[ChatGeneration(message=_message(turn, number))])
+
+
+def _message(turn: Turn, number: int) -> AIMessage:
+    calls = [
+        ToolCall(name=name, args=dict(args), id=f"turn-{number + 1}-{place}")
+        for place, (name, args) in enumerate(turn.tool_calls, start=1)
+    ]
+    return AIMessage(
+        content=turn.text,
+        tool_calls=calls,
+        response_metadata={"model_name": "scripted", "simulated": True},
+    )
+
+
+class ScriptedAsker:
+    """For judges: fulfils `Asker`. Path n hears turn n, the turns repeated as often as needed."""
+
+    simulated = True
+    remote = False
+    model = "scripted"
+
+    def __init__(self, script: Script) -> None:
+        self._script = script
+        self.sampling: Mapping[str, object] = {"script": script.revision}
+        self.deterministic = script.plain <= 1
+
+    async def ask(
+        self,
+        messages: Sequence[Message],
+        read: Callable[[str], T | Failure],
+        *,
+        schema: dict[str, Any],  # noqa: ARG002 - a script says what it says
+        path: int,
+    ) -> Reply[T]:
+        turn = self._script.play(messages[-1]["content"], path % max(1, self._script.plain))
+        value = read(turn.text if turn else "")
+        if isinstance(value, Failure):
+            return Reply(None, value)
+        return Reply(value, None)
+
+    async def close(self) -> None:
+        return None
