@@ -4,47 +4,19 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from typing import Final
 
-from serm.agents.paths import conclude, mean_distribution, settled
-from serm.core.hashing import unit_interval
+from serm.agents.paths import settled
+from serm.agents.shard_report import ShardReport, judgment_of, report_of, trace_call
 from serm.core.records import Answer, FailureKind, Judgment, Pair
 from serm.llm.base import Judge, cache_key, paths_of
-from serm.storage.judgments import Call, JudgmentStore
+from serm.storage.judgment_tables import Call
+from serm.storage.judgments import JudgmentStore
 from serm.storage.trace import SpanKind, current_trace_id, span
 
 FINAL: Final = frozenset({FailureKind.NO_MAJORITY})
 """Failures that are a result: asking again would say the same. All others are asked again, alone."""
-
-
-@dataclass(frozen=True, slots=True)
-class ShardReport:
-    """What became of a shard. `asked + recorded` is its number of pairs."""
-
-    judge: str
-    asked: int
-    recorded: int  # found in the store, not asked
-    graded: int
-    failed: int
-    requests: int  # HTTP requests of this call alone, and what they took
-    tokens: int
-    cost: float
-    failures: Mapping[str, int]  # kind: number
-
-    def summary(self) -> dict[str, object]:
-        return {
-            "asked": self.asked,
-            "recorded": self.recorded,
-            "graded": self.graded,
-            "failed": self.failed,
-            "requests": self.requests,
-            "tokens": self.tokens,
-            "cost": self.cost,
-            "failures": dict(self.failures),
-        }
 
 
 async def judge_shard(
@@ -70,7 +42,7 @@ async def judge_shard(
         todo = [(key, pair) for key, pair in dict(zip(keys, pairs, strict=True)).items() if key not in done]
         work = _Work(judge, store, paths_of(judge, paths), slots or asyncio.Semaphore(1), sample)
         fresh = await (work.remote(todo) if judge.remote else work.local(todo))
-        report = _report(judge.name, keys, done, fresh, work.answers)
+        report = report_of(judge.name, keys, done, fresh, work.answers)
         current.outputs = report.summary()
         current.attributes["simulated"] = judge.simulated
     return report
@@ -98,7 +70,7 @@ class _Work:
                 began = time.time_ns()
                 answers.append(await self.judge.answer(pair, len(answers)))
                 self._trace(pair, len(answers) - 1, answers[-1], began)
-            fresh[key] = self._judgment(key, pair, answers)
+            fresh[key] = judgment_of(self.judge, key, pair, answers, self.trace_id)
             self.answers += answers
         await asyncio.wrap_future(self.store.submit(list(fresh.values())))
         return fresh
@@ -126,7 +98,7 @@ class _Work:
             if known is not None and known.failure is None:
                 answers.append(known)
                 if _enough(answers, self.paths):  # its last call was recorded and its judgment was not
-                    judgment = self._judgment(key, pair, answers)
+                    judgment = judgment_of(self.judge, key, pair, answers, self.trace_id)
                     await asyncio.wrap_future(self.store.submit([judgment]))
                 continue
             async with self.slots:
@@ -154,79 +126,19 @@ class _Work:
             raise
         answers.append(answer)
         self.answers.append(answer)
-        judgment = self._judgment(key, pair, answers) if _enough(answers, self.paths) else None
+        judgment = (
+            judgment_of(self.judge, key, pair, answers, self.trace_id)
+            if _enough(answers, self.paths)
+            else None
+        )
         self._trace(pair, path, answer, began)
         call = Call(key, path, answer, self.trace_id)
         await asyncio.wrap_future(self.store.ended(mark, call, judgment))
         return judgment
 
-    def _judgment(self, key: str, pair: Pair, answers: Sequence[Answer]) -> Judgment:
-        grade, failure = conclude(answers)
-        judge = self.judge
-        return Judgment(
-            query_id=pair.query_id,
-            doc_id=pair.doc_id,
-            judge=judge.name,
-            grade=grade,
-            failure=failure,
-            distribution=mean_distribution(answers) if grade is not None else None,
-            paths=tuple(answer.grade for answer in answers),
-            rationale=next((a.rationale for a in answers if a.grade == grade and a.rationale), ""),
-            tokens_in=sum(answer.tokens_in for answer in answers),
-            tokens_out=sum(answer.tokens_out for answer in answers),
-            cost=sum(answer.cost for answer in answers),
-            latency=sum(answer.latency for answer in answers),
-            requests=sum(answer.requests for answer in answers),
-            prompt_hash=judge.prompt_hash,
-            model=judge.model,
-            revision=judge.revision,
-            simulated=judge.simulated,
-            cache_key=key,
-            trace_id=self.trace_id,
-        )
-
     def _trace(self, pair: Pair, path: int, answer: Answer, began: int) -> None:
-        """Keep a span of the call: of every failure, and of a share that the pair's hash chooses."""
-        chosen = unit_interval("call span", self.judge.name, *pair.key, path) < self.sample
-        if answer.failure is None and not chosen:
-            return
-        with span(f"call {self.judge.name}", SpanKind.CALL, **pair.key._asdict(), path=path) as current:
-            current.started = began
-            current.outputs = {"grade": answer.grade, "rationale": answer.rationale}
-            current.attributes = {
-                "model": self.judge.model,
-                "simulated": self.judge.simulated,
-                "requests": answer.requests,
-                "tokens_in": answer.tokens_in,
-                "tokens_out": answer.tokens_out,
-                "cost": answer.cost,
-            }
-            if answer.failure is not None:
-                current.error = f"{answer.failure.kind}: {answer.failure.message}"
+        trace_call(self.judge, pair, path, answer, began=began, sample=self.sample)
 
 
 def _enough(answers: Sequence[Answer], paths: int) -> bool:
     return bool(answers) and settled([answer.grade for answer in answers], paths - len(answers))
-
-
-def _report(
-    judge: str,
-    keys: Sequence[str],
-    done: Mapping[str, Judgment],
-    fresh: Mapping[str, Judgment],
-    answers: Sequence[Answer],
-) -> ShardReport:
-    all_of = {**done, **fresh}
-    failures = [all_of[key].failure for key in keys]
-    kinds = Counter(failure.kind.value for failure in failures if failure is not None)
-    return ShardReport(
-        judge=judge,
-        asked=sum(key in fresh for key in keys),
-        recorded=sum(key in done for key in keys),
-        graded=sum(failure is None for failure in failures),
-        failed=sum(kinds.values()),
-        requests=sum(answer.requests for answer in answers),
-        tokens=sum(answer.tokens_in + answer.tokens_out for answer in answers),
-        cost=sum(answer.cost for answer in answers),
-        failures=dict(kinds),
-    )

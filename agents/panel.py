@@ -10,7 +10,8 @@ from typing import Self
 import pandas as pd
 
 from serm.agents.backends import BUILDERS, Opening
-from serm.agents.judge_shard import ShardReport, judge_shard
+from serm.agents.judge_shard import judge_shard
+from serm.agents.shard_report import ShardReport
 from serm.core.errors import ConfigError, JudgeError
 from serm.core.records import GRADES, Judgment, Pair, PairKey
 from serm.core.settings import Settings

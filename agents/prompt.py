@@ -17,6 +17,8 @@ from serm.core.records import Pair
 from serm.llm.asking import Message
 
 FOLDER: Final = Path(__file__).resolve().parent / "prompts"
+OWN: Final = ("umbrela", "grade_only", "reasoned")
+"""Those that come with serm."""
 _SLOT: Final = re.compile(r"\{(query|document|language)\}")
 _FIELDS: Final = ("grade", "reason")
 
@@ -50,11 +52,9 @@ def read_prompt(name: str, folder: Path | None = None) -> Prompt:
 
     Raises ConfigError where there is none, or where it lacks what a prompt needs.
     """
-    own = FOLDER / f"{name}.yaml"
-    file = own if own.is_file() else (folder or Path()) / name
+    file = FOLDER / f"{name}.yaml" if name in OWN else (folder or Path()) / name
     if not file.is_file():
-        there = ", ".join(sorted(path.stem for path in FOLDER.glob("*.yaml")))
-        raise ConfigError(f"there is no prompt `{name}`.", f"Name a YAML file, or one of {there}.")
+        raise ConfigError(f"there is no prompt `{name}`.", f"Name a YAML file, or one of {', '.join(OWN)}.")
     try:
         content = yaml.safe_load(file.read_text(encoding="utf-8"))
     except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:

@@ -10,28 +10,26 @@ from langchain_core.language_models import BaseChatModel
 
 from serm.core.errors import ConfigError
 from serm.core.settings_loop import LlmSettings
-from serm.llm.script import read_script
+from serm.llm.script import check_script
 from serm.llm.scripted import ScriptedChatModel
-from serm.llm.spec import BackendSpec, parse_backend
+from serm.llm.spec import BackendSpec
 
 
-def chat_model(
-    backend: str, settings: LlmSettings, *, agent: str = "", folder: Path | None = None
-) -> BaseChatModel:
-    """The chat model that decides for `agent`; `folder` is where a script's relative path starts.
+def chat_model(spec: BackendSpec, settings: LlmSettings, *, folder: Path | None = None) -> BaseChatModel:
+    """A chat model that calls tools; `folder` is where a script's relative path starts.
 
-    Raises ConfigError for a string that names no chat model.
+    Which agent it decides for it is told at each call, in the metadata (`agent`): a scripted model plays that
+    agent's turns, others do not care. Raises ConfigError for a backend that is no chat model.
     """
-    spec = parse_backend(backend)
     if spec.kind not in _MODELS:
         raise ConfigError(
-            f"`{backend}` cannot decide for an agent: it calls no tools.",
+            f"`{spec.text}` cannot decide for an agent: it calls no tools.",
             f"Use one of the kinds {', '.join(_MODELS)}, or `policy: rules`.",
         )
-    return _MODELS[spec.kind](spec, settings, agent, folder or Path())
+    return _MODELS[spec.kind](spec, settings, folder or Path())
 
 
-def _openai(spec: BackendSpec, settings: LlmSettings, _: str, __: Path) -> BaseChatModel:
+def _openai(spec: BackendSpec, settings: LlmSettings, _: Path) -> BaseChatModel:
     from langchain_openai import ChatOpenAI  # heavy, and not needed under `policy: rules`
     from pydantic import SecretStr
 
@@ -48,12 +46,13 @@ def _openai(spec: BackendSpec, settings: LlmSettings, _: str, __: Path) -> BaseC
     )
 
 
-def _scripted(spec: BackendSpec, _: LlmSettings, agent: str, folder: Path) -> BaseChatModel:
+def _scripted(spec: BackendSpec, _: LlmSettings, folder: Path) -> BaseChatModel:
     file = folder / spec.target
-    return ScriptedChatModel(script=read_script(file, spec.model or agent), name_of_script=file.name)
+    check_script(file)  # a script that cannot be read stops the run now, not in the middle of it
+    return ScriptedChatModel(file=file, section=spec.model)
 
 
-_MODELS: Final[Mapping[str, Callable[[BackendSpec, LlmSettings, str, Path], BaseChatModel]]] = {
+_MODELS: Final[Mapping[str, Callable[[BackendSpec, LlmSettings, Path], BaseChatModel]]] = {
     "openai": _openai,
     "http": _openai,
     "scripted": _scripted,

@@ -89,16 +89,17 @@ class ChatClient:
                 if not tally.requests:
                     raise
                 return tally.reply(None, Failure(FailureKind.OVER_BUDGET, error.message), began)
-            if isinstance(got, str):
-                value = read(got)
-                if not isinstance(value, Failure):
-                    return tally.reply(value, None, began)
-                unread += 1
-                got = Problem(value, again=value.kind is FailureKind.UNPARSABLE)
-            if not got.again or attempt == self._settings.retries:
-                break
-            await self._pause(attempt, got.wait)
-        return tally.reply(None, got.failure, began)
+            value = read(got) if isinstance(got, str) else got.failure
+            if not isinstance(value, Failure):
+                return tally.reply(value, None, began)
+            unread += isinstance(got, str)
+            problem = (
+                got if isinstance(got, Problem) else Problem(value, value.kind is FailureKind.UNPARSABLE)
+            )
+            if not problem.again or attempt == self._settings.retries:
+                return tally.reply(None, problem.failure, began)
+            await self._pause(attempt, problem.wait)
+        raise AssertionError("the last attempt returns")
 
     async def _request(
         self, messages: Sequence[Message], format_: dict[str, Any], path: int, unread: int, tally: _Tally

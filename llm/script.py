@@ -60,14 +60,7 @@ def read_script(file: Path, section: str = "") -> Script:
 
     Raises ConfigError where the file is missing, is no script, or holds no turns for it.
     """
-    try:
-        content = yaml.safe_load(file.read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        raise ConfigError(f"there is no script {file}.", "Check the path behind `scripted:`.") from None
-    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
-        raise ConfigError(f"the script {file} cannot be read: {error}") from error
-    if not isinstance(content, dict) or not set(content) <= {"turns", "agents"}:
-        raise ConfigError(f"{file} is no script.", "It holds `turns:` or `agents:`, see docs/judges.md.")
+    content = check_script(file)
     turns = (content.get("agents") or {}).get(section, content.get("turns"))
     if not isinstance(turns, Sequence) or isinstance(turns, str) or not turns:
         raise ConfigError(
@@ -75,6 +68,19 @@ def read_script(file: Path, section: str = "") -> Script:
             f"Add `turns:`, or `agents: {{{section}: [...]}}`.",
         )
     return Script(tuple(_turn(turn, file) for turn in turns), digest(turns))
+
+
+def check_script(file: Path) -> dict[str, Any]:
+    """What a script's file holds. Raises ConfigError where it is missing or no script."""
+    try:
+        content = yaml.safe_load(file.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise ConfigError(f"there is no script {file}.", "Check the path behind `scripted:`.") from None
+    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
+        raise ConfigError(f"the script {file} cannot be read: {error}") from error
+    if not isinstance(content, dict) or not content or not set(content) <= {"turns", "agents"}:
+        raise ConfigError(f"{file} is no script.", "It holds `turns:` or `agents:`, see docs/judges.md.")
+    return content
 
 
 def _turn(value: object, file: Path) -> Turn:

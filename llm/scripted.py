@@ -24,14 +24,9 @@ from serm.llm.script import Script, Turn, read_script
 class ScriptedChatModel(BaseChatModel):
     """For agents. Its messages say that they are simulated; a script that is over raises AgentError."""
 
-    script: Script
-    name_of_script: str = ""
+    file: Path
+    section: str = ""  # whose turns are played; else those of the agent that the call's metadata names
     simulated: bool = True
-
-    @classmethod
-    def open(cls, file: Path, agent: str = "") -> ScriptedChatModel:
-        """The turns of one agent in a file. Raises ConfigError where there are none."""
-        return cls(script=read_script(file, agent), name_of_script=file.name)
 
     @property
     def _llm_type(self) -> str:
@@ -45,15 +40,16 @@ class ScriptedChatModel(BaseChatModel):
         self,
         messages: list[BaseMessage],
         stop: list[str] | None = None,  # noqa: ARG002 - a script is not cut
-        run_manager: CallbackManagerForLLMRun | None = None,  # noqa: ARG002
+        run_manager: CallbackManagerForLLMRun | None = None,
         **_: Any,
     ) -> ChatResult:
         number = sum(isinstance(message, AIMessage) for message in messages)
         newest = next((str(m.content) for m in reversed(messages) if not isinstance(m, AIMessage)), "")
-        turn = self.script.play(newest, number)
+        agent = (run_manager.metadata or {}).get("agent", "") if run_manager else ""
+        turn = read_script(self.file, self.section or str(agent)).play(newest, number)
         if turn is None:
             raise AgentError(
-                f"the script {self.name_of_script} is over: it holds no turn {number + 1}.",
+                f"the script {self.file.name} is over: it holds no turn {number + 1}.",
                 "Add turns, or let the last one end the agent's work.",
             )
         return ChatResult(generations=[ChatGeneration(message=_message(turn, number))])

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import fields
+from dataclasses import dataclass, fields
 from typing import Any, Final
 
 import sqlalchemy as sa
@@ -78,6 +78,28 @@ _PLAIN: Final = tuple(
 _ANSWER: Final = ("grade", "rationale", "tokens_in", "tokens_out", "cost", "latency", "requests")
 
 
+@dataclass(frozen=True, slots=True)
+class Call:
+    """One finished call of a remote judge: one path of one judgment."""
+
+    key: str  # cache key of the judgment
+    path: int
+    answer: Answer
+    trace_id: str
+
+
+@dataclass(frozen=True, slots=True)
+class Totals:
+    """What judgments took."""
+
+    judgments: int = 0
+    failures: int = 0
+    requests: int = 0
+    tokens_in: int = 0
+    tokens_out: int = 0
+    cost: float = 0.0
+
+
 def judgment_row(judgment: Judgment) -> dict[str, Any]:
     """All columns of JUDGMENTS but `written`."""
     return {
@@ -97,14 +119,16 @@ def judgment_of(row: Mapping[str, Any]) -> Judgment:
     )
 
 
-def call_row(key: str, path: int, answer: Answer, trace_id: str) -> dict[str, Any]:
+def call_row(call: Call) -> dict[str, Any]:
+    """All columns of CALLS but `id`."""
+    answer = call.answer
     return {
         **{name: getattr(answer, name) for name in _ANSWER},
         **_failure_columns(answer.failure),
         **_distribution_columns(answer.distribution),
-        "cache_key": key,
-        "path": path,
-        "trace_id": trace_id,
+        "cache_key": call.key,
+        "path": call.path,
+        "trace_id": call.trace_id,
     }
 
 

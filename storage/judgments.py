@@ -6,8 +6,6 @@ import time
 import uuid
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future
-from contextlib import contextmanager
-from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
 from typing import Any, Final, Self
@@ -17,15 +15,17 @@ import sqlalchemy as sa
 from sqlalchemy.dialects import postgresql, sqlite
 
 from serm.core.columns import DISTRIBUTION
-from serm.core.errors import StorageError
 from serm.core.records import Answer, Judgment
 from serm.storage.artifacts import write_file
 from serm.storage.group_commit import GroupCommit, Write
+from serm.storage.judgment_engine import database_errors, open_engine
 from serm.storage.judgment_tables import (
     CALLS,
     JUDGMENTS,
     METADATA,
     STARTED,
+    Call,
+    Totals,
     answer_of,
     call_row,
     judgment_of,
@@ -36,28 +36,6 @@ _KEYS_A_QUERY: Final = 500  # under SQLite's limit on variables
 _COLUMNS: Final = tuple(column.name for column in JUDGMENTS.columns)
 
 
-@dataclass(frozen=True, slots=True)
-class Call:
-    """One finished call of a remote judge: one path of one judgment."""
-
-    key: str  # cache key of the judgment
-    path: int
-    answer: Answer
-    trace_id: str
-
-
-@dataclass(frozen=True, slots=True)
-class Totals:
-    """What judgments took."""
-
-    judgments: int = 0
-    failures: int = 0
-    requests: int = 0
-    tokens_in: int = 0
-    tokens_out: int = 0
-    cost: float = 0.0
-
-
 class JudgmentStore:
     """Opened by a SQLAlchemy URL; makes its tables where they are missing. Safe to use from several threads.
 
@@ -66,12 +44,10 @@ class JudgmentStore:
     """
 
     def __init__(self, url: str) -> None:
-        self._engine = sa.create_engine(url)
-        if self._engine.dialect.name == "sqlite":
-            sa.event.listen(self._engine, "connect", _configure_sqlite)
+        self._engine = open_engine(url)
         self._session = uuid.uuid4().hex
         self._calls = 0
-        with _storage_errors(self._engine.url):
+        with database_errors(self._engine.url):
             METADATA.create_all(self._engine)
         self._writer = GroupCommit(self._engine)
 
@@ -111,7 +87,7 @@ class JudgmentStore:
 
     def ended(self, mark: str, call: Call, judgment: Judgment | None) -> Future[None]:
         """Write a call, take its mark away and, where the call settled it, write the judgment: as one."""
-        made = call_row(call.key, call.path, call.answer, call.trace_id)
+        made = call_row(call)
         row = None if judgment is None else {**judgment_row(judgment), "written": time.time()}
 
         def write(connection: sa.Connection) -> None:
@@ -132,7 +108,7 @@ class JudgmentStore:
         url = self._engine.url
 
         def guarded(connection: sa.Connection) -> None:
-            with _storage_errors(url):
+            with database_errors(url):
                 write(connection)
 
         return self._writer.submit(guarded)
@@ -227,21 +203,3 @@ def _batches(keys: Iterable[str]) -> Iterator[list[str]]:
     left = iter(keys)
     while batch := list(islice(left, _KEYS_A_QUERY)):
         yield batch
-
-
-def _configure_sqlite(connection: Any, _: object) -> None:
-    """Readers beside one writer; FULL, because a judgment that was paid for must outlive a power cut."""
-    for pragma in ("journal_mode=WAL", "synchronous=FULL", "busy_timeout=30000"):
-        connection.execute(f"PRAGMA {pragma}")
-
-
-@contextmanager
-def _storage_errors(url: sa.URL) -> Iterator[None]:
-    try:
-        yield
-    except sa.exc.OperationalError as error:
-        raise StorageError(
-            f"the judgments store {url.render_as_string(hide_password=True)} cannot be used: {error.orig}.",
-            "Free some space, make it writable or start the server, and run the same command again; "
-            "what was written is kept.",
-        ) from error
