@@ -9,7 +9,6 @@ are drawn from: keep it (Parquet) beside the JSON to compare with a later model.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final
@@ -22,6 +21,7 @@ from serm.core.records import N_GRADES, Interval
 from serm.evals.bootstrap import Floats, difference_interval, mean_interval, statistic_intervals
 from serm.evals.grades import BINS, MEASURES, QuerySums, always_commonest, grade_measures, query_sums
 from serm.evals.measures import CUTOFFS, per_query
+from serm.evals.plain import plain
 from serm.relevance_model.base import Scores
 
 LOWER_IS_BETTER: Final = frozenset({"brier", "ece"})
@@ -54,15 +54,18 @@ class Evaluation:
 
     def to_json(self) -> dict[str, Any]:
         """Everything but the table, for JSON: NaN as None."""
-        return {
-            "pairs": self.pairs,
-            "queries": self.queries,
-            "single_grade": self.single_grade,
-            "without_relevant": self.without_relevant,
-            **{name: _number(value) for name, value in self.measures().items()},
-            "commonest_grade": self.commonest_grade,
-            "commonest": {name: _number(value) for name, value in self.commonest.items()},
-        }
+        found: dict[str, Any] = plain(
+            {
+                "pairs": self.pairs,
+                "queries": self.queries,
+                "single_grade": self.single_grade,
+                "without_relevant": self.without_relevant,
+                **self.measures(),
+                "commonest_grade": self.commonest_grade,
+                "commonest": self.commonest,
+            }
+        )
+        return found
 
 
 def evaluate(frame: pd.DataFrame, scores: Scores, cutoffs: Sequence[int] = CUTOFFS) -> Evaluation:
@@ -173,7 +176,3 @@ def _grade_columns(sums: QuerySums, counts: Floats) -> Floats:
 
 def _ndcg_columns(table: pd.DataFrame) -> list[str]:
     return [name for name in table.columns if name.startswith("ndcg@")]
-
-
-def _number(value: float) -> float | None:
-    return value if math.isfinite(value) else None

@@ -2,7 +2,7 @@
 
 Three findings, treated differently:
 
-- The same query id, or the same pair, stands on both sides: the sets are not disjoint. `require_clean` raises.
+- The same query id, or the same pair, stands on both sides: the sets overlap. `require_clean` raises.
 - A training query reads like a held-out one under another id (two ids for one text are common in real logs):
   `without_near_duplicates` takes its rows out, and the report counts them.
 - A document stands on both sides: normal for a search engine, whose queries share one catalogue. Counted.
