@@ -1,6 +1,6 @@
 """Rounds and evaluations as tables: for a terminal (rich) and for docs (Markdown), from the same cells.
 
-NDCG and accuracy are shown in points (0 to 100). A change whose interval holds 0 is called "within noise".
+Every measure is shown in points, a hundredth of its unit. A change whose interval holds 0 is "within noise".
 """
 
 from __future__ import annotations

@@ -1,0 +1,83 @@
+from __future__ import annotations
+
+import json
+
+import pandas as pd
+import pytest
+
+from serm.core.errors import DataError
+from serm.evals.leakage import check_leakage, require_clean, without_near_duplicates, word_set
+
+
+def rows(*items: tuple[str, str, str]) -> pd.DataFrame:
+    return pd.DataFrame(items, columns=["query_id", "query", "doc_id"])
+
+
+TEST = rows(("t1", "red running shoes", "d1"), ("t1", "red running shoes", "d2"), ("t2", "usb cable", "d3"))
+
+
+def test_disjoint_sets_are_clean_and_shared_documents_are_counted() -> None:
+    found = check_leakage(rows(("a", "blue hat", "d1"), ("b", "green tea", "d9")), {"test": TEST})
+    require_clean(found)
+    assert found.clean
+    assert found.near_duplicates == ()
+    assert found.shared_documents == (("test", 1),)
+
+
+def test_a_held_out_pair_in_training_is_an_error_that_names_query_document_and_set() -> None:
+    found = check_leakage(rows(("t1", "red running shoes", "d1")), {"gate": rows(), "static": TEST})
+    with pytest.raises(DataError, match=r"'t1', document 'd1' of `static`"):
+        require_clean(found)
+
+
+def test_a_held_out_query_with_other_documents_is_an_error_too() -> None:
+    found = check_leakage(rows(("t2", "usb cable", "d77")), {"gate": TEST})
+    assert found.pairs == ()
+    with pytest.raises(DataError, match=r"'t2' of `gate`"):
+        require_clean(found)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "red running shoes",
+        "Red  Running SHOES!",
+        "shoes, running, red",
+        "ｒｅｄ running shoes",
+        "red-running shoes",
+    ],
+)
+def test_a_query_that_reads_like_a_held_out_one_is_taken_out_and_counted(text: str) -> None:
+    training = rows(("a", text, "d5"), ("a", text, "d6"), ("b", "green tea", "d5"))
+    found = check_leakage(training, {"test": TEST})
+    require_clean(found)  # another id: no error
+    assert [(item.training_query_id, item.held_out_query_id) for item in found.near_duplicates] == [
+        ("a", "t1")
+    ]
+    assert found.rows_of_near_duplicates == 2
+    kept = without_near_duplicates(training, found)
+    assert kept["query_id"].tolist() == ["b"]
+    assert kept.index.tolist() == [0]
+    assert check_leakage(kept, {"test": TEST}).near_duplicates == ()
+
+
+def test_a_query_with_one_word_more_is_another_query() -> None:
+    assert check_leakage(rows(("a", "red running shoes men", "d5")), {"test": TEST}).near_duplicates == ()
+
+
+def test_chinese_and_arabic_are_compared_without_punctuation() -> None:
+    held_out = rows(("z", "北京在哪里？", "d1"), ("r", "أين تقع القاهرة؟", "d2"))
+    training = rows(("a", "北京在哪里", "d8"), ("b", "القاهرة أين تقع", "d8"), ("c", "上海在哪里", "d8"))
+    found = check_leakage(training, {"test": held_out})
+    assert {item.training_query_id for item in found.near_duplicates} == {"a", "b"}
+
+
+def test_queries_of_punctuation_alone_are_not_all_alike() -> None:
+    assert word_set("???") != word_set("!!")
+
+
+def test_the_report_is_json_and_lists_a_bounded_number_of_findings() -> None:
+    training = rows(*((f"a{i}", "usb cable", f"d{i}") for i in range(500)))
+    report = check_leakage(training, {"test": TEST}).to_json()
+    assert (report["near_duplicate_queries"], report["near_duplicate_rows"]) == (500, 500)
+    assert len(json.dumps(report)) < 4_000
