@@ -15,6 +15,7 @@ from sentence_transformers import SentenceTransformer
 from serm.core.hashing import HASH_LENGTH, digest
 from serm.relevance_model.base import FloatArray
 from serm.relevance_model.compute import Compute
+from serm.relevance_model.layers import dropout_on
 from serm.storage.artifacts import storage_errors
 from serm.storage.embeddings import EmbeddingCache, text_hash
 
@@ -71,7 +72,8 @@ class TextEncoder:
         """(n, d) unit vectors of one pass with dropout on, repeatable by `seed`; equal texts share a mask."""
         distinct = sorted(set(texts), key=lambda text: (len(text), text))
         position = {text: row for row, text in enumerate(distinct)}
-        noisy = self.copy_model().train()  # the shared one stays in evaluation mode for other threads
+        noisy = self.copy_model()  # the shared one stays in evaluation mode for other threads
+        dropout_on(noisy)
         devices = [self.compute.device] if self.compute.kind == "cuda" else []
         with RANDOMNESS, torch.random.fork_rng(devices=devices):
             torch.manual_seed(seed)
@@ -87,6 +89,8 @@ class TextEncoder:
                 backend.no_truncation()
                 backend.no_padding()
             self.model.save(str(folder), create_model_card=False)
+            for file in folder.rglob("*.safetensors"):
+                file.chmod(0o644)  # safetensors makes them readable by the owner alone
 
     def copy_model(self) -> SentenceTransformer:
         """The weights to change, apart from these."""

@@ -13,6 +13,7 @@ from serm.core.errors import ModelError
 from serm.core.settings_loop import TrainingSettings
 from serm.relevance_model.compute import Compute
 from serm.relevance_model.encoder import RANDOMNESS
+from serm.relevance_model.layers import dropout_on
 
 Progress = Callable[[int, int], None]
 """Called after each step with the number of steps done and their total."""
@@ -44,7 +45,7 @@ def finetune(
     try:
         with RANDOMNESS, torch.random.fork_rng(devices=devices):
             torch.manual_seed(seed)
-            module.to(compute.device).train()
+            dropout_on(module.to(compute.device))
             optimizer = torch.optim.AdamW(_groups(module, training, rates))
             schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, _shape(len(steps), training.warmup))
             wrapped, optimizer = accelerator.prepare(module, optimizer)

@@ -1,10 +1,22 @@
-"""Freezing and averaging of transformer weights."""
+"""Dropout, freezing and averaging of transformer weights."""
 
 from __future__ import annotations
 
 import torch
 
 from serm.core.errors import ModelError
+
+
+def dropout_on(model: torch.nn.Module) -> None:
+    """Training mode, but for the dropout of attention weights.
+
+    torch's fused attention on CPUs has no dropout: with it, a forward pass took 2.5 times as long
+    (MiniLM, 100 tokens, one core). The dropout of hidden states stays.
+    """
+    model.train()
+    for module in model.modules():
+        if type(module).__name__.endswith("SelfAttention"):
+            module.eval()
 
 
 def freeze(model: torch.nn.Module, layers: int) -> None:
