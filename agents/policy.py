@@ -67,4 +67,6 @@ def decider(settings: Settings, agent: str) -> Decide | None:
     from serm.llm.chat import chat_model  # rules need no client of any provider
     from serm.llm.spec import parse_backend
 
-    return ChatPolicy(chat_model(parse_backend(chosen.llm), settings.llm, folder=settings.folder), agent, chosen.llm)
+    return ChatPolicy(
+        chat_model(parse_backend(chosen.llm), settings.llm, folder=settings.folder), agent, chosen.llm
+    )

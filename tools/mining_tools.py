@@ -16,8 +16,7 @@ from serm.tools import mining_arguments as arguments
 from serm.tools.click_model import attractiveness, fit, score_groups
 from serm.tools.desk import Candidates, DeskView
 from serm.tools.disagreement import disagreement
-from serm.tools.drift import mmd_test
-from serm.tools.drift_regions import Region, drifted_regions
+from serm.tools.drift_regions import Region, detect
 from serm.tools.feedback import engaged_low
 from serm.tools.result import result
 from serm.tools.uncertainty import MEASURES
@@ -73,26 +72,30 @@ def score_disagreement(view: DeskView, pool: int | None, top: int) -> str:
 
 def detect_drift(view: DeskView, level: float | None, max_regions: int) -> str:
     """Test whether this window's queries differ from earlier ones, and list the pairs of each region of them
-    that is new or growing. A region that is dying is told without candidates."""
+    that is new or growing. A region tells its queries before and now; a dying one has no candidates."""
     desk = view.desk
     level = level or desk.settings.drift_level
     if min(len(desk.reference_queries), len(desk.query_embeddings)) < 2:
         return _nothing(view, "there are no earlier queries to compare with", drift=False, regions=[])
-    test = mmd_test(desk.reference_queries, desk.query_embeddings, seed=desk.seed)
-    told = {
-        "p_value": round(test.p_value, 4),
-        "effect_mmd": round(test.effect, 4),
-        "z": round(test.z, 2),
+    found = detect(desk.reference_queries, desk.query_embeddings, level=level, seed=desk.seed)
+    told: dict[str, Any] = {
+        "drift": found.p_value <= level,
+        "p_value": float(f"{found.p_value:.2g}"),
         "level": level,
-        "compared": {"reference": test.reference, "current": test.current},
+        "mmd": {
+            "p_value": round(found.overall.p_value, 4),
+            "effect": round(found.overall.effect, 4),
+            "z": round(found.overall.z, 2),
+        },
+        "regions_found": len(found.regions),
     }
-    if test.p_value > level:
-        return _nothing(view, f"no drift: p = {test.p_value:.3g}", drift=False, regions=[], **told)
-    found = drifted_regions(desk.reference_queries, desk.query_embeddings, level=level, seed=desk.seed)
-    regions = [_region(view, region) for region in found[:max_regions]]
+    if found.p_value > level:
+        return _nothing(view, f"no drift: p = {found.p_value:.2g}", **told, regions=[])
+    regions = [_region(view, region) for region in found.regions[:max_regions]]
     if not any(region.get("size") for region in regions):
-        told["why"] = "the queries have drifted, but no region stands out as new or growing"
-    return result({"drift": True, **told, "regions_found": len(found), "regions": regions})
+        told["why"] = "the queries have drifted, but no region with unlabelled pairs is new or growing"
+    view.looked = True
+    return result({**told, "regions": regions})
 
 
 def find_engaged_low(view: DeskView, dwell_engaged: float | None, low_score: float | None, top: int) -> str:

@@ -1,0 +1,105 @@
+import numpy as np
+import pytest
+from mining_desks import topics, unit
+
+from serm.tools.drift import mmd_test
+from serm.tools.drift_regions import detect, drifted_regions, holm
+
+CENTRES = unit(np.random.default_rng(0).normal(size=(12, 48)))
+OLD = np.r_[np.ones(11) / 11, 0.0]
+
+
+def with_a_new_topic(share: float) -> np.ndarray:
+    return np.r_[np.ones(11) * (1 - share) / 11, share]
+
+
+def test_p_values_are_uniform_where_nothing_drifted() -> None:
+    rng = np.random.default_rng(1)
+    p = np.array(
+        [
+            mmd_test(topics(rng, 40, CENTRES, OLD), topics(rng, 50, CENTRES, OLD), seed=i).p_value
+            for i in range(200)
+        ]
+    )
+    # 200 windows: a share of .05 has a standard error of .015, a quartile one of .03.
+    assert (p <= 0.05).mean() <= 0.05 + 3 * 0.0154
+    assert np.quantile(p, [0.25, 0.5, 0.75]) == pytest.approx([0.25, 0.5, 0.75], abs=0.11)
+
+
+def test_both_tests_together_raise_no_more_false_alarms_than_the_level() -> None:
+    rng = np.random.default_rng(2)
+    alarms = [
+        detect(topics(rng, 60, CENTRES, OLD), topics(rng, 60, CENTRES, OLD), level=0.05, seed=i).p_value
+        <= 0.05
+        for i in range(200)
+    ]
+    assert np.mean(alarms) <= 0.05 + 3 * 0.0154
+
+
+def test_a_move_of_all_queries_is_seen() -> None:
+    rng = np.random.default_rng(3)
+    before = unit(rng.normal(size=(150, 24)))
+    after = unit(rng.normal(size=(150, 24)) + 0.3)
+    test = mmd_test(before, after, seed=0)
+    assert test.p_value <= 0.01
+    assert test.effect > 0
+    assert test.z > 3
+
+
+def test_a_new_topic_of_one_in_ten_queries_is_found_and_named_by_its_own_queries() -> None:
+    found = 0
+    for seed in range(10):
+        rng = np.random.default_rng(seed)
+        before = topics(rng, 300, CENTRES, OLD)
+        after = topics(rng, 300, CENTRES, with_a_new_topic(0.1))
+        drift = detect(before, after, level=0.05, seed=seed)
+        new = [region for region in drift.regions if region.kind == "new"]
+        found += bool(new)
+        for region in new:
+            nearest = (after[region.members] @ CENTRES.T).argmax(axis=1)
+            assert (nearest == 11).mean() > 0.9
+    assert found >= 9
+
+
+def test_a_topic_that_vanishes_is_dying() -> None:
+    rng = np.random.default_rng(4)
+    before, after = topics(rng, 400, CENTRES, with_a_new_topic(0.25)), topics(rng, 400, CENTRES, OLD)
+    regions = drifted_regions(before, after, level=0.05, seed=0)
+    dying = [region for region in regions if region.kind == "dying"]
+    assert dying
+    assert all(region.growth < 0.5 for region in dying)
+
+
+def test_the_same_seed_gives_the_same_report() -> None:
+    rng = np.random.default_rng(5)
+    before, after = topics(rng, 80, CENTRES, OLD), topics(rng, 80, CENTRES, with_a_new_topic(0.3))
+    first, second = (detect(before, after, level=0.05, seed=7) for _ in range(2))
+    assert first.overall == second.overall
+    assert [r.members.tolist() for r in first.regions] == [r.members.tolist() for r in second.regions]
+
+
+def test_the_blocks_give_the_textbook_estimate() -> None:
+    rng = np.random.default_rng(6)
+    x, y = unit(rng.normal(size=(700, 6))), unit(rng.normal(size=(600, 6)) + 0.5)  # more than one block
+    pooled = np.concatenate([x, y])
+    distances = ((pooled[:, None] - pooled[None]) ** 2).sum(-1)
+    test = mmd_test(x, y, seed=0, permutations=3)
+    # The bandwidth is the median over 500 drawn rows, so the whole median is near and not equal.
+    kernel = np.exp(-distances / np.median(distances[np.triu_indices(len(pooled), 1)]))
+    np.fill_diagonal(kernel, 0)
+    m, n = len(x), len(y)
+    squared = (
+        kernel[:m, :m].sum() / (m * (m - 1))
+        + kernel[m:, m:].sum() / (n * (n - 1))
+        - 2 * kernel[:m, m:].mean()
+    )
+    assert test.effect == pytest.approx(np.sqrt(squared), rel=0.02)
+
+
+def test_a_test_with_one_query_on_a_side_is_refused() -> None:
+    with pytest.raises(ValueError, match="two queries"):
+        mmd_test(CENTRES[:1], CENTRES, seed=0)
+
+
+def test_holm_multiplies_the_smallest_by_all_and_keeps_the_order() -> None:
+    assert holm(np.array([0.04, 0.01, 0.03])) == pytest.approx([0.06, 0.03, 0.06])
