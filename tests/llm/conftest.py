@@ -1,0 +1,50 @@
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from chat_stub import ChatStub, serve
+
+from serm.core import Pair, Settings
+from serm.llm import retry
+from serm.storage.judgments import JudgmentStore
+
+
+@pytest.fixture
+def stub(monkeypatch: pytest.MonkeyPatch) -> Iterator[ChatStub]:
+    """A chat server on this machine. Retries do not wait long."""
+    monkeypatch.setattr(retry, "FIRST_WAIT", 0.01)
+    monkeypatch.delenv("OPENAI_API_KEY", raising=False)
+    monkeypatch.setenv("NO_PROXY", "127.0.0.1")
+    with serve() as server:
+        yield server
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> Iterator[JudgmentStore]:
+    with JudgmentStore(f"sqlite:///{tmp_path / 'judgments.sqlite'}") as opened:
+        yield opened
+
+
+@pytest.fixture
+def settings_with(tmp_path: Path) -> Callable[..., Settings]:
+    """Settings with these judges, patient for half a second and one retry."""
+
+    def make(*judges: object, **sections: Any) -> Settings:
+        llm = {"timeout": 0.5, "retries": 1, "concurrency": 4, **sections.pop("llm", {})}
+        values = {"data": {"sources": [{"pairs": "pairs.parquet"}]}, "judges": list(judges), "llm": llm}
+        return Settings.from_mapping({**values, **sections}, folder=tmp_path, environment={})
+
+    return make
+
+
+@pytest.fixture
+def pairs() -> Callable[..., list[Pair]]:
+    """One pair for each word, which its document holds."""
+
+    def make(*words: str) -> list[Pair]:
+        return [Pair(f"q-{word}", f"d-{word}", "a query", f"[{word}]") for word in words]
+
+    return make
