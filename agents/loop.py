@@ -129,6 +129,8 @@ def agent_graph(
                 return {"turns": turn, "stopped": f"the model failed: {current.error}"}
             wanted = [{"name": call["name"], "args": call["args"]} for call in calls_of(message)]
             current.outputs = {"text": message.text, "tool_calls": wanted}
+            if message.response_metadata.get("simulated"):
+                current.attributes["simulated"] = True
             if usage := message.usage_metadata:
                 current.attributes |= {
                     "tokens_in": usage["input_tokens"],
