@@ -73,6 +73,7 @@ class DataSet:
             for item in manifest["windows"]
         )
         self.tests = tuple(TestRef(**{**item, "path": folder / item["path"]}) for item in manifest["tests"])
+        self.seed_id: str = manifest["seed_id"]
         self.seed_counts = Counts(**manifest["seed"])
         self.gate_counts = Counts(**manifest["gate"])
         self.rejects = folder / REJECTS

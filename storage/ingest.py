@@ -16,6 +16,7 @@ from serm.core.hashing import digest
 from serm.core.records import Reject
 from serm.core.settings import Settings
 from serm.storage.artifacts import find_or_create
+from serm.storage.continuity import CURRENT, keep_to_data
 from serm.storage.dataset import (
     GATE_FILE,
     GATE_SCHEMA,
@@ -43,11 +44,14 @@ DUPLICATE = "the pair was there before"
 def ingest(settings: Settings, workspace: Workspace) -> DataSet:
     """Find the data set that these files and data settings make, or make it.
 
-    Raises DataError where a file cannot be read, or where a set that the loop needs has no row.
+    Raises DataError where a file cannot be read, or where a set that the loop needs has no row, and
+    WorkspaceMismatchError where the files changed under the workspace, other than by a stream that grew.
     """
     key = dataset_key(settings)
     folder = find_or_create(workspace.data, key, lambda path: _make(settings, key, path))
-    return DataSet.load(folder)
+    dataset = DataSet.load(folder)
+    keep_to_data(workspace.data / CURRENT, dataset)
+    return dataset
 
 
 def dataset_key(settings: Settings) -> str:
@@ -115,6 +119,7 @@ def _manifest(planned: Plan, targets: dict[str, Target], rejects: RejectLog) -> 
         return asdict(Counts(targets[name].pairs, targets[name].queries))
 
     return {
+        "seed_id": targets["seed"].id,
         "seed": counts("seed"),
         "gate": counts("gate"),
         "windows": [

@@ -1,12 +1,10 @@
-"""Raw chunks of Parquet, JSONL and CSV files, with our column names and a `row` that counts from 1."""
+"""Raw chunks of Parquet files, with our column names and a `row` that counts from 1."""
 
 from __future__ import annotations
 
-import csv
-import json
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
 import numpy as np
 import pandas as pd
@@ -15,15 +13,13 @@ import pyarrow.parquet as pq
 
 from serm.core.columns import FEEDBACK, PAIR, REQUIRED
 from serm.core.errors import ConfigError, DataError
-from serm.core.records import Reject
-from serm.storage.checks import NOT_UTF8, WRONG_TYPE
+from serm.storage.checks import WRONG_TYPE
 from serm.storage.rejects import RejectLog
 
 Columns = Mapping[str, str]  # our name: the file's name
 
 _IDS: Final = ("query_id", "doc_id")
 _NUMBERS: Final = (*FEEDBACK, "grade")
-_FIELD_LIMIT: Final = 16 * 2**20  # characters of one CSV field; chosen, so that an open quote ends somewhere
 
 
 def our_columns(present: Sequence[str], columns: Columns, file: Path) -> dict[str, str]:
@@ -122,117 +118,3 @@ def _check_type(name: str, kind: pa.DataType, file: Path) -> None:
             file=file,
             field=name,
         )
-
-
-def read_jsonl(file: Path, columns: Columns, rejects: RejectLog, chunk: int) -> Iterator[pd.DataFrame]:
-    rows: list[dict[str, Any]] = []
-    numbers: list[int] = []
-    ours: dict[str, str] = {}
-    with file.open("rb") as lines:
-        for number, line in enumerate(lines, start=1):
-            if not line.strip():
-                continue
-            row = _json_object(line, file, number, rejects)
-            if row is not None:
-                rows.append(row)
-                numbers.append(number)
-            if len(rows) == chunk:
-                ours = ours or our_columns(_names(rows), columns, file)
-                yield _frame(rows, numbers, ours, columns)
-                rows, numbers = [], []
-    if rows:
-        ours = ours or our_columns(_names(rows), columns, file)
-        yield _frame(rows, numbers, ours, columns)
-
-
-def _json_object(line: bytes, file: Path, number: int, rejects: RejectLog) -> dict[str, Any] | None:
-    try:
-        row = json.loads(line.removeprefix(b"\xef\xbb\xbf").decode("utf-8"))
-    except UnicodeDecodeError:
-        rejects.add(Reject(str(file), number, "", NOT_UTF8))
-        return None
-    except (ValueError, RecursionError):
-        rejects.add(Reject(str(file), number, "", "no JSON"))
-        return None
-    if not isinstance(row, dict):
-        rejects.add(Reject(str(file), number, "", "no JSON object"))
-        return None
-    return row
-
-
-def _names(rows: Sequence[Mapping[str, Any]]) -> list[str]:
-    return list(dict.fromkeys(name for row in rows for name in row))
-
-
-def _frame(
-    rows: Sequence[Mapping[str, Any]], numbers: Sequence[int], ours: Mapping[str, str], columns: Columns
-) -> pd.DataFrame:
-    """All our columns, also those that only later chunks have."""
-    names = {name: ours.get(name, columns.get(name, name)) for name in PAIR}
-    frame = pd.DataFrame(
-        {name: pd.Series([row.get(theirs) for row in rows], dtype=object) for name, theirs in names.items()}
-    )
-    frame["row"] = numbers
-    return frame
-
-
-def read_csv(file: Path, columns: Columns, rejects: RejectLog, chunk: int) -> Iterator[pd.DataFrame]:
-    """Comma-separated with a header; tab-separated where the file's ending is .tsv."""
-    csv.field_size_limit(max(csv.field_size_limit(), _FIELD_LIMIT))
-    delimiter = "\t" if file.suffix.lower() == ".tsv" else ","
-    with file.open(encoding="utf-8-sig", errors="surrogateescape", newline="") as text:
-        reader = csv.reader(text, delimiter=delimiter)
-        header = _header(reader, file)
-        ours = our_columns(header, columns, file)
-        places = {name: header.index(theirs) for name, theirs in ours.items()}
-        rows: list[list[str]] = []
-        numbers: list[int] = []
-        for number, row in _csv_rows(reader, len(header), file, rejects):
-            rows.append(row)
-            numbers.append(number)
-            if len(rows) == chunk:
-                yield _csv_frame(rows, numbers, places)
-                rows, numbers = [], []
-        if rows:
-            yield _csv_frame(rows, numbers, places)
-
-
-def _header(reader: Any, file: Path) -> list[str]:
-    try:
-        header = [name.strip() for name in next(reader, [])]
-        "".join(header).encode()
-    except (UnicodeEncodeError, csv.Error) as error:
-        raise DataError(
-            "its header is not UTF-8.", "Save it as UTF-8, for instance with `iconv`.", file=file
-        ) from error
-    return header
-
-
-def _csv_rows(reader: Any, width: int, file: Path, rejects: RejectLog) -> Iterator[tuple[int, list[str]]]:
-    number = 0
-    while True:
-        try:
-            row = next(reader)
-        except StopIteration:
-            return
-        except csv.Error as error:
-            number += 1
-            rejects.add(Reject(str(file), number, "", f"no CSV: {error}"))
-            continue
-        if not row:  # an empty line
-            continue
-        number += 1
-        if len(row) != width:
-            rejects.add(Reject(str(file), number, "", "another number of fields than the header"))
-            continue
-        yield number, row
-
-
-def _csv_frame(
-    rows: Sequence[Sequence[str]], numbers: Sequence[int], places: Mapping[str, int]
-) -> pd.DataFrame:
-    frame = pd.DataFrame(
-        {name: pd.Series([row[place] for row in rows], dtype=object) for name, place in places.items()}
-    )
-    frame["row"] = numbers
-    return frame

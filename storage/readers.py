@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import os
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Final
 
@@ -13,10 +14,16 @@ from serm.core.hashing import digest, digest_file
 from serm.core.settings import Settings
 from serm.core.settings_data import Source
 from serm.storage.checks import checked
-from serm.storage.read_table import read_csv, read_jsonl, read_parquet
+from serm.storage.read_beir import beir_files, is_beir, read_beir
+from serm.storage.read_table import Columns, read_parquet
+from serm.storage.read_text import read_csv, read_jsonl
+from serm.storage.read_trec import read_trec, trec_side_files
 from serm.storage.rejects import RejectLog
 
 CHUNK: Final = 20_000  # rows in memory; chosen: 20 MB of texts of a kilobyte
+
+TABLE_FILES: Final = ("pairs.parquet", "pairs.jsonl", "pairs.csv", "pairs.tsv")
+"""What a folder may hold that is no BEIR folder; the first that is there is read."""
 
 _ENDINGS: Final = {
     ".parquet": "parquet",
@@ -25,8 +32,11 @@ _ENDINGS: Final = {
     ".ndjson": "jsonl",
     ".csv": "csv",
     ".tsv": "csv",
+    ".qrels": "trec",
+    ".run": "trec",
 }
-_TABLES: Final = {"parquet": read_parquet, "jsonl": read_jsonl, "csv": read_csv}
+
+Raw = Iterator[tuple[Path, pd.DataFrame]]  # the file that rows are counted in, and a raw chunk
 
 
 def read_source(
@@ -34,13 +44,12 @@ def read_source(
 ) -> Iterator[pd.DataFrame]:
     """Chunks of at most `chunk` checked rows (see checks.CHECKED), bad rows to `rejects`.
 
-    Raises DataError, naming file and field, where the file as a whole cannot be used.
+    Raises DataError, naming file and field, where a file as a whole cannot be used.
     """
-    file = settings.resolve(source.pairs)
-    kind = source_format(source, file)
+    file, kind = _located(source, settings)
     good, before = 0, rejects.count
-    for raw in _TABLES[kind](file, source.columns, rejects, chunk):
-        frame = checked(raw, source, str(file), rejects)
+    for origin, raw in _READERS[kind](file, source, settings, rejects, chunk):
+        frame = checked(raw, source, str(origin), rejects)
         good += len(frame)
         if len(frame):
             yield frame
@@ -48,36 +57,103 @@ def read_source(
         raise _nothing_in(file, rejects, rejects.count - before)
 
 
-def source_format(source: Source, file: Path) -> str:
-    """The format that the config names, or the one that the file's ending tells."""
+def source_files(source: Source, settings: Settings) -> list[Path]:
+    """All files that a source is read from. Raises DataError where one is missing or empty."""
+    file, kind = _located(source, settings)
+    files = [file]
+    if kind == "beir":
+        files = beir_files(file)
+    if kind == "trec":
+        files = [file, *trec_side_files(source, settings.resolve)]
+    for item in files:
+        if not item.is_file():
+            raise DataError("there is no such file.", "Paths are relative to the config's file.", file=item)
+        if not item.stat().st_size:
+            raise DataError("the file is empty.", "Write it again, or take it out of the data.", file=item)
+    return files
+
+
+def source_digest(source: Source, settings: Settings) -> str:
+    """Hash of the contents of all files of a source, wherever they lie."""
+    files = source_files(source, settings)
+    names = [file.stem for file in files] if len(files) > 1 else []  # of a BEIR folder they are the splits
+    return digest([names, [digest_file(file) for file in files]])
+
+
+def _located(source: Source, settings: Settings) -> tuple[Path, str]:
+    """The file or BEIR folder of a source, and its format: the config's, or what its ending tells."""
+    file = settings.resolve(source.pairs)
     if not file.exists():
         raise DataError("there is no such file.", "Paths are relative to the config's file.", file=file)
+    if file.is_dir() and source.format != "beir" and not is_beir(file):
+        found = [file / name for name in TABLE_FILES if (file / name).is_file()]
+        if not found:
+            raise DataError(
+                "this folder holds no pairs.",
+                f"Put one of {', '.join(TABLE_FILES)} there, or the files of a BEIR folder.",
+                file=file,
+            )
+        file = found[0]
+    if file.is_dir():
+        return file, "beir"
+    if not os.access(file, os.R_OK):
+        raise DataError("it may not be read.", "Give yourself the right to read it.", file=file)
     kind = source.format if source.format != "auto" else _ENDINGS.get(file.suffix.lower(), "")
     if not kind:
         raise ConfigError(
             f"{file}: the ending `{file.suffix}` tells no format.",
             "Set `format:` to parquet, jsonl, csv, beir or trec.",
         )
-    if file.is_file() and not file.stat().st_size:
-        raise DataError("the file is empty.", "Write it again, or take it out of `data.sources`.", file=file)
-    return kind
+    if not file.stat().st_size:
+        raise DataError("the file is empty.", "Write it again, or take it out of the data.", file=file)
+    return file, kind
 
 
-def source_digest(source: Source, settings: Settings) -> str:
-    """Hash of the contents of all files of a source."""
-    file = settings.resolve(source.pairs)
-    source_format(source, file)
-    return digest([digest_file(file)])
+def _table(
+    read: Callable[[Path, Columns, RejectLog, int], Iterator[pd.DataFrame]],
+) -> Callable[[Path, Source, Settings, RejectLog, int], Raw]:
+    def raw(file: Path, source: Source, settings: Settings, rejects: RejectLog, chunk: int) -> Raw:
+        del settings
+        return ((file, frame) for frame in read(file, source.columns, rejects, chunk))
+
+    return raw
+
+
+def _beir(file: Path, source: Source, settings: Settings, rejects: RejectLog, chunk: int) -> Raw:
+    del settings
+    _no_renames(source)
+    return read_beir(file, rejects, chunk)
+
+
+def _trec(file: Path, source: Source, settings: Settings, rejects: RejectLog, chunk: int) -> Raw:
+    _no_renames(source)
+    queries, corpus = trec_side_files(source, settings.resolve)
+    return ((file, frame) for frame in read_trec(file, queries, corpus, rejects, chunk))
+
+
+_READERS: Final[dict[str, Callable[[Path, Source, Settings, RejectLog, int], Raw]]] = {
+    "parquet": _table(read_parquet),
+    "jsonl": _table(read_jsonl),
+    "csv": _table(read_csv),
+    "beir": _beir,
+    "trec": _trec,
+}
+
+
+def _no_renames(source: Source) -> None:
+    if source.columns:
+        raise ConfigError(f"data.sources: {source.label} has no columns to rename.", "Remove `columns:`.")
 
 
 def _nothing_in(file: Path, rejects: RejectLog, rejected: int) -> DataError:
     if not rejected:
-        return DataError("it holds no rows.", "Write it again, or take it out of `data.sources`.", file=file)
-    first = next(item for item in rejects.first.values() if item.file == str(file))
+        return DataError("it holds no rows.", "Write it again, or take it out of the data.", file=file)
+    first = rejects.latest
+    assert first is not None  # there was at least one
     return DataError(
-        f"none of its {rejected} rows can be used; the first: {first.reason}.",
+        f"none of its rows can be used ({rejected} rejected); the last: {first.reason}.",
         "docs/formats.md says what a row needs.",
-        file=file,
+        file=first.file,
         row=first.row,
         field=first.field or None,
     )

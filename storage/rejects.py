@@ -18,7 +18,7 @@ class RejectLog:
     def __init__(self, path: Path) -> None:
         self.path = path
         self.reasons: Counter[str] = Counter()
-        self.first: dict[str, Reject] = {}  # one example of each reason
+        self.latest: Reject | None = None
         with storage_errors(path):
             self._file: IO[str] = path.open("w", encoding="utf-8")
 
@@ -40,7 +40,7 @@ class RejectLog:
         with storage_errors(self.path):
             self._file.write(line + "\n")
         self.reasons[reject.reason] += 1
-        self.first.setdefault(reject.reason, reject)
+        self.latest = reject
 
     def extend(self, rejects: Iterable[Reject]) -> None:
         for reject in rejects:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -14,9 +16,10 @@ import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from serm.core.hashing import HASH_LENGTH
-from serm.storage.dataset import GRADED_SCHEMA, PAIRS_SCHEMA
+from serm.storage.dataset import GRADED_SCHEMA
 
 STAGED_SCHEMA = GRADED_SCHEMA
+OPEN_FILES = 200  # written at a time; chosen well under the 1,024 that systems commonly allow
 
 
 @dataclass
@@ -37,25 +40,33 @@ class Target:
 
     @property
     def id(self) -> str:
-        """Hash of the content of the pairs frame, however it was cut into chunks; grades do not count."""
+        """Hash of the rows by the columns of `schema`, however they were cut into chunks."""
         return str(self._state.hexdigest())[:HASH_LENGTH]
 
-    def note(self, frame: pd.DataFrame) -> None:
-        self.pairs += len(frame)
-        self._queries.update(frame["query_id"].tolist())
-        for name in PAIRS_SCHEMA.names:
-            if name in frame:
-                hashes = pd.util.hash_pandas_object(frame[name], index=False, categorize=False)
-                frame = frame.assign(**{name: hashes})
-        present = [name for name in PAIRS_SCHEMA.names if name in frame]
-        self._state.update(np.ascontiguousarray(frame[present].to_numpy(np.uint64)).tobytes())
+    def note(self, part: pd.DataFrame) -> None:
+        """Count rows and take them into the hash."""
+        self.pairs += len(part)
+        self._queries.update(part["query_id"].tolist())
+        hashes = [
+            pd.util.hash_pandas_object(part[name], index=False, categorize=False).to_numpy(np.uint64)
+            for name in self.schema.names
+        ]
+        self._state.update(np.column_stack(hashes).tobytes())
 
 
-def route(staged: Path, targets: list[Target]) -> None:
-    """Write every target. Memory is bounded by one row group of `staged`, whatever its length."""
-    writers = [pq.ParquetWriter(target.path, target.schema, compression="zstd") for target in targets]
-    try:
-        file = pq.ParquetFile(staged)
+def route(staged: Path, targets: Sequence[Target]) -> None:
+    """Write every target. Memory is bounded by one row group of `staged`, however long it is."""
+    for start in range(0, len(targets), OPEN_FILES):
+        _pass(staged, targets[start : start + OPEN_FILES])
+
+
+def _pass(staged: Path, targets: Sequence[Target]) -> None:
+    with ExitStack() as stack:
+        writers = [
+            stack.enter_context(pq.ParquetWriter(target.path, target.schema, compression="zstd"))
+            for target in targets
+        ]
+        file = stack.enter_context(pq.ParquetFile(staged))
         start = 0
         for group in range(file.num_row_groups):
             frame = file.read_row_group(group).to_pandas()
@@ -63,14 +74,16 @@ def route(staged: Path, targets: list[Target]) -> None:
             for target, writer in zip(targets, writers, strict=True):
                 taken = target.rows[here]
                 if taken.any():
-                    part = frame[taken].reset_index(drop=True)
-                    for name, values in target.extra.items():
-                        part[name] = values[here][taken]
+                    part = _part(frame, target, taken, here)
                     target.note(part)
-                    writer.write_table(
-                        pa.Table.from_pandas(part[target.schema.names], target.schema, preserve_index=False)
-                    )
+                    writer.write_table(pa.Table.from_pandas(part, target.schema, preserve_index=False))
             start = here.stop
-    finally:
-        for writer in writers:
-            writer.close()
+
+
+def _part(frame: pd.DataFrame, target: Target, taken: NDArray[np.bool_], here: slice) -> pd.DataFrame:
+    part = frame[taken].reset_index(drop=True)
+    for name, values in target.extra.items():
+        part[name] = values[here][taken]
+    part = pd.DataFrame(part[target.schema.names])
+    # Beside rows without a grade pandas made it a float; where it is asked for, every row has one.
+    return part.astype({"grade": "int64"}) if "grade" in part else part

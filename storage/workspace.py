@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import fcntl
-import json
 import os
 import shutil
 from pathlib import Path
 from typing import IO, Any, Self
 
-from serm.core.errors import WorkspaceError, WorkspaceLockedError, WorkspaceMismatchError
+from serm.core.errors import WorkspaceError, WorkspaceLockedError
 from serm.core.settings import Settings
-from serm.storage.artifacts import storage_errors, write_file
+from serm.storage.artifacts import storage_errors
+from serm.storage.binding import bind, recorded
 
 CONFIG, LOCK = "config.json", "lock"
 FOLDERS = (
@@ -25,7 +25,6 @@ FOLDERS = (
     "reports",
     "embeddings",
 )
-_SHOWN = 5  # differences that a refusal names; chosen
 
 
 class Workspace:
@@ -60,7 +59,7 @@ class Workspace:
             lock = _lock(folder)
         try:
             with storage_errors(folder):
-                _bind(folder, settings)
+                bind(folder / CONFIG, settings)
                 for name in FOLDERS:
                     (folder / name).mkdir(exist_ok=True)
                 _sweep(folder)
@@ -110,7 +109,7 @@ class Workspace:
     @property
     def identity(self) -> dict[str, Any]:
         """The settings that the workspace is bound to, as `Settings.identity()` gives them."""
-        return _recorded(self.folder)
+        return recorded(self.folder / CONFIG)
 
 
 def _refuse_a_strangers_folder(folder: Path) -> None:
@@ -149,58 +148,6 @@ def _lock(folder: Path) -> IO[str]:
         file.close()
         raise
     return file
-
-
-def _recorded(folder: Path) -> dict[str, Any]:
-    path = folder / CONFIG
-    try:
-        identity = json.loads(path.read_text(encoding="utf-8"))["identity"]
-    except (ValueError, KeyError, TypeError) as error:
-        raise WorkspaceError(
-            f"{path} is damaged: {error}.", "Restore it, or start in a new workspace."
-        ) from error
-    return dict(identity)
-
-
-def _bind(folder: Path, settings: Settings) -> None:
-    path, identity = folder / CONFIG, settings.identity()
-    if not path.is_file():
-        text = json.dumps({"fingerprint": settings.fingerprint(), "identity": identity}, indent=2)
-        write_file(path, lambda temporary: _write(temporary, text))
-        return
-    recorded = _recorded(folder)
-    # What is compared went through JSON on both sides, so that a tuple equals the list it was written as.
-    there, here = _flat(recorded), _flat(json.loads(json.dumps(identity)))
-    if there == here:
-        return
-    different = [
-        f"{key}: {there.get(key, 'not set')} in the workspace, {here.get(key, 'not set')} in the config"
-        for key in sorted(there.keys() | here.keys())
-        if there.get(key) != here.get(key)
-    ]
-    more = f"; and {len(different) - _SHOWN} more" if len(different) > _SHOWN else ""
-    raise WorkspaceMismatchError(
-        f"{folder} belongs to another configuration ({'; '.join(different[:_SHOWN])}{more}).",
-        "Set these keys back, or name a new `workspace:`.",
-    )
-
-
-def _write(path: Path, text: str) -> None:
-    path.write_text(text, encoding="utf-8")
-
-
-def _flat(value: Any, prefix: str = "") -> dict[str, str]:
-    """Dotted keys and their values as text: {"budget": {"a": 1}} becomes {"budget.a": "1"}."""
-    if isinstance(value, dict) and value:
-        items = value.items()
-    elif isinstance(value, list) and any(isinstance(item, (dict, list)) for item in value):
-        items = dict(enumerate(value)).items()
-    else:
-        return {prefix: json.dumps(value, ensure_ascii=False)}
-    flat: dict[str, str] = {}
-    for key, item in items:
-        flat |= _flat(item, f"{prefix}.{key}" if prefix else str(key))
-    return flat
 
 
 def _sweep(folder: Path) -> None:

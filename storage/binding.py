@@ -1,0 +1,65 @@
+"""A workspace belongs to one configuration: two in one folder would mix their results without notice."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+from serm.core.errors import WorkspaceError, WorkspaceMismatchError
+from serm.core.settings import Settings
+from serm.storage.artifacts import write_file
+
+_SHOWN = 5  # differences that a refusal names; chosen
+
+
+def recorded(path: Path) -> dict[str, Any]:
+    """The identity that a workspace was bound to. Raises WorkspaceError where its file is damaged."""
+    try:
+        identity = json.loads(path.read_text(encoding="utf-8"))["identity"]
+    except (ValueError, KeyError, TypeError) as error:
+        raise WorkspaceError(
+            f"{path} is damaged: {error}.", "Restore it, or start in a new workspace."
+        ) from error
+    return dict(identity)
+
+
+def bind(path: Path, settings: Settings) -> None:
+    """Bind a new workspace to `settings`; raise WorkspaceMismatchError where it is bound to others."""
+    identity = settings.identity()
+    if not path.is_file():
+        text = json.dumps({"fingerprint": settings.fingerprint(), "identity": identity}, indent=2)
+        write_file(path, lambda temporary: _write(temporary, text))
+        return
+        # What is compared went through JSON on both sides, so that a tuple equals the list it was written as.
+    there, here = _flat(recorded(path)), _flat(json.loads(json.dumps(identity)))
+    if there == here:
+        return
+    different = [
+        f"{key}: {there.get(key, 'not set')} in the workspace, {here.get(key, 'not set')} in the config"
+        for key in sorted(there.keys() | here.keys())
+        if there.get(key) != here.get(key)
+    ]
+    more = f"; and {len(different) - _SHOWN} more" if len(different) > _SHOWN else ""
+    raise WorkspaceMismatchError(
+        f"{path.parent} belongs to another configuration ({'; '.join(different[:_SHOWN])}{more}).",
+        "Set these keys back, or name a new `workspace:`.",
+    )
+
+
+def _write(path: Path, text: str) -> None:
+    path.write_text(text, encoding="utf-8")
+
+
+def _flat(value: Any, prefix: str = "") -> dict[str, str]:
+    """Dotted keys and their values as text: {"budget": {"a": 1}} becomes {"budget.a": "1"}."""
+    if isinstance(value, dict) and value:
+        items = value.items()
+    elif isinstance(value, list) and any(isinstance(item, (dict, list)) for item in value):
+        items = dict(enumerate(value)).items()
+    else:
+        return {prefix: json.dumps(value, ensure_ascii=False)}
+    flat: dict[str, str] = {}
+    for key, item in items:
+        flat |= _flat(item, f"{prefix}.{key}" if prefix else str(key))
+    return flat

@@ -1,0 +1,114 @@
+"""A full disk and a read-only one: a sentence, a remedy, and nothing half-written under its final name."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import pytest
+
+from serm.core import Settings
+from serm.core.errors import StorageError
+from serm.core.records import Reject
+from serm.storage.ingest import ingest
+from serm.storage.rejects import RejectLog
+from serm.storage.snapshots import build_snapshot
+from serm.storage.workspace import Workspace
+
+
+class Disk:
+    """A small file system in memory, to be filled, enlarged or made read-only."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+
+    def mount(self, options: str) -> bool:
+        command = ["mount", "-t", "tmpfs", "-o", options, "tmpfs", str(self.folder)]
+        try:
+            return subprocess.run(command, capture_output=True, check=False).returncode == 0
+        except FileNotFoundError:
+            return False
+
+
+@pytest.fixture
+def disk(tmp_path: Path) -> Iterator[Disk]:
+    folder = tmp_path / "work"
+    folder.mkdir()
+    disk = Disk(folder)
+    if not disk.mount("size=400k"):
+        pytest.skip("a small file system cannot be mounted here (it takes root and the right to mount)")
+    yield disk
+    subprocess.run(["umount", "--lazy", str(folder)], check=True)
+
+
+@pytest.fixture
+def rows(many_rows: Callable[..., list[dict[str, Any]]]) -> list[dict[str, Any]]:
+    """About 1 MB of text that does not compress."""
+    return [{**row, "text": os.urandom(500).hex()} for row in many_rows(100, 10)]
+
+
+def test_a_disk_that_fills_while_data_comes_in_loses_nothing(
+    tmp_path: Path, disk: Disk, settings_of: Callable[..., Settings], rows: Any
+) -> None:
+    pd.DataFrame(rows).to_parquet(tmp_path / "pairs.parquet")
+    settings = settings_of()
+    with Workspace.open(settings) as workspace:
+        with pytest.raises(StorageError, match="the disk is full") as raised:
+            ingest(settings, workspace)
+        assert "run the same command again" in raised.value.remedy
+        assert list(workspace.data.iterdir()) == []
+    assert disk.mount("remount,size=20m")
+    with Workspace.open(settings) as workspace:
+        assert len(ingest(settings, workspace).windows) == 3
+
+
+def test_a_disk_that_fills_under_a_snapshot_leaves_no_half_snapshot(
+    disk: Disk, settings_of: Callable[..., Settings], rows: Any
+) -> None:
+    settings = settings_of()
+    labels = pd.DataFrame(rows).assign(title="", language="en", round=1)
+    with Workspace.open(settings) as workspace:
+        with pytest.raises(StorageError, match="the disk is full"):
+            build_snapshot(workspace, labels, labels.iloc[:0], labels.iloc[:0], settings.training, 7)
+        assert list(workspace.snapshots.iterdir()) == []
+
+
+def test_a_read_only_disk_is_refused_before_anything_is_done(
+    disk: Disk, settings_of: Callable[..., Settings]
+) -> None:
+    assert disk.mount("remount,ro")
+    with pytest.raises(StorageError, match="the disk is read-only") as raised:
+        Workspace.open(settings_of())
+    assert "another workspace" in raised.value.remedy
+
+
+def test_a_workspace_on_a_disk_that_became_read_only_can_still_be_looked_at(
+    disk: Disk, settings_of: Callable[..., Settings]
+) -> None:
+    Workspace.open(settings_of()).close()
+    assert disk.mount("remount,ro")
+    assert Workspace.read(disk.folder).identity["random_seed"] == 7
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason="root may write anywhere; the read-only disk above stands in")
+def test_a_folder_without_the_right_to_write_is_refused(
+    tmp_path: Path, settings_of: Callable[..., Settings]
+) -> None:
+    tmp_path.chmod(0o500)
+    try:
+        with pytest.raises(StorageError, match="permission is denied"):
+            Workspace.open(settings_of())
+    finally:
+        tmp_path.chmod(0o700)
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="this system has no /dev/full")
+def test_a_rejects_file_that_cannot_be_written_is_an_error_and_not_a_lost_row() -> None:
+    log = RejectLog(Path("/dev/full"))
+    log.add(Reject("f", 1, "grade", "out of range"))
+    with pytest.raises(StorageError, match="the disk is full"):
+        log.close()

@@ -1,0 +1,240 @@
+"""From rows to windows, seals, seed, gate and tests."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import pytest
+
+import serm.storage.readers
+import serm.storage.routing
+from serm.core import Settings
+from serm.core.errors import DataError, WorkspaceMismatchError
+from serm.core.hashing import query_bucket
+from serm.storage.dataset import DataSet
+from serm.storage.ingest import dataset_key, ingest
+from serm.storage.plan import NO_GRADE, NO_SET, NO_WINDOW, SPENT
+from serm.storage.workspace import Workspace
+
+Rows = Callable[..., Any]
+Ingested = Callable[..., DataSet]
+
+PAIRS_FRAME = ["query_id", "doc_id", "query", "title", "text", "language", "source", "timestamp"]
+PAIRS_FRAME += ["impressions", "clicks", "dwell_seconds", "position"]
+
+SPLIT_SETS = [{"set": name, "when": {"split": [name]}} for name in ("seed", "gate", "stream", "test")]
+
+
+@pytest.fixture
+def four_sets(many_rows: Rows) -> list[dict[str, Any]]:
+    """Ten queries in each set, stream and gate in two languages."""
+    return [
+        item
+        for place, split in enumerate(("seed", "gate", "stream", "test"))
+        for part, language in enumerate(("en", "de"))
+        for item in many_rows(5, 3, first=10 * place + 5 * part, split=split, language=language)
+    ]
+
+
+LANGUAGE_WINDOWS = {"rules": [{"name": name, "when": {"language": [name]}} for name in ("en", "de")]}
+
+
+def test_rules_make_the_four_sets_and_the_windows(ingested: Ingested, four_sets: Any) -> None:
+    dataset = ingested(four_sets, sets=SPLIT_SETS, windows=LANGUAGE_WINDOWS)
+    assert [(window.name, window.pairs, window.queries) for window in dataset.windows] == [
+        ("en", 15, 5),
+        ("de", 15, 5),
+    ]
+    assert (dataset.seed_counts.pairs, dataset.gate_counts.queries) == (30, 10)
+    assert [(test.name, test.pairs) for test in dataset.tests] == [("test", 30)]
+    assert dataset.window(1)["language"].unique().tolist() == ["de"]
+    assert not dataset.left_out
+    assert not dataset.rejected
+
+
+def test_a_window_has_no_grades_and_its_seal_has_nothing_else(ingested: Ingested, four_sets: Any) -> None:
+    dataset = ingested(four_sets, sets=SPLIT_SETS, windows=LANGUAGE_WINDOWS)
+    assert list(dataset.window(0)) == PAIRS_FRAME
+    assert list(pd.read_parquet(dataset.windows[0].path)) == PAIRS_FRAME
+    assert list(dataset.sealed(0)) == ["query_id", "doc_id", "grade"]
+    assert len(dataset.sealed(0)) == 15
+
+
+def test_only_graded_rows_are_under_seal_and_in_seed_gate_and_test(
+    ingested: Ingested, four_sets: Any
+) -> None:
+    rows = [{**row, "grade": None if row["doc_id"] == "d0" else row["grade"]} for row in four_sets]
+    dataset = ingested(rows, sets=SPLIT_SETS, windows=LANGUAGE_WINDOWS)
+    assert len(dataset.window(0)) == 15
+    assert len(dataset.sealed(0)) == 10
+    assert [len(dataset.seed()), len(dataset.gate(9)), len(dataset.test("test"))] == [20, 20, 20]
+    assert dataset.left_out == {NO_GRADE: 30}
+
+
+def test_the_gate_opens_with_its_windows(ingested: Ingested, four_sets: Any, many_rows: Rows) -> None:
+    rows = [*four_sets, *many_rows(2, first=90, split="gate", language="fr")]
+    dataset = ingested(rows, sets=SPLIT_SETS, windows=LANGUAGE_WINDOWS)
+    assert [dataset.gate(index)["query_id"].nunique() for index in (-1, 0, 1)] == [2, 7, 12]
+    assert set(dataset.gate(0)["window"]) == {-1, 0}
+
+
+def test_a_seed_gate_is_open_from_the_start_and_knows_its_window(ingested: Ingested, four_sets: Any) -> None:
+    dataset = ingested(four_sets, sets=SPLIT_SETS, windows=LANGUAGE_WINDOWS, seed_gate={"language": ["en"]})
+    opened = dataset.gate(-1)
+    assert opened["language"].unique().tolist() == ["en"]
+    assert (opened["window"].unique().tolist(), opened["opens"].unique().tolist()) == ([0], [-1])
+
+
+def test_named_tests_have_roles_and_may_overlap(ingested: Ingested, four_sets: Any) -> None:
+    tests = [
+        {"name": "all"},
+        {"name": "de", "when": {"language": ["de"]}, "role": "last"},
+        {"name": "en", "when": {"language": ["en"]}, "role": "static"},
+    ]
+    dataset = ingested(four_sets, sets=SPLIT_SETS, windows=LANGUAGE_WINDOWS, tests=tests)
+    assert [(test.name, test.pairs) for test in dataset.tests] == [("all", 30), ("de", 15), ("en", 15)]
+    assert dataset.static_test is not None
+    assert dataset.last_test is not None
+    assert (dataset.static_test.name, dataset.last_test.name) == ("en", "de")
+
+
+def test_one_plain_test_is_both_static_and_last_but_a_role_is_taken_at_its_word(
+    ingested: Ingested, four_sets: Any
+) -> None:
+    plain = ingested(four_sets, sets=SPLIT_SETS, windows=LANGUAGE_WINDOWS)
+    assert plain.static_test == plain.last_test == plain.tests[0]
+
+
+def test_a_last_test_alone_is_not_called_static(ingested: Ingested, four_sets: Any) -> None:
+    dataset = ingested(
+        four_sets, sets=SPLIT_SETS, windows=LANGUAGE_WINDOWS, tests=[{"name": "t", "role": "last"}]
+    )
+    assert dataset.static_test is None
+
+
+def test_without_any_setting_the_first_window_becomes_the_seed(ingested: Ingested, many_rows: Rows) -> None:
+    dataset = ingested(many_rows(100))
+    buckets = {f"q{number}": query_bucket(f"q{number}", 5) for number in range(100)}
+    assert set(dataset.gate(9)["query_id"]) == {name for name, bucket in buckets.items() if bucket == 0}
+    assert set(dataset.test("test")["query_id"]) == {name for name, bucket in buckets.items() if bucket == 1}
+    assert len(dataset.windows) == 3  # of four, one is the seed
+    stream = [name for name, bucket in buckets.items() if bucket > 1]
+    assert set(dataset.seed()["query_id"]) == set(stream[: dataset.seed_counts.queries])
+    assert not dataset.gate(-1).empty  # the first window's gate
+    assert len(dataset.gate(-1)) < len(dataset.gate(0))
+
+
+def test_queries_of_the_seed_that_come_again_later_are_left_out_and_counted(
+    ingested: Ingested, many_rows: Rows
+) -> None:
+    first = many_rows(50, 2, timestamp="2024-01-01")
+    again = [{**row, "doc_id": "new", "timestamp": "2024-06-01"} for row in first[::2]]
+    dataset = ingested([*first, *again, *many_rows(20, 2, first=60, timestamp="2024-06-01")])
+    assert dataset.left_out[SPENT] == dataset.seed_counts.queries
+    assert not set(dataset.seed()["query_id"]) & set(dataset.window(0)["query_id"])
+
+
+def test_rows_that_no_set_or_window_takes_are_counted(ingested: Ingested, four_sets: Any) -> None:
+    rows = [*four_sets, {**four_sets[0], "query_id": "x", "split": "odd"}]
+    dataset = ingested(rows, sets=SPLIT_SETS, windows={"rules": LANGUAGE_WINDOWS["rules"][:1]})
+    assert dataset.left_out == {NO_SET: 1, NO_WINDOW: 15}
+
+
+def test_a_query_in_two_sets_is_kept_by_the_stricter_and_its_other_rows_are_rejected(
+    ingested: Ingested, four_sets: Any
+) -> None:
+    test_row = next(row for row in four_sets if row["split"] == "test")
+    rows = [*four_sets, {**test_row, "doc_id": "other", "split": "stream"}]
+    dataset = ingested(rows, sets=SPLIT_SETS, windows=LANGUAGE_WINDOWS)
+    assert dataset.reject_reasons == {"its query stands in the sets test and stream: test keeps it": 1}
+
+
+def test_stream_grades_change_neither_windows_nor_their_names(ingested: Ingested, four_sets: Any) -> None:
+    other = [{**row, "grade": 3 - row["grade"]} if row["split"] == "stream" else row for row in four_sets]
+    one = ingested(four_sets, sets=SPLIT_SETS, windows=LANGUAGE_WINDOWS)
+    two = ingested(other, sets=SPLIT_SETS, windows=LANGUAGE_WINDOWS)
+    assert one.id != two.id
+    assert [window.id for window in one.windows] == [window.id for window in two.windows]
+    assert one.windows[0].path.read_bytes() == two.windows[0].path.read_bytes()
+
+
+def test_the_size_of_a_chunk_does_not_show_in_the_result(
+    tmp_path: Path, settings_of: Callable[..., Settings], four_sets: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pd.DataFrame(four_sets).to_parquet(tmp_path / "pairs.parquet")
+    ids = []
+    for chunk in (7, 1_000):
+        whole = serm.storage.readers.read_source
+
+        def small(*given: Any, rows: int = chunk, read: Any = whole) -> Any:
+            return read(*given, rows)
+
+        monkeypatch.setattr("serm.storage.ingest.read_source", small)
+        monkeypatch.setattr(serm.storage.routing, "OPEN_FILES", 3)
+        settings = settings_of(sets=SPLIT_SETS, windows=LANGUAGE_WINDOWS).model_copy(
+            update={"workspace": tmp_path / f"work{chunk}"}
+        )
+        with Workspace.open(settings) as workspace:
+            dataset = ingest(settings, workspace)
+            ids.append([dataset.seed_id, *(window.id for window in dataset.windows)])
+        monkeypatch.undo()
+    assert ids[0] == ids[1]
+
+
+def test_the_same_input_is_found_and_not_read_again(
+    ingested: Ingested, four_sets: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    one = ingested(four_sets, sets=SPLIT_SETS, windows=LANGUAGE_WINDOWS)
+    monkeypatch.setattr("serm.storage.ingest.read_source", None)
+    two = ingested(four_sets, sets=SPLIT_SETS, windows=LANGUAGE_WINDOWS)
+    assert (one.id, one.windows) == (two.id, two.windows)
+
+
+def test_a_data_sets_name_does_not_depend_on_where_its_files_lie(
+    tmp_path: Path, settings_of: Callable[..., Settings], four_sets: Any
+) -> None:
+    keys = []
+    for name in ("a", "b"):
+        (tmp_path / name).mkdir()
+        pd.DataFrame(four_sets).to_parquet(tmp_path / name / "pairs.parquet")
+        keys.append(dataset_key(settings_of(sources=[{"pairs": f"{name}/pairs.parquet"}])))
+    assert keys[0] == keys[1]
+
+
+def test_a_stream_that_grew_is_gone_on_with(ingested: Ingested, four_sets: Any, many_rows: Rows) -> None:
+    windows = {"by": "time", "period": "10D"}
+    rows = [{**row, "timestamp": "2024-01-01"} for row in four_sets]
+    one = ingested(rows, sets=SPLIT_SETS, windows=windows)
+    more = many_rows(5, 3, first=50, split="stream", timestamp="2024-03-01")
+    two = ingested([*rows, *more], sets=SPLIT_SETS, windows=windows)
+    assert [window.id for window in two.windows][:1] == [window.id for window in one.windows]
+    assert len(two.windows) == 2
+
+
+def test_a_window_that_changed_under_the_workspace_is_refused(ingested: Ingested, four_sets: Any) -> None:
+    ingested(four_sets, sets=SPLIT_SETS, windows=LANGUAGE_WINDOWS)
+    changed = [{**row, "text": "new"} if row["query_id"] == "q25" else row for row in four_sets]
+    with pytest.raises(WorkspaceMismatchError, match="window de is another") as raised:
+        ingested(changed, sets=SPLIT_SETS, windows=LANGUAGE_WINDOWS)
+    assert raised.value.remedy
+    ingested(four_sets, sets=SPLIT_SETS, windows=LANGUAGE_WINDOWS)  # put back, it goes on
+
+
+@pytest.mark.parametrize(
+    ("split", "words"),
+    [
+        ("stream", "no row is in the stream"),
+        ("seed", "in the seed"),
+        ("gate", "in the gate"),
+        ("test", "test"),
+    ],
+)
+def test_a_set_without_rows_is_an_error_that_names_it(
+    ingested: Ingested, four_sets: Any, split: str, words: str
+) -> None:
+    with pytest.raises(DataError, match=words) as raised:
+        ingested([row for row in four_sets if row["split"] != split], sets=SPLIT_SETS)
+    assert raised.value.remedy
