@@ -1,0 +1,128 @@
+"""Doctor: the workspace, the disk, the database and MLflow."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Final
+
+from serm.cli.checks import Finding, Patient, Status
+from serm.cli.format import size
+from serm.core.settings import Settings
+
+TIGHT: Final = 2.0  # free space under so many times what a run is expected to take is warned of; chosen
+FLOOR: Final = 500e6  # bytes that a run takes whatever the model: databases, scores, samples; chosen
+
+
+def check_workspace(patient: Patient) -> Iterator[Finding]:
+    folder = patient.settings.workspace_path
+    if (folder / "config.json").is_file():
+        yield _bound(folder, patient.settings)
+    elif folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
+        yield Finding(
+            "workspace",
+            Status.FAIL,
+            f"{folder} is not empty and no workspace.",
+            "Choose another `workspace`.",
+        )
+        return
+    place = next(parent for parent in (folder, *folder.parents) if parent.is_dir())
+    if os.access(place, os.W_OK | os.X_OK):
+        yield Finding("workspace", Status.PASS, f"{folder} can be written.")
+    else:
+        yield Finding("workspace", Status.FAIL, f"{place} is read-only.", "Choose another `workspace`.")
+
+
+def _bound(folder: Path, settings: Settings) -> Finding:
+    from serm.storage.workspace import Workspace
+
+    there = Workspace.read(folder).identity
+    here = json.loads(json.dumps(settings.identity()))
+    different = sorted(key for key in there.keys() | here.keys() if there.get(key) != here.get(key))
+    if different:
+        return Finding(
+            "workspace",
+            Status.FAIL,
+            f"{folder} was made with another config; these sections differ: {', '.join(different)}.",
+            "Set them back, or name another `workspace`. `serm evolve` names the keys and both values.",
+        )
+    rounds = len(list((folder / "rounds").glob("*/round.json")))
+    return Finding("workspace", Status.PASS, f"{folder} belongs to this config ({rounds} reports in it).")
+
+
+def check_disk(patient: Patient) -> Iterator[Finding]:
+    folder = patient.settings.workspace_path
+    place = next(parent for parent in (folder, *folder.parents) if parent.is_dir())
+    free = shutil.disk_usage(place).free
+    rounds = patient.settings.evolution.rounds or len(patient.dataset.windows)
+    need = FLOOR + (rounds + 2) * _weights(patient.settings)  # untrained, frozen, and one a round
+    sentence = f"{size(free)} free at {place}, of which {rounds} rounds take about {size(need)}."
+    if free < need:
+        yield Finding("disk", Status.FAIL, sentence, "Free some space, or choose another `workspace`.")
+    else:
+        yield Finding("disk", Status.WARN if free < TIGHT * need else Status.PASS, sentence)
+
+
+def _weights(settings: Settings) -> float:
+    """Bytes of one saved model; 0 where the base is not on this disk."""
+    from serm.core.errors import SermError
+    from serm.relevance_model.loading import base_location
+
+    try:
+        folder = Path(base_location(settings.model.base))
+    except SermError:
+        return 0.0  # the check of the model says so
+    return float(sum(file.stat().st_size for file in folder.rglob("*") if file.is_file()))
+
+
+def check_database(patient: Patient) -> Iterator[Finding]:
+    url = patient.settings.storage.database
+    if url is None:
+        yield Finding("database", Status.PASS, "judgments go to SQLite in the workspace.")
+        return
+    import sqlalchemy as sa
+
+    try:
+        shown = sa.engine.make_url(url).render_as_string(hide_password=True)
+        engine = sa.create_engine(url)
+        with engine.connect() as connection:
+            connection.execute(sa.text("SELECT 1"))
+        engine.dispose()
+    except (sa.exc.SQLAlchemyError, ModuleNotFoundError) as error:
+        reason = str(error).splitlines()[0]
+        yield Finding(
+            "database",
+            Status.FAIL,
+            f"`storage.database` cannot be reached: {reason}",
+            "Start the server, check the URL, or install its driver.",
+        )
+    else:
+        yield Finding("database", Status.PASS, f"{shown} answers.")
+
+
+def check_mlflow(patient: Patient) -> Iterator[Finding]:
+    uri = patient.settings.storage.mlflow
+    if uri is None:
+        yield Finding("mlflow", Status.PASS, "models, runs and traces go to SQLite in the workspace.")
+        return
+    import mlflow
+
+    from serm.storage.traces_mlflow import quiet_mlflow
+
+    for name, value in (("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "1"), ("MLFLOW_HTTP_REQUEST_TIMEOUT", "10")):
+        os.environ.setdefault(name, value)
+    try:
+        with quiet_mlflow():
+            mlflow.MlflowClient(uri).search_experiments(max_results=1)
+    except Exception as error:
+        yield Finding(
+            "mlflow",
+            Status.FAIL,
+            f"`storage.mlflow` ({uri}) cannot be reached: {str(error).splitlines()[0]}",
+            "Start the server or check the URL; without the key, SQLite in the workspace is used.",
+        )
+    else:
+        yield Finding("mlflow", Status.PASS, f"{uri} answers.")

@@ -1,0 +1,68 @@
+"""`serm doctor`: says what is wrong before hours are spent on it."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import typer
+
+from serm.cli.options import Config
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from serm.cli.checks import Finding
+    from serm.core.settings import Settings
+
+
+def add_to(app: typer.Typer) -> None:
+    app.command("doctor")(doctor)
+
+
+def doctor(config: Config) -> None:
+    """Check config, data, model, judges and services: a sentence each. Leaves with 1 where one fails."""
+    from rich.console import Console
+
+    from serm.cli.checks import Status
+    from serm.cli.load import load_settings
+
+    styles = {Status.PASS: ("✓", "green"), Status.WARN: ("!", "yellow"), Status.FAIL: ("✗", "bold red")}
+    console = Console(soft_wrap=True, highlight=False)
+    seen: dict[Status, int] = dict.fromkeys(Status, 0)
+    settings = load_settings(config)
+    console.print(f"[green]✓ pass[/green]  config      {config} is a valid config.", markup=True)
+    seen[Status.PASS] += 1
+    for finding in examine(settings):
+        seen[finding.status] += 1
+        sign, style = styles[finding.status]
+        console.print(f"{sign} {finding.status.value}", style=style, end="")
+        console.print(f"  {finding.area:<10}  {finding.sentence}", markup=False)
+        if finding.remedy:
+            console.print(f"{'':<20}{finding.remedy}", style="dim", markup=False)
+    console.print(f"{seen[Status.PASS]} passed, {seen[Status.WARN]} warnings, {seen[Status.FAIL]} failed.")
+    if seen[Status.FAIL]:
+        raise typer.Exit(1)
+
+
+def examine(settings: Settings) -> Iterator[Finding]:
+    """Every check, in the order in which its failing would stop a run."""
+    from serm.cli import check_data, check_gate, check_judges, check_model, check_services
+    from serm.cli.checks import Examination, Patient
+
+    with Patient(settings) as patient:
+        examination = Examination(patient)
+        for area, check, needs_data in (
+            ("data", check_data.check_input, False),
+            ("sets", check_data.check_sets, True),
+            ("separation", check_data.check_separation, True),
+            ("gate", check_gate.check_gate, True),
+            ("model", check_model.check_model, False),
+            ("language", check_model.check_languages, True),
+            ("judges", check_judges.check_judges, False),
+            ("coverage", check_judges.check_coverage, True),
+            ("workspace", check_services.check_workspace, False),
+            ("disk", check_services.check_disk, True),
+            ("database", check_services.check_database, False),
+            ("mlflow", check_services.check_mlflow, False),
+        ):
+            yield from examination.run(area, check, needs_data=needs_data)

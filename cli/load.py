@@ -1,0 +1,43 @@
+"""From what the user names (a config, a folder of data, a workspace) to settings and a workspace."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from serm.core.settings import Settings
+    from serm.storage.workspace import Workspace
+
+
+def load_settings(path: Path) -> Settings:
+    """The settings of a config file, or of a folder: its serm.yaml, else the defaults for a folder of data.
+
+    Raises ConfigError where there are none, and where the folder is a workspace.
+    """
+    from serm.core.errors import ConfigError
+    from serm.core.settings import Settings
+
+    if not path.is_dir():
+        return Settings.from_yaml(path)
+    if (path / "serm.yaml").is_file():
+        return Settings.from_yaml(path / "serm.yaml")
+    if _is_workspace(path):
+        raise ConfigError(f"{path} is a workspace.", "Give the config it was made with.")
+    from serm.storage.folder import settings_for_folder
+
+    return settings_for_folder(path)
+
+
+def look_at(path: Path) -> Workspace:
+    """The workspace itself, or that of a config or a folder of data; read-only, without its lock."""
+    from serm.storage.workspace import Workspace
+
+    if path.is_dir() and _is_workspace(path):
+        return Workspace.read(path)
+    settings = load_settings(path)
+    return Workspace.read(settings.workspace_path, settings)
+
+
+def _is_workspace(path: Path) -> bool:
+    return (path / "config.json").is_file() and (path / "rounds").is_dir()

@@ -1,0 +1,78 @@
+"""The command `serm`. Each command is a file of its own and imports what it needs when it runs, so that
+`serm --help` answers at once."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Sequence
+from typing import Annotated
+
+import typer
+from typer.core import TyperGroup
+
+from serm.cli import demo, doctor, evolve, init, models, trace, ui
+from serm.cli.errors import report
+
+_QUIET = {
+    "MLFLOW_DISABLE_TELEMETRY": "true",
+    "ANONYMIZED_TELEMETRY": "false",  # chroma
+    "HF_HUB_DISABLE_TELEMETRY": "1",
+    "VLLM_NO_USAGE_STATS": "1",
+    "RAY_USAGE_STATS_ENABLED": "0",
+    "HF_HUB_DISABLE_PROGRESS_BARS": "1",
+    "TRANSFORMERS_VERBOSITY": "error",
+    "TOKENIZERS_PARALLELISM": "false",
+}
+"""Nobody's data leaves, and no library draws over the progress; a variable that is set already stays."""
+
+
+class _InOrder(TyperGroup):
+    """Commands in the order in which a new user needs them."""
+
+    def list_commands(self, ctx: object) -> list[str]:  # noqa: ARG002
+        return list(self.commands)
+
+
+app = typer.Typer(
+    cls=_InOrder,
+    add_completion=False,
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    help="A self-evolving search-relevance model: agents mine, LLM judges agree, the model retrains, a gate "
+    "decides.",
+)
+for command in (init, doctor, evolve, trace, models, ui, demo):
+    command.add_to(app)
+
+
+@app.callback()
+def options(
+    debug: Annotated[  # noqa: ARG001 - `run` looks for it
+        bool, typer.Option("--debug", help="Show the traceback of any error.")
+    ] = False,
+    version: Annotated[bool, typer.Option("--version", help="Print the version and leave.")] = False,
+) -> None:
+    if version:
+        from importlib.metadata import version as installed
+
+        print(f"serm {installed('serm')}")
+        raise typer.Exit
+
+
+def run(arguments: Sequence[str] | None = None) -> int:
+    """Run one command; what goes wrong is told on stderr. Returns the exit code (130 after Ctrl-C)."""
+    arguments = list(sys.argv[1:] if arguments is None else arguments)
+    for name, value in _QUIET.items():
+        os.environ.setdefault(name, value)
+    try:
+        app(args=arguments, prog_name="serm")
+    except SystemExit as leaving:
+        return leaving.code if isinstance(leaving.code, int) else int(leaving.code is not None)
+    except BaseException as error:
+        return report(error, arguments, debug="--debug" in arguments)
+    return 0
+
+
+def main() -> None:
+    raise SystemExit(run())

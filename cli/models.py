@@ -1,0 +1,101 @@
+"""`serm models`: the versions there are, and which one is in use."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+from typer.core import TyperGroup
+
+from serm.cli.options import Config, Place
+
+if TYPE_CHECKING:
+    from serm.relevance_model.registry import ModelRegistry
+
+CHAMPION = "champion"
+
+
+class _ListByDefault(TyperGroup):
+    """`serm models CONFIG` is `serm models list CONFIG`."""
+
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        if args and args[0] not in self.commands and not args[0].startswith("-"):
+            args = ["list", *args]
+        return super().parse_args(ctx, args)
+
+
+commands = typer.Typer(
+    cls=_ListByDefault, no_args_is_help=True, help="List model versions, or choose the one in use by hand."
+)
+
+
+def add_to(app: typer.Typer) -> None:
+    app.add_typer(commands, name="models")
+
+
+@commands.command("list")
+def list_versions(place: Place) -> None:
+    """List the versions (the default: `serm models CONFIG`)."""
+    from rich.console import Console
+    from rich.table import Table
+
+    from serm.cli.load import look_at
+
+    registry = _registry(look_at(place).mlflow_uri)
+    table = Table("version", "model", "alias", "made", "about")
+    for version in registry.versions():
+        about = ", ".join(
+            f"{_bare(key)} {value}" for key, value in sorted(version.tags.items()) if key != _ID
+        )
+        table.add_row(
+            str(version.version), version.model_id, ", ".join(version.aliases), _when(version.created), about
+        )
+    Console().print(table)
+
+
+@commands.command("promote")
+def promote(
+    config: Config,
+    version: Annotated[int, typer.Argument(min=1, help="The version to use from now on.")],
+    yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")] = False,
+) -> None:
+    """Move the alias `champion` to a version by hand, past the gate. The next round starts from it."""
+    from serm.cli.load import load_settings
+    from serm.core.errors import ModelError
+    from serm.storage.workspace import Workspace
+
+    with Workspace.open(load_settings(config)) as workspace:
+        registry = _registry(workspace.mlflow_uri)
+        chosen = next((item for item in registry.versions() if item.version == version), None)
+        if chosen is None:
+            there = ", ".join(str(item.version) for item in registry.versions()) or "none"
+            raise ModelError(f"there is no version {version}.", f"Versions: {there}.")
+        before = registry.alias(CHAMPION)
+        if before and before[0] == version:
+            print(f"Version {version} is the champion already.")
+            return
+        now = f"version {before[0]}" if before else "none"
+        if not yes:
+            question = f"Champion now: {now}. Use version {version} ({chosen.model_id}) in its place?"
+            typer.confirm(question, abort=True)
+        registry.set_alias(CHAMPION, version)
+    print(f"Champion: version {version} ({chosen.model_id}); before: {now}.")
+
+
+_ID = "serm.model_id"
+
+
+def _registry(uri: str) -> ModelRegistry:
+    from serm.relevance_model.registry import ModelRegistry
+
+    return ModelRegistry(uri)
+
+
+def _bare(key: str) -> str:
+    return key.removeprefix("serm.")
+
+
+def _when(milliseconds: int) -> str:
+    from datetime import UTC, datetime
+
+    return datetime.fromtimestamp(milliseconds / 1000, tz=UTC).astimezone().strftime("%Y-%m-%d %H:%M")

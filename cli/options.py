@@ -1,0 +1,16 @@
+"""Arguments that several commands share."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+Config = Annotated[Path, typer.Argument(metavar="CONFIG", help="A config file, or a folder of data.")]
+Place = Annotated[
+    Path, typer.Argument(metavar="CONFIG|WORKSPACE", help="A config file, a folder of data, or a workspace.")
+]
+Round = Annotated[
+    int | None, typer.Option("--round", min=1, help="The round; the newest finished one by default.")
+]

@@ -1,0 +1,53 @@
+"""What the workspace tells of its rounds."""
+
+from __future__ import annotations
+
+import json
+import sqlite3
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from serm.core.errors import WorkspaceError
+
+if TYPE_CHECKING:
+    from serm.storage.workspace import Workspace
+
+Report = dict[str, Any]
+
+
+def read_reports(workspace: Workspace) -> list[Report]:
+    """round.json of every finished round, the oldest first; round 0 is what was there before any mining."""
+    paths = sorted(workspace.rounds.glob("*/round.json"))
+    return [json.loads(path.read_text(encoding="utf-8")) for path in paths]
+
+
+def trace_of(workspace: Workspace, number: int | None) -> str:
+    """The trace of round `number`, finished or not; None: of the newest finished one, else of the newest.
+
+    Raises WorkspaceError that names the rounds there are.
+    """
+    finished = {int(report["round"]): str(report["trace_id"]) for report in read_reports(workspace)}
+    begun = _traced_rounds(workspace.traces)
+    mined = [key for key in finished if key > 0] or [key for key in begun if key > 0] or [0]
+    wanted = max(mined) if number is None else number
+    found = finished.get(wanted) or begun.get(wanted)
+    if not found:
+        there = ", ".join(map(str, sorted(finished | begun))) or "none"
+        raise WorkspaceError(
+            f"round {wanted} has no trace in {workspace.folder}.", f"The rounds that were run: {there}."
+        )
+    return found
+
+
+def _traced_rounds(database: Path) -> dict[int, str]:
+    """Rounds that left spans: the state that a node read names its round."""
+    if not database.is_file():
+        return {}
+    connection = sqlite3.connect(database)
+    try:
+        rows = connection.execute(
+            "SELECT json_extract(inputs, '$.round'), trace_id FROM spans WHERE kind = 'node' ORDER BY started"
+        ).fetchall()
+    finally:
+        connection.close()
+    return {int(number): str(trace_id) for number, trace_id in rows if number is not None}

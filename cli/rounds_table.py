@@ -1,0 +1,81 @@
+"""The table at the end of a run: a row a round."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+from rich.table import Table
+from rich.text import Text
+
+from serm.cli.rounds import Report
+
+EVOLVING = "evolving"
+_VERDICTS = {"promoted": ("promoted", "green"), "rolled_back": ("rolled back", "yellow")}
+
+
+def rounds_table(reports: Sequence[Report]) -> Table:
+    """Mined, labelled, label accuracy, NDCG@4 and accuracy on the static and the evolving test, the verdict.
+
+    Figures are those of the model in use after the round; in brackets what it gained on the frozen one.
+    """
+    table = Table(title="Rounds", title_justify="left")
+    table.add_column("round")
+    for name in ("mined", "labelled", "labels right"):
+        table.add_column(name, justify="right")
+    for name in ("NDCG@4 static", "NDCG@4 evolving", "accuracy static", "accuracy evolving"):
+        table.add_column(name, justify="right")
+    table.add_column("verdict")
+    for report in reports:
+        table.add_row(*_cells(report))
+    return table
+
+
+def verdicts(reports: Sequence[Report]) -> Iterator[Text]:
+    """Why each round ended as it did: the gate's own reasons."""
+    for report in reports:
+        decision = report.get("decision")
+        if decision:
+            name, style = _VERDICTS.get(report.get("verdict", ""), ("undecided", ""))
+            line = Text(f"Round {report['round']} ").append(name, style=style)
+            yield line.append(f": {'; '.join(decision['reasons'])}.")
+
+
+def static_test(report: Report) -> str | None:
+    """The name of the static test: the one that is marked so, else the first."""
+    named = report.get("static_test")
+    tests = [name for name in report.get("evaluations", {}) if name != EVOLVING]
+    return str(named) if named else (tests[0] if tests else None)
+
+
+def _cells(report: Report) -> Iterator[Text | str]:
+    window = (report.get("window") or {}).get("name", "")
+    yield f"{report['round']} {window}" if report["round"] else "0 before"
+    counts = report.get("counts") or {}
+    yield _number(counts.get("mined"))
+    yield _number(counts.get("labelled"))
+    labels = report.get("label_accuracy")
+    yield f"{labels['accuracy']:.1%}" if labels else "-"
+    static = static_test(report)
+    for measure in ("ndcg@4", "accuracy"):
+        for name in (static, EVOLVING):
+            yield _measure(report, name, measure)
+    name, style = _VERDICTS.get(report.get("verdict", ""), ("", ""))
+    verdict = Text(name, style=style)
+    if report.get("simulated_judges"):
+        verdict.append(" (SIMULATED judges)", style="red")
+    yield verdict
+
+
+def _measure(report: Report, name: str | None, measure: str) -> str:
+    table: dict[str, Any] = report.get("evaluations", {}).get(name or "", {})
+    value = (table.get("champion") or {}).get(measure)
+    if value is None:
+        return "-"
+    before = (table.get("frozen") or {}).get(measure)
+    gain = f" ({value - before:+.3f})" if before is not None and report["round"] else ""
+    return f"{value:.3f}{gain}"
+
+
+def _number(value: object) -> str:
+    return f"{value:,}" if isinstance(value, int) else "-"

@@ -1,0 +1,42 @@
+"""Ctrl-C and SIGTERM ask a run to stop at the end of its step; a second one stops it at once."""
+
+from __future__ import annotations
+
+import signal
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from types import FrameType
+
+SIGNALS = (signal.SIGINT, signal.SIGTERM)
+
+
+@dataclass
+class Stop:
+    """Which signal asked for it; None while nobody has."""
+
+    signal: int | None = None
+
+    @property
+    def exit_code(self) -> int:
+        """128 and the signal's number, as shells have it: 130 for Ctrl-C, 143 for SIGTERM."""
+        return 128 + self.signal if self.signal else 0
+
+
+@contextmanager
+def stopping(ask: Callable[[], object]) -> Iterator[Stop]:
+    """Call `ask` on the first signal; on the second raise KeyboardInterrupt. Handlers are put back after."""
+    stop = Stop()
+
+    def handle(number: int, _: FrameType | None) -> None:
+        if stop.signal is not None:
+            raise KeyboardInterrupt
+        stop.signal = number
+        ask()
+
+    before = {number: signal.signal(number, handle) for number in SIGNALS}
+    try:
+        yield stop
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)

@@ -1,0 +1,44 @@
+"""`serm trace`: what happened in a round, or to one pair."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from serm.cli.options import Place, Round
+
+
+def add_to(app: typer.Typer) -> None:
+    app.command("trace")(trace)
+
+
+def trace(
+    place: Place,
+    round_number: Round = None,
+    pair: Annotated[
+        tuple[str, str] | None,
+        typer.Option("--pair", metavar="QUERY_ID DOC_ID", help="Tell the whole story of one pair."),
+    ] = None,
+    everything: Annotated[bool, typer.Option("--all", help="Show every span, also of many alike.")] = False,
+) -> None:
+    """Show a round as a tree with times, calls, tokens and cost; or tell one pair's whole story."""
+    from rich.console import Console
+
+    from serm.cli.load import look_at
+
+    workspace = look_at(place)
+    console = Console(soft_wrap=True)
+    if pair is not None:
+        from serm.cli.pair_story import tell
+
+        for line in tell(workspace, *pair, round_number=round_number):
+            console.print(line)
+        return
+    from serm.cli.rounds import trace_of
+    from serm.cli.trace_tree import render_tree
+    from serm.storage.span_tree import build_tree
+    from serm.storage.trace import read_spans
+
+    spans = read_spans(workspace.traces, trace_of(workspace, round_number))
+    console.print(render_tree(build_tree(spans), everything=everything))

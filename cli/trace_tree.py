@@ -1,0 +1,124 @@
+"""A round's spans as a tree to print: times, calls, tokens, cost, what agents asked their tools and got."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import groupby
+from typing import Any, Final
+
+from rich.text import Text
+from rich.tree import Tree
+
+from serm.cli.format import count, duration, money, short
+from serm.storage.span_tree import SpanTree
+from serm.storage.trace import Span, SpanKind
+
+WIDTH: Final = 100  # characters of a tool's arguments or result
+SHOWN: Final = 10  # like spans beside each other, before the rest is only counted
+
+_STYLES: Final = {
+    SpanKind.ROUND: "bold",
+    SpanKind.GRAPH: "bold",
+    SpanKind.NODE: "bold cyan",
+    SpanKind.AGENT: "bold magenta",
+    SpanKind.MODEL: "blue",
+    SpanKind.TOOL: "green",
+    SpanKind.SHARD: "yellow",
+    SpanKind.CALL: "dim",
+}
+_LABELED: Final = (SpanKind.AGENT, SpanKind.MODEL, SpanKind.TOOL, SpanKind.CALL)
+_DETAILED: Final = (SpanKind.MODEL, SpanKind.TOOL, SpanKind.CALL)
+
+
+@dataclass(frozen=True, slots=True)
+class Usage:
+    """What LLMs did under a span: requests to judges and turns of agents' models."""
+
+    calls: int = 0
+    tokens: int = 0
+    cost: float = 0.0
+
+    def __add__(self, other: Usage) -> Usage:
+        return Usage(self.calls + other.calls, self.tokens + other.tokens, self.cost + other.cost)
+
+
+def own_usage(span: Span) -> Usage:
+    """Of shards and of model turns that used tokens. CALL spans are a sample of what shards count already."""
+    found: dict[str, Any] = {**(span.outputs if isinstance(span.outputs, dict) else {}), **span.attributes}
+    tokens = int(found.get("tokens_in") or 0) + int(found.get("tokens_out") or 0)
+    cost = float(found.get("cost") or 0.0)
+    if span.kind is SpanKind.SHARD:
+        return Usage(int(found.get("requests") or 0), int(found.get("tokens") or tokens), cost)
+    if span.kind is SpanKind.MODEL and tokens:
+        return Usage(1, tokens, cost)
+    return Usage()
+
+
+def usage_under(tree: SpanTree, span: Span) -> Usage:
+    total, stack = Usage(), [span]
+    while stack:
+        item = stack.pop()
+        total += own_usage(item)
+        stack += tree.under(item)
+    return total
+
+
+def render_tree(tree: SpanTree, *, everything: bool = False) -> Tree:
+    """The tree to print; like neighbours beyond the first ten are counted, unless `everything` is asked."""
+    drawn = Tree(_line(tree, tree.root))
+    _draw(drawn, tree, tree.under(tree.root), everything)
+    return drawn
+
+
+def _draw(drawn: Tree, tree: SpanTree, spans: Sequence[Span], everything: bool) -> None:
+    for _, group in groupby(spans, key=lambda span: (span.kind, span.name, bool(span.error))):
+        alike = list(group)
+        shown = alike if everything or len(alike) <= SHOWN + 2 else alike[:SHOWN]
+        for span in shown:
+            branch = drawn.add(_line(tree, span))
+            _draw(branch, tree, tree.under(span), everything)
+        if len(shown) < len(alike):
+            rest = len(alike) - len(shown)
+            drawn.add(Text(f"… and {rest} more of these (--all shows them)", style="dim"))
+
+
+def _line(tree: SpanTree, span: Span) -> Text:
+    line = Text()
+    if span.kind in _LABELED:
+        line.append(f"{span.kind.value} ", style="dim")
+    line.append(span.name, style=_STYLES[span.kind])
+    line.append(f"  {duration(span.ended - span.started)}", style="dim")
+    used = usage_under(tree, span)
+    if used.calls:
+        line.append(f"  {count(used.calls, 'call')}, {count(used.tokens, 'token')}", style="dim")
+        if used.cost:
+            line.append(f", cost {money(used.cost)}", style="dim")
+    for text, style in _remarks(span):
+        line.append(f"  {text}", style=style)
+    return line
+
+
+def _remarks(span: Span) -> list[tuple[str, str]]:
+    remarks = []
+    if span.kind is SpanKind.SHARD and isinstance(span.outputs, dict):
+        parts = [f"{span.outputs[key]:,} {key}" for key in _SHARD if span.outputs.get(key)]
+        remarks.append((", ".join(parts), ""))
+    if span.attributes.get("simulated"):
+        remarks.append(("SIMULATED", "bold red"))
+    if span.kind is SpanKind.AGENT and span.attributes.get("policy"):
+        remarks.append((f"by {span.attributes['policy']}", ""))
+    if span.attributes.get("fell_back"):
+        remarks.append((f"fell back to rules: {short(span.attributes.get('reason', ''), WIDTH)}", "yellow"))
+    if span.kind in _DETAILED:
+        given = " ".join(f"{key}={short(value, WIDTH)}" for key, value in span.inputs.items())
+        if given and span.kind is not SpanKind.MODEL:
+            remarks.append((short(given, WIDTH), ""))
+        if span.outputs not in (None, "", {}, []):
+            remarks.append((f"→ {short(span.outputs, WIDTH)}", ""))
+    if span.error:
+        remarks.append((f"✗ {short(span.error, WIDTH)}", "bold red"))
+    return remarks
+
+
+_SHARD: Final = ("asked", "recorded", "graded", "failed")

@@ -1,0 +1,35 @@
+"""`serm ui`: MLflow on the workspace: runs, model versions and the agents' traces."""
+
+from __future__ import annotations
+
+import os
+import sys
+from typing import Annotated
+
+import typer
+
+from serm.cli.options import Place
+
+HOST = "127.0.0.1"
+
+
+def add_to(app: typer.Typer) -> None:
+    app.command("ui")(ui)
+
+
+def ui(
+    place: Place,
+    port: Annotated[int, typer.Option(min=1, max=65535, help="Port on this machine.")] = 5000,
+) -> None:
+    """Open MLflow on the workspace: metrics, model versions, traces."""
+    from serm.cli.load import look_at
+
+    uri = look_at(place).mlflow_uri
+    if uri.startswith(("http://", "https://")):
+        print(f"MLflow runs at {uri}")
+        return
+    print(f"MLflow on {uri}: http://{HOST}:{port} (Ctrl-C ends it)", flush=True)
+    # Jobs are MLflow's background workers for evaluations; nothing here uses them.
+    os.environ["MLFLOW_SERVER_ENABLE_JOB_EXECUTION"] = "false"
+    arguments = ["-m", "mlflow", "ui", "--backend-store-uri", uri, "--host", HOST, "--port", str(port)]
+    os.execv(sys.executable, [sys.executable, *arguments])
