@@ -89,33 +89,35 @@ class _Work:
         return {key: task.result() for (key, _), task in zip(todo, tasks, strict=True)}
 
     async def _pair(self, key: str, pair: Pair, earlier: Mapping[int, Answer]) -> Judgment:
+        async with self.slots:  # kept for all paths, so that judgments are finished one after the other
+            if self.fatal is not None:
+                raise self.fatal
+            try:
+                return await self._ask(key, pair, earlier)
+            except Exception as error:
+                self.fatal = self.fatal or error
+                raise
+
+    async def _ask(self, key: str, pair: Pair, earlier: Mapping[int, Answer]) -> Judgment:
         """Ask path after path until the majority stands, those left out that answered in an earlier run."""
         answers: list[Answer] = []
-        judgment: Judgment | None = None
-        while judgment is None:
-            path = len(answers)
-            known = earlier.get(path)
-            if known is not None and known.failure is None:
-                answers.append(known)
-                if _enough(answers, self.paths):  # its last call was recorded and its judgment was not
-                    judgment = judgment_of(self.judge, key, pair, answers, self.trace_id)
-                    await asyncio.wrap_future(self.store.submit([judgment]))
+        while True:
+            known = earlier.get(len(answers))
+            if known is None or known.failure is not None:
+                judgment = await self._call(key, pair, answers)
+                if judgment is not None:
+                    return judgment
                 continue
-            async with self.slots:
-                judgment = await self._guarded_call(key, pair, path, answers)
-        return judgment
+            answers.append(known)
+            if _enough(answers, self.paths):  # its last call was recorded and its judgment was not
+                judgment = judgment_of(self.judge, key, pair, answers, self.trace_id)
+                await asyncio.wrap_future(self.store.submit([judgment]))
+                return judgment
 
-    async def _guarded_call(self, key: str, pair: Pair, path: int, answers: list[Answer]) -> Judgment | None:
-        if self.fatal is not None:
-            raise self.fatal
-        try:
-            return await self._call(key, pair, path, answers)
-        except Exception as error:
-            self.fatal = self.fatal or error
-            raise
-
-    async def _call(self, key: str, pair: Pair, path: int, answers: list[Answer]) -> Judgment | None:
-        """One call with its slot held: marked as in flight, answered, and durable on return."""
+    async def _call(self, key: str, pair: Pair, answers: list[Answer]) -> Judgment | None:
+        """One call along the next path: marked as in flight, answered, durable on return. Its answer joins
+        `answers`; where that settles the pair, its judgment is written with it."""
+        path = len(answers)
         mark, marked = self.store.started(key, path)
         await asyncio.wrap_future(marked)
         began = time.time_ns()

@@ -15,7 +15,7 @@ from typing import Any
 from langchain_core.tools import BaseTool, StructuredTool, ToolException
 from pydantic import BaseModel, Field
 
-from serm.core.records import Judgment, Label, Outcome
+from serm.core.records import Judgment, Label, Outcome, PairKey
 from serm.core.settings_loop import AgreementSettings
 from serm.tools.peer_vote import RULES, peer_vote
 from serm.tools.result import result
@@ -47,28 +47,34 @@ class VoteDesk:
         return names[: names.index(self.agreement.rule) + 1]
 
     @cached_property
-    def judges(self) -> dict[str, Any]:
-        """Of each judge how many pairs it graded, on how many it failed and its mean grade; and of each two
-        judges the share of pairs on which they agree."""
-        by_judge: dict[str, dict[tuple[str, str], int | None]] = {}
-        for judgment in self.judgments:
-            by_judge.setdefault(judgment.judge, {})[judgment.key] = judgment.grade
-        told: dict[str, Any] = {}
-        for name, grades in by_judge.items():
+    def judges(self) -> list[dict[str, Any]]:
+        """Of each judge how many pairs it graded, on how many it failed, and its mean grade."""
+        told = []
+        for name, grades in self._grades.items():
             given = [grade for grade in grades.values() if grade is not None]
             mean = round(sum(given) / len(given), 2) if given else None
-            told[name] = {"graded": len(given), "failed": len(grades) - len(given), "mean_grade": mean}
-        agreement = {}
-        for first, second in combinations(by_judge, 2):
-            both = [
-                (by_judge[first][key], by_judge[second][key])
-                for key in by_judge[first].keys() & by_judge[second].keys()
-            ]
-            answered = [pair for pair in both if None not in pair]
-            if answered:
-                share = sum(one == other for one, other in answered) / len(answered)
-                agreement[f"{first} / {second}"] = round(share, 3)
-        return {"judges": dict(list(told.items())[:8]), "agree": dict(list(agreement.items())[:8])}
+            failed = len(grades) - len(given)
+            told.append({"judge": name, "graded": len(given), "failed": failed, "mean_grade": mean})
+        return told
+
+    @cached_property
+    def agreement_of_two(self) -> list[dict[str, Any]]:
+        """Of each two judges the share of the pairs that both graded on which they agree, the least first."""
+        told = []
+        for (first, ours), (second, theirs) in combinations(self._grades.items(), 2):
+            both = [(ours[key], theirs[key]) for key in ours.keys() & theirs.keys()]
+            graded = [pair for pair in both if None not in pair]
+            if graded:
+                share = sum(one == other for one, other in graded) / len(graded)
+                told.append({"one": first, "other": second, "agree": round(share, 3)})
+        return sorted(told, key=lambda item: float(str(item["agree"])))
+
+    @cached_property
+    def _grades(self) -> dict[str, dict[PairKey, int | None]]:
+        by_judge: dict[str, dict[PairKey, int | None]] = {}
+        for judgment in self.judgments:
+            by_judge.setdefault(judgment.judge, {})[judgment.key] = judgment.grade
+        return by_judge
 
 
 class PeerVote(BaseModel):
@@ -103,7 +109,8 @@ def try_rule(desk: VoteDesk, rule: str) -> str:
             "dropped": outcomes[Outcome.DROPPED],
             "failed": outcomes[Outcome.FAILED],
             "kept_by_grade": {str(grade): grades[grade] for grade in sorted(grades, key=str)},
-            **desk.judges,
+            "judges": desk.judges,
+            "two_judges": desk.agreement_of_two,
         }
     )
 

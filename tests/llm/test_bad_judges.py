@@ -1,4 +1,4 @@
-"""Judges that fail in every way there is: each failure is of its kind, and its neighbours keep their grades."""
+"""Judges that fail in every way there is: each failure is of its kind, its neighbours keep their grades."""
 
 from __future__ import annotations
 

@@ -146,7 +146,7 @@ def test_the_run_stops_before_a_call_could_pass_the_budget_and_keeps_what_was_pa
     assert store.spent() <= 10
     assert store.lost_calls() == 0
 
-    with open_panel(settings(10)) as panel, pytest.raises(BudgetExceededError):  # a new process, the same money
+    with open_panel(settings(10)) as panel, pytest.raises(BudgetExceededError):  # the same money again
         panel.judge("stub", pairs(*words), store)
     assert len(stub.bodies) == first
 

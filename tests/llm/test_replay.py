@@ -98,9 +98,10 @@ def test_a_missing_column_is_named(tmp_path: Path, missing: str) -> None:
 
 
 def test_a_pair_that_is_judged_twice_in_two_ways_is_refused(tmp_path: Path) -> None:
-    same = file_of(tmp_path, [("1", "a", "x", 1), ("1", "a", "x", 1)], "query_id doc_id judge grade", "a.csv")
+    columns = "query_id doc_id judge grade"
+    same = file_of(tmp_path, [("1", "a", "x", 1), ("1", "a", "x", 1)], columns, "a.csv")
     assert said(ReplayJudge.open(same, "x"), "1", "a") == 1
-    other = file_of(tmp_path, [("1", "a", "x", 1), ("1", "a", "x", 2)], "query_id doc_id judge grade", "b.csv")
+    other = file_of(tmp_path, [("1", "a", "x", 1), ("1", "a", "x", 2)], columns, "b.csv")
     with pytest.raises(DataError, match="query 1, document a is judged twice"):
         ReplayJudge.open(other, "x")
 

@@ -27,16 +27,15 @@ def judges(shared: float, count: int = 3) -> list[SimulatedJudge]:
 
 
 @pytest.mark.parametrize(
-    ("shared", "kept", "right"), [(0.0, 0.615, 0.999), (0.3, 0.72, 0.938), (0.5, 0.79, 0.905), (0.8, 0.91, 0.867)]
+    ("shared", "kept", "right"),
+    [(0.0, 0.615, 0.999), (0.3, 0.72, 0.938), (0.5, 0.79, 0.905), (0.8, 0.91, 0.867)],
 )
 def test_what_unanimity_of_three_keeps_is_what_the_protocol_says(
     shared: float, kept: float, right: float
 ) -> None:
     panel = judges(shared)
     unanimous = {
-        key: grades.pop()
-        for key in TRUTH
-        if len(grades := {judge.grade(key).grade for judge in panel}) == 1
+        key: grades.pop() for key in TRUTH if len(grades := {judge.grade(key).grade for judge in panel}) == 1
     }
     assert len(unanimous) / len(TRUTH) == pytest.approx(kept, abs=0.012)
     assert sum(grade == TRUTH[key] for key, grade in unanimous.items()) / len(unanimous) == pytest.approx(
