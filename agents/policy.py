@@ -28,8 +28,8 @@ class ChatPolicy:
     label: str
 
     def __call__(self, messages: Sequence[BaseMessage], tools: Sequence[BaseTool], /) -> AIMessage:
-        """Ask the model. The agent's name travels in the call's metadata, which no provider sees."""
-        answer = self.model.bind_tools(list(tools)).invoke(
+        """Ask for a tool call. The agent's name travels in the call's metadata, which no provider sees."""
+        answer = self.model.bind_tools(list(tools), tool_choice="any").invoke(
             list(messages), config={"metadata": {"agent": self.agent}, "run_name": self.agent}
         )
         if not isinstance(answer, AIMessage):
