@@ -151,6 +151,10 @@ def _encodes(text: str) -> bool:
 
 def _numbers(raw: pd.DataFrame, name: str, faults: _Faults) -> NDArray[np.float64]:
     """Numbers, NaN where there is none."""
+    if name not in raw:
+        return np.full(len(raw), np.nan)
+    if raw[name].dtype.kind in "iuf":
+        return raw[name].to_numpy(np.float64)
     values = [_nothing_or(value) for value in _values(raw, name)]
     numbers = np.array([_number(value) for value in values], dtype=np.float64)
     faults.mark([value is not None for value in values] & np.isnan(numbers), name, WRONG_TYPE)
@@ -174,6 +178,11 @@ def _nothing_or(value: Any) -> Any:
 
 def _moments(raw: pd.DataFrame, faults: _Faults) -> pd.Series:
     """Moments in UTC without a zone, NaT where there is none."""
+    if "timestamp" not in raw:
+        return pd.Series(pd.NaT, index=raw.index, dtype="datetime64[us]")
+    if raw["timestamp"].dtype.kind == "M":
+        moments = pd.Series(pd.to_datetime(raw["timestamp"], utc=True))
+        return moments.dt.tz_localize(None).astype("datetime64[us]")
     values = [_nothing_or(value) for value in _values(raw, "timestamp")]
     given = np.array([value is not None for value in values], dtype=bool)
     no_date = np.array([not _may_be_a_date(value) for value in values], dtype=bool)

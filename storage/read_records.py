@@ -12,6 +12,7 @@ import pyarrow.parquet as pq
 from serm.core.errors import ConfigError, DataError
 from serm.core.records import Reject
 from serm.storage.checks import BLANK, NOT_UTF8
+from serm.storage.read_table import STREAMED
 from serm.storage.read_text import json_rows
 from serm.storage.rejects import RejectLog
 
@@ -64,7 +65,7 @@ def _parquet(file: Path, fields: Fields, rejects: RejectLog) -> Iterator[tuple[i
     del rejects
     number = 0
     try:
-        with pq.ParquetFile(file) as parquet:
+        with pq.ParquetFile(file, **STREAMED) as parquet:
             names = _names(parquet.schema_arrow.names, fields, file)
             used = [name for name in names.values() if name]
             for batch in parquet.iter_batches(batch_size=BATCH, columns=used):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 import numpy as np
 import pandas as pd
@@ -17,6 +17,9 @@ from serm.storage.checks import WRONG_TYPE
 from serm.storage.rejects import RejectLog
 
 Columns = Mapping[str, str]  # our name: the file's name
+
+STREAMED: Final[dict[str, Any]] = {"pre_buffer": False, "buffer_size": 2**20}
+"""Page by page: where pyarrow buffers ahead, it keeps all that was read until the file is closed."""
 
 _IDS: Final = ("query_id", "doc_id")
 _NUMBERS: Final = (*FEEDBACK, "grade")
@@ -48,7 +51,7 @@ def read_parquet(file: Path, columns: Columns, rejects: RejectLog, chunk: int) -
     del rejects  # a Parquet file has no broken rows of its own
     start = 1
     try:
-        with pq.ParquetFile(file) as parquet:
+        with pq.ParquetFile(file, **STREAMED) as parquet:
             ours = our_columns(parquet.schema_arrow.names, columns, file)
             for name, theirs in ours.items():
                 _check_type(name, parquet.schema_arrow.field(theirs).type, file)
@@ -73,7 +76,8 @@ def _series(column: pa.Array) -> pd.Series:
         column = column.cast(kind)
     if pa.types.is_string(kind) or pa.types.is_large_string(kind) or pa.types.is_binary(kind):
         return pd.Series(_decoded(column), dtype=object)
-    if pa.types.is_timestamp(kind) or pa.types.is_floating(kind):
+    plain = pa.types.is_integer(kind) and not column.null_count
+    if plain or pa.types.is_timestamp(kind) or pa.types.is_floating(kind):
         series: pd.Series = column.to_pandas()
         return series
     return pd.Series(column.to_pylist(), dtype=object)

@@ -22,11 +22,11 @@ Open = Callable[[str], DataSet]
 @pytest.fixture
 def opened(tmp_path: Path, shared_data: Find) -> Open:
     def run(name: str, *needs: str) -> DataSet:
-        root = [shared_data(need) for need in needs][0].parent
+        folders = [shared_data(need) for need in needs]
         written = (CONFIGS / f"{name}.yaml").read_text(encoding="utf-8")
         assert "../../shared/data/" in written
         config = tmp_path / "serm.yaml"
-        config.write_text(written.replace("../../shared/data", str(root)), encoding="utf-8")
+        config.write_text(written.replace("../../shared/data", str(folders[0].parent)), encoding="utf-8")
         settings = Settings.from_yaml(config, {"SERM_WORKSPACE": str(tmp_path / "work")})
         with Workspace.open(settings) as workspace:
             return ingest(settings, workspace)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -14,6 +15,8 @@ import pyarrow.parquet as pq
 import pytest
 
 from serm.core.errors import ConfigError, DataError
+from serm.storage.readers import read_source
+from serm.storage.rejects import RejectLog
 
 Rows = Callable[..., Any]
 
@@ -123,6 +126,25 @@ def test_a_column_that_first_shows_in_a_later_chunk_is_read(
 ) -> None:
     file = write(tmp_path / "p.jsonl", [good_row(1), good_row(2), good_row(3, grade=3)])
     assert read(file, chunk=1)[0]["grade"].tolist() == [pd.NA, pd.NA, 3]
+
+
+def test_a_long_parquet_file_is_never_in_memory_as_a_whole(
+    tmp_path: Path, settings_of: Rows, good_row: Rows
+) -> None:
+    texts = [os.urandom(1_000).hex() for _ in range(500)]
+    rows = pa.Table.from_pylist([good_row(query, text=text) for query, text in enumerate(texts)])
+    with pq.ParquetWriter(tmp_path / "p.parquet", rows.schema) as writer:
+        for _ in range(20):  # 20 MB
+            writer.write_table(rows)
+    settings = settings_of(sources=[{"pairs": "p.parquet"}])
+    with RejectLog(tmp_path / "rejects.jsonl") as log:
+        start = pa.total_allocated_bytes()
+        held = [
+            pa.total_allocated_bytes() - start
+            for _ in read_source(settings.data.sources[0], settings, log, chunk=500)
+        ]
+    assert len(held) == 20
+    assert max(held) < 6_000_000  # bytes: a chunk is 1 MB, its pages and its copy among them
 
 
 def test_an_ending_that_tells_no_format_is_an_error_until_the_format_is_named(
