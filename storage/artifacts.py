@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import json
 import os
 import shutil
 import tempfile
@@ -73,3 +74,13 @@ def write_file(path: Path, write: Callable[[Path], None]) -> Path:
         finally:
             temporary.unlink(missing_ok=True)
     return path
+
+
+def write_json(path: Path, value: object) -> Path:
+    """Write a value as indented JSON, whole or not at all. Raises ValueError for NaN and infinity."""
+    text = json.dumps(value, indent=2, ensure_ascii=False, allow_nan=False) + "\n"
+
+    def write(temporary: Path) -> None:
+        temporary.write_text(text, encoding="utf-8")
+
+    return write_file(path, write)

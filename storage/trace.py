@@ -100,13 +100,17 @@ class Tracer:
         self._connection.close()
 
     @contextmanager
-    def active(self) -> Iterator[None]:
-        """Make this the tracer that `span` writes to, in this context and in what it starts."""
-        token = _TRACER.set(self)
+    def active(self, parent: str | None = None) -> Iterator[None]:
+        """Make this the tracer that `span` writes to, in this context and in what it starts.
+
+        `parent` is the id of the span that the next ones belong under: work may go on in a new process.
+        """
+        tokens = _TRACER.set(self), _PARENT.set(parent)
         try:
             yield
         finally:
-            _TRACER.reset(token)
+            _TRACER.reset(tokens[0])
+            _PARENT.reset(tokens[1])
 
 
 _TRACER: ContextVar[Tracer | None] = ContextVar("serm_tracer", default=None)

@@ -1,0 +1,74 @@
+"""The nodes of the miner graph."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from serm.agents.miners import mine_with
+from serm.agents.policy import decider
+from serm.graphs.mining import mining_key, open_desk
+from serm.graphs.resources import Resources
+from serm.graphs.state import MinerState
+from serm.graphs.tracing import Node
+from serm.storage.artifacts import find_or_create
+from serm.tools.quotas import nomination_quotas
+from serm.tools.selection import select
+
+_NOMINATIONS = "nominations.parquet"
+_SAMPLE = "sample.parquet"
+
+
+class MinerNodes:
+    def __init__(self, resources: Resources) -> None:
+        self._ = resources
+        miner = resources.settings.miner
+        shares: dict[str, float] = {name: share for name, share in miner.agents.items() if share > 0}
+        self.agents = tuple(shares) if miner.choice == "mined" else ()
+        self._quotas = nomination_quotas(resources.settings.budget.pairs_per_round, shares)
+
+    def score(self, state: MinerState) -> dict[str, Any]:
+        return {"scores": self._.scores(state["round"], state["champion"])[0]}
+
+    def nominate(self, agent: str) -> Node:
+        """The node of one agent: its turn at the desk, kept under its name."""
+
+        def run(state: MinerState) -> dict[str, Any]:
+            key = f"{mining_key(self._, state)}-{agent}"
+
+            def make(folder: Path) -> None:
+                table = mine_with(
+                    agent,
+                    open_desk(self._, state),
+                    decider(self._.settings, agent),
+                    self._quotas[agent],
+                    max_steps=self._.settings.agents.max_steps,
+                )
+                table.to_parquet(folder / _NOMINATIONS, index=False)
+
+            find_or_create(self._.workspace.samples, key, make)
+            return {"nominated": {agent: key}}
+
+        run.__name__ = agent
+        return run
+
+    def select(self, state: MinerState) -> dict[str, Any]:
+        """Choose under the budget among all nominations; the sample says who chose each pair and why."""
+        key = mining_key(self._, state)
+
+        def make(folder: Path) -> None:
+            tables = [
+                pd.read_parquet(self._.workspace.samples / name / _NOMINATIONS)
+                for _, name in sorted(state.get("nominated", {}).items())
+            ]
+            sample = select(
+                pd.concat(tables, ignore_index=True) if tables else pd.DataFrame(),
+                open_desk(self._, state),
+                self._.settings.budget.pairs_per_round,
+            )
+            sample.to_parquet(folder / _SAMPLE, index=False)
+
+        find_or_create(self._.workspace.samples, key, make)
+        return {"sample": key}

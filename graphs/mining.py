@@ -1,0 +1,92 @@
+"""The miner's desk over a window: scores, vectors and history, opened once for all agents."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import pandas as pd
+
+from serm.core.columns import KEY, document_text
+from serm.core.hashing import digest
+from serm.core.records import PairKey
+from serm.graphs.resources import Resources
+from serm.graphs.state import MinerState
+from serm.graphs.training import labels_path
+from serm.relevance_model.base import FloatArray
+from serm.tools.desk import Ints, MiningDesk
+
+
+def mining_key(resources: Resources, state: MinerState) -> str:
+    """The name of all that a round mines: a hash of everything the choice depends on."""
+    settings = resources.settings
+    return digest(
+        [
+            resources.window(state["round"]).id,
+            state["champion"],
+            state["earlier_labels"],
+            settings.miner.model_dump(mode="json"),
+            settings.agents.model_dump(mode="json"),
+            settings.budget.pairs_per_round,
+            settings.random_seed,
+        ]
+    )
+
+
+def open_desk(resources: Resources, state: MinerState) -> MiningDesk:
+    """Everything the agents may look at. The same desk for all agents of a round."""
+    return resources.once(("desk", mining_key(resources, state)), lambda: _make_desk(resources, state))
+
+
+def _make_desk(resources: Resources, state: MinerState) -> MiningDesk:
+    number = state["round"]
+    settings = resources.settings
+    model = resources.models.open(state["champion"])
+    window = resources.pairs(number)
+    queries, query_index = _distinct(window["query"].tolist())
+    texts = document_text(window["title"], window["text"])
+    documents, document_index = _distinct(texts)
+
+    def stochastic(rows: Ints) -> FloatArray:
+        return model.stochastic(
+            [queries[index] for index in query_index[rows]],
+            [documents[index] for index in document_index[rows]],
+            passes=settings.miner.passes,
+            seed=settings.random_seed + number,
+            languages=window["language"].iloc[rows].tolist(),
+        )
+
+    return MiningDesk(
+        window=window,
+        scores=resources.scores(number, state["champion"])[1],
+        query_embeddings=model.embed_queries(queries),
+        query_index=query_index,
+        document_embeddings=model.embed_documents(documents),
+        document_index=document_index,
+        reference_queries=model.embed_queries(_reference_queries(resources, number)),
+        stochastic=stochastic,
+        labelled=frozenset(_labelled(resources, state["earlier_labels"])),
+        settings=settings.miner,
+        seed=settings.random_seed + number,
+    )
+
+
+def _distinct(texts: Sequence[str]) -> tuple[list[str], Ints]:
+    """Distinct texts in order of appearance, and for each text the number of its distinct one."""
+    codes, values = pd.factorize(np.asarray(texts, dtype=object))
+    return [str(value) for value in values], codes.astype(np.int64)
+
+
+def _reference_queries(resources: Resources, number: int) -> list[str]:
+    """What the stream was like before: the queries of the last window, or of the seed in the first round."""
+    frame = resources.pairs(number - 1) if number > 1 else resources.dataset.seed()
+    return [str(query) for query in frame["query"].unique()]
+
+
+def _labelled(resources: Resources, names: Sequence[str]) -> set[PairKey]:
+    """Every pair that was ever sent to the panel, kept or not."""
+    seen: set[PairKey] = set()
+    for name in names:
+        frame = pd.read_parquet(labels_path(resources, name), columns=list(KEY))
+        seen.update(PairKey(*row) for row in frame.itertuples(index=False, name=None))
+    return seen

@@ -1,0 +1,204 @@
+"""What a round leaves behind: measures on grades that nothing before has read, round.json, traces, MLflow."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections import Counter
+from collections.abc import Iterator, Mapping
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from serm.core.columns import KEY
+from serm.core.hashing import digest
+from serm.evals.evaluate import Evaluation, compare, evaluate, summarise
+from serm.evals.plain import plain
+from serm.graphs.gating import decision_path, round_folder
+from serm.graphs.resources import Resources
+from serm.graphs.state import SupervisorState
+from serm.graphs.training import labels_path, snapshot_path
+from serm.relevance_model.scoring import stored_scores
+from serm.storage.artifacts import write_file, write_json
+from serm.storage.labels import read_labels
+from serm.storage.snapshots import read_snapshot
+from serm.storage.trace import Span, SpanKind, read_spans
+from serm.storage.traces_mlflow import export_round
+
+EVOLVING = "evolving"
+"""The set that is window t+1, measured after round t and before anything of it is used."""
+
+
+def report_start(resources: Resources, state: SupervisorState) -> None:
+    """Round 0: the models before any mining."""
+    _write_report(resources, state, {"window": None, "evaluations": _evaluations(resources, state)})
+
+
+def report_round(resources: Resources, state: SupervisorState) -> None:
+    """Measure and write round.json. Safe to repeat: nothing is scored twice."""
+    number = state["round"]
+    window = resources.window(number)
+    labels = read_labels(labels_path(resources, state["labels"]))
+    decision = json.loads(decision_path(resources, number).read_text(encoding="utf-8"))
+    report = {
+        "window": {"index": window.index, "name": window.name, "id": window.id, "pairs": window.pairs},
+        "sample": f"samples/{state['sample']}/sample.parquet",
+        "labels": f"labels/{state['labels']}/labels.parquet",
+        "snapshot": f"snapshots/{state['snapshot']}.parquet",
+        "nominations": {
+            agent: f"samples/{state['sample']}-{agent}/nominations.parquet"
+            for agent in resources.agent_names()
+        },
+        "counts": _counts(resources, state, labels),
+        "label_accuracy": _label_accuracy(resources, number, labels),
+        "simulated_judges": list(resources.panel(number).simulated),
+        "decision": decision,
+        "evaluations": _evaluations(resources, state),
+        "seconds": round((time.time_ns() - state["started"]) / 1e9, 1),
+    }
+    _write_report(resources, state, report)
+
+
+def close_round(resources: Resources, state: SupervisorState) -> None:
+    """End the round's trace, and find or make it and the round's figures in MLflow."""
+    number, trace_id = state["round"], resources.trace_id(state["round"])
+    report = read_report(resources, number)
+    database = resources.workspace.traces
+    resources.tracer(number).write(
+        Span(
+            trace_id=trace_id,
+            span_id=trace_id,
+            parent_id=None,
+            name=f"round {number}",
+            kind=SpanKind.ROUND,
+            started=min((item.started for item in read_spans(database, trace_id)), default=state["started"]),
+            inputs={"window": report["window"]},
+            outputs={"verdict": state["verdict"], "counts": report["counts"]},
+            ended=time.time_ns(),
+        )
+    )
+    tags = {"serm.round": str(number), "serm.window": report["window"]["name"]}
+    export_round(database, trace_id, resources.workspace.mlflow_uri, resources.registry.name, tags)
+    resources.registry.log_round(trace_id, _params(state), _metrics(report))
+
+
+def read_report(resources: Resources, number: int) -> dict[str, Any]:
+    text = _report_path(resources, number).read_text(encoding="utf-8")
+    report: dict[str, Any] = json.loads(text)
+    return report
+
+
+def _report_path(resources: Resources, number: int) -> Path:
+    return round_folder(resources, number) / "round.json"
+
+
+def _write_report(resources: Resources, state: SupervisorState, report: Mapping[str, Any]) -> None:
+    number = state["round"]
+    before = state["previous"] if state.get("verdict") == "promoted" else state["champion"]
+    whole = {
+        "round": number,
+        "models": {
+            "untrained": state["untrained"],
+            "frozen": state["frozen"],
+            "champion_before": before,
+            "challenger": state.get("challenger", ""),
+            "champion_after": state["champion"],
+            "version": resources.registry.version_of(state["champion"]),
+        },
+        "verdict": state.get("verdict", ""),
+        "trace_id": resources.trace_id(number),
+        **report,
+    }
+    write_json(_report_path(resources, number), plain(whole))
+
+
+def _evaluations(resources: Resources, state: SupervisorState) -> dict[str, Any]:
+    """Set -> model role -> measures, and the paired difference of every model to the frozen one."""
+    roles = {"untrained": state["untrained"], "frozen": state["frozen"], "champion": state["champion"]}
+    settings, seed = resources.settings.evaluation, resources.settings.random_seed
+    tables: dict[str, Any] = {}
+    for name, key, frame in _sets(resources, state["round"]):
+        found = {role: _measured(resources, key, frame, model) for role, model in roles.items()}
+        tables[name] = {role: item.to_json() for role, item in found.items()} | {
+            "differences": {
+                f"{role} - frozen": {
+                    measure: asdict(interval)
+                    for measure, interval in compare(
+                        found["frozen"],
+                        found[role],
+                        level=settings.level,
+                        resamples=settings.resamples,
+                        seed=seed,
+                    ).items()
+                }
+                for role in ("untrained", "champion")
+            }
+        }
+    return tables
+
+
+def _sets(resources: Resources, number: int) -> Iterator[tuple[str, str, pd.DataFrame]]:
+    """Every test set by its name, and the next window's stream with its sealed grades."""
+    dataset = resources.dataset
+    for test in dataset.tests:
+        if test.pairs:
+            yield test.name, f"test {test.name}", dataset.test(test.name)
+    if number < len(dataset.windows):
+        graded = dataset.window(number).merge(dataset.sealed(number), on=list(KEY), how="inner")
+        if len(graded):
+            yield EVOLVING, f"window {number}", graded
+
+
+def _measured(resources: Resources, key: str, frame: pd.DataFrame, model: str) -> Evaluation:
+    """One model on one set, measured once: its table by query stays in the workspace's reports/."""
+    name = digest([resources.dataset.id, key, model])
+    table = resources.workspace.reports / f"{name}.parquet"
+    if not table.is_file():
+        scores = stored_scores(resources.workspace.scores, name, resources.models.open(model), frame)
+        write_file(table, evaluate(frame, scores).per_query.to_parquet)
+    return summarise(pd.read_parquet(table))
+
+
+def _counts(resources: Resources, state: SupervisorState, labels: pd.DataFrame) -> dict[str, Any]:
+    sample = resources.sample(state["sample"])
+    snapshot = read_snapshot(snapshot_path(resources, state["snapshot"]))
+    totals = resources.judgments.totals(resources.trace_id(state["round"]))
+    return {
+        "mined": len(sample),
+        "mined_by": {str(agent): int(count) for agent, count in sample["agent"].value_counts().items()},
+        "labelled": int(labels["grade"].notna().sum()),
+        "outcomes": dict(Counter(labels["outcome"])),
+        "grades": {str(grade): int(count) for grade, count in labels["grade"].value_counts().items()},
+        "trained_on": {str(name): int(count) for name, count in snapshot["origin"].value_counts().items()},
+        "judging": asdict(totals),
+    }
+
+
+def _label_accuracy(resources: Resources, number: int, labels: pd.DataFrame) -> dict[str, Any] | None:
+    """How often a kept label is the human grade (in a simulation: the truth). For the report alone."""
+    sealed = resources.dataset.sealed(number - 1)
+    both = labels.dropna(subset=["grade"]).merge(sealed, on=list(KEY), suffixes=("", "_human"))
+    if both.empty:
+        return None
+    right = both["grade"].astype(int) == both["grade_human"].astype(int)
+    return {"pairs": len(both), "accuracy": float(right.mean())}
+
+
+def _params(state: SupervisorState) -> dict[str, str]:
+    return {
+        key: str(state[key]) for key in ("round", "champion", "challenger", "snapshot", "labels", "verdict")
+    }
+
+
+def _metrics(report: Mapping[str, Any]) -> dict[str, float]:
+    """Figures by set, role and measure, named as MLflow allows."""
+    metrics = {
+        f"{name}/{role}/{measure.replace('@', '_at_')}": float(value)
+        for name, table in report["evaluations"].items()
+        for role in ("untrained", "frozen", "champion")
+        for measure, value in table[role].items()
+        if isinstance(value, int | float)
+    }
+    return metrics | {"mined": report["counts"]["mined"], "labelled": report["counts"]["labelled"]}

@@ -1,0 +1,163 @@
+"""What the nodes work with: opened once, when first needed, and closed together."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Hashable, Iterator, Mapping
+from contextlib import ExitStack, contextmanager
+from functools import cached_property
+from typing import Any, Self, TypeVar, cast
+
+import pandas as pd
+
+from serm.agents.panel import Panel, open_panel
+from serm.core.hashing import digest
+from serm.core.records import PairKey
+from serm.core.settings import Settings
+from serm.graphs.events import Listener, nobody
+from serm.relevance_model.base import Scores
+from serm.relevance_model.registry import ModelRegistry
+from serm.relevance_model.scoring import stored_scores
+from serm.relevance_model.versions import ModelVersions
+from serm.storage.dataset import DataSet, WindowRef
+from serm.storage.ingest import ingest
+from serm.storage.judgments import JudgmentStore
+from serm.storage.trace import Tracer
+from serm.storage.workspace import Workspace
+
+T = TypeVar("T")
+
+
+class Resources:
+    """The workspace and everything in it that a node may use, for one process at a time: it is locked."""
+
+    def __init__(self, settings: Settings, on_event: Listener = nobody) -> None:
+        self.settings, self.emit = settings, on_event
+        self._stack = ExitStack()
+        self.workspace = self._stack.enter_context(Workspace.open(settings))
+        self.models = ModelVersions(self.workspace.models, self.workspace.embeddings, settings.model)
+        self._tracers: dict[int, Tracer] = {}
+        self._panels: dict[int, Panel] = {}
+        self._made: dict[Hashable, tuple[Any, ...]] = {}
+        self._lock = threading.RLock()
+        self._making = threading.RLock()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Close judges, stores and traces, and free the workspace. Safe to call twice."""
+        self._stack.close()
+
+    def on_close(self, call: Callable[[], object]) -> None:
+        """Have `call` called before the workspace is freed."""
+        self._stack.callback(call)
+
+    @cached_property
+    def dataset(self) -> DataSet:
+        return ingest(self.settings, self.workspace)
+
+    @cached_property
+    def registry(self) -> ModelRegistry:
+        return ModelRegistry(self.workspace.mlflow_uri)
+
+    @cached_property
+    def judgments(self) -> JudgmentStore:
+        store = JudgmentStore(self.workspace.judgments_url)
+        self._stack.callback(store.close)
+        return store
+
+    def register(self, model: str, *, round: int, role: str, alias: str = "") -> int:
+        """The model's version in the registry, with an alias moved onto it where one is named."""
+        version = self.registry.register(
+            self.models.path(model), model, {"serm.round": str(round), "serm.role": role}
+        )
+        if alias:
+            self.registry.set_alias(alias, version)
+        return version
+
+    def window(self, number: int) -> WindowRef:
+        """The window of round `number`, which counts from 1."""
+        return self.dataset.windows[number - 1]
+
+    def pairs(self, number: int) -> pd.DataFrame:
+        return self.dataset.window(number - 1)
+
+    def sample(self, name: str) -> pd.DataFrame:
+        """The pairs that the miner chose, with who chose them and why."""
+        return pd.read_parquet(self.workspace.samples / name / "sample.parquet")
+
+    def scores(self, number: int, model: str) -> tuple[str, Scores]:
+        """A window's scores by one model, and the name they are kept under."""
+        key = digest([self.window(number).id, model])
+        return key, stored_scores(self.workspace.scores, key, self.models.open(model), self.pairs(number))
+
+    def agent_names(self) -> tuple[str, ...]:
+        """The agents that mine: those with a share of the budget, none where choice is random."""
+        miner = self.settings.miner
+        return tuple(name for name, share in miner.agents.items() if share > 0 and miner.choice == "mined")
+
+    def once(self, key: Hashable, make: Callable[[], T]) -> T:
+        """The latest value made under `key`'s kind (its first part); parallel nodes wait for one another."""
+        with self._making:
+            kind = key[0] if isinstance(key, tuple) else key
+            if self._made.get(kind, (None,))[0] != key:
+                self._made[kind] = (key, make())
+            return cast(T, self._made[kind][1])
+
+    def panel(self, number: int) -> Panel:
+        """The judges of a round. Sealed grades are opened for simulated judges alone."""
+        with self._lock:
+            if number not in self._panels:
+                panel = open_panel(self.settings, _Truth(self.dataset, number - 1))
+                self._stack.callback(panel.close)
+                self._panels[number] = panel
+            return self._panels[number]
+
+    def trace_id(self, number: int) -> str:
+        """The trace of a round: the same name in every process that works on it."""
+        return digest([self.settings.fingerprint(), str(self.workspace.folder), "round", number])
+
+    def tracer(self, number: int) -> Tracer:
+        """Writes the spans of a round."""
+        with self._lock:
+            if number not in self._tracers:
+                self._tracers[number] = Tracer(self.workspace.traces, self.trace_id(number))
+                self._stack.callback(self._tracers[number].close)
+            return self._tracers[number]
+
+    @contextmanager
+    def traced_round(self, number: int) -> Iterator[None]:
+        """Spans opened inside belong to the round's trace, under its root span."""
+        tracer = self.tracer(number)
+        with tracer.active(parent=tracer.trace_id):
+            yield
+
+
+class _Truth(Mapping[PairKey, int]):
+    """The sealed grades of one window, read when a simulated judge first asks."""
+
+    def __init__(self, dataset: DataSet, index: int) -> None:
+        self._dataset, self._index = dataset, index
+
+    @cached_property
+    def _grades(self) -> dict[PairKey, int]:
+        frame = self._dataset.sealed(self._index)
+        return {
+            PairKey(query_id, doc_id): int(grade)
+            for query_id, doc_id, grade in zip(
+                frame["query_id"], frame["doc_id"], frame["grade"], strict=True
+            )
+        }
+
+    def __getitem__(self, key: PairKey) -> int:
+        return self._grades[key]
+
+    def __iter__(self) -> Iterator[PairKey]:
+        return iter(self._grades)
+
+    def __len__(self) -> int:
+        return len(self._grades)

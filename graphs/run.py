@@ -1,0 +1,105 @@
+"""Run the loop from Python: `evolve(settings)`, or `build_supervisor_graph(settings)` for its graph."""
+
+from __future__ import annotations
+
+import json
+import sqlite3
+import weakref
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from langchain_core.runnables import RunnableConfig
+from langgraph.checkpoint.serde.jsonplus import JsonPlusSerializer
+from langgraph.checkpoint.sqlite import SqliteSaver
+from langgraph.errors import GraphDrained
+from langgraph.graph.state import CompiledStateGraph
+from langgraph.runtime import RunControl
+
+from serm.core.settings import Settings
+from serm.graphs.events import Listener, nobody
+from serm.graphs.resources import Resources
+from serm.graphs.supervisor import supervisor_graph
+
+Graph = CompiledStateGraph[Any, Any, Any, Any]
+
+THREAD = "evolution"
+"""The one LangGraph thread of a workspace."""
+
+_STEPS_A_ROUND = 12  # supervisor steps, with room to spare; LangGraph's own default limit is 10007
+
+
+@dataclass(frozen=True, slots=True)
+class EvolutionResult:
+    """What a run left: the reports of all finished rounds, the model in use, and why it ended."""
+
+    workspace: Path
+    rounds: tuple[dict[str, Any], ...]  # round.json of each round; the first is round 0, before any mining
+    champion: str  # the key of the model in use: a folder in the workspace's models/
+    stop: str  # "" where it was asked to stop before its end: the same call goes on
+
+
+def evolve(
+    settings: Settings,
+    *,
+    rounds: int | None = None,
+    on_event: Listener = nobody,
+    control: RunControl | None = None,
+) -> EvolutionResult:
+    """Run rounds until the stream, the budget, the patience or `rounds` (in all) ends.
+
+    Called again on the same workspace it goes on where it stopped, also after a kill. `control` stops it at
+    the end of the step in progress (`control.request_drain()`, from any thread).
+    Raises SermError: bad data, a judge that cannot work, a workspace in use or of another config.
+    """
+    if rounds is not None:
+        evolution = settings.evolution.model_copy(update={"rounds": rounds})
+        settings = settings.model_copy(update={"evolution": evolution})
+    with Resources(settings, on_event) as resources:
+        graph = _compile(resources)
+        config = run_config(settings, len(resources.dataset.windows))
+        unfinished = bool(graph.get_state(config).next)
+        stopped = False
+        try:
+            for _ in graph.stream(
+                None if unfinished else {"stop": ""}, config, stream_mode="updates", control=control
+            ):
+                pass
+        except GraphDrained:
+            stopped = True
+        state = graph.get_state(config).values
+        return EvolutionResult(
+            workspace=resources.workspace.folder,
+            rounds=tuple(read_rounds(resources.workspace.rounds)),
+            champion=state.get("champion", ""),
+            stop="" if stopped else state.get("stop", ""),
+        )
+
+
+def build_supervisor_graph(settings: Settings, on_event: Listener = nobody) -> Graph:
+    """The compiled supervisor graph with its SQLite checkpoints: stream it, draw it, time-travel it.
+
+    Give `run_config(settings)` as its config. It holds the workspace's lock until it is garbage-collected.
+    """
+    resources = Resources(settings, on_event)
+    graph = _compile(resources)
+    weakref.finalize(graph, resources.close)
+    return graph
+
+
+def run_config(settings: Settings, windows: int = 1_000) -> RunnableConfig:
+    """The config of the workspace's one thread, with a step limit that no honest run reaches."""
+    limit = settings.evolution.rounds or windows
+    return {"configurable": {"thread_id": THREAD}, "recursion_limit": _STEPS_A_ROUND * (limit + 1)}
+
+
+def read_rounds(folder: Path) -> list[dict[str, Any]]:
+    """The reports of the finished rounds, the oldest first."""
+    return [json.loads(path.read_text(encoding="utf-8")) for path in sorted(folder.glob("*/round.json"))]
+
+
+def _compile(resources: Resources) -> Graph:
+    connection = sqlite3.connect(resources.workspace.checkpoints, check_same_thread=False)
+    resources.on_close(connection.close)
+    saver = SqliteSaver(connection, serde=JsonPlusSerializer(allowed_msgpack_modules=()))
+    return supervisor_graph(resources, saver)

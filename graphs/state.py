@@ -1,0 +1,57 @@
+"""What the graphs remember between steps: ids, paths, counts. Pairs, votes and vectors stay in the workspace.
+
+A checkpoint holds the whole state at every step, so nothing here may grow with a window.
+"""
+
+from __future__ import annotations
+
+import operator
+from typing import Annotated, Literal, TypedDict
+
+Verdict = Literal["promoted", "rolled_back"]
+
+
+class SupervisorState(TypedDict, total=False):
+    round: int  # 1 for the first; also the number of the window, counted from 1
+    started: int  # ns since the epoch, of this round
+    untrained: str  # model keys: names of folders in the workspace's models/
+    frozen: str
+    champion: str
+    previous: str  # the champion before the current one
+    challenger: str
+    sample: str  # names in the workspace's samples/, labels/, snapshots/
+    labels: str
+    snapshot: str
+    earlier_labels: list[str]  # one name a finished round, the oldest first
+    verdict: Verdict
+    rollbacks: int  # in a row
+    looks: int  # of the gate
+    stop: str  # why the run ended; "" while it goes on
+
+
+class MinerState(TypedDict, total=False):
+    round: int
+    champion: str
+    previous: str
+    earlier_labels: list[str]
+    scores: str  # a name in the workspace's scores/
+    nominated: Annotated[dict[str, str], operator.or_]  # agent: a name in the workspace's nominations/
+    sample: str
+
+
+class ShardTask(TypedDict):
+    """What one fan-out task is handed: one judge, one shard of the sample."""
+
+    round: int
+    sample: str
+    judge: str
+    first: int  # row of the sample, inclusive
+    last: int  # exclusive
+
+
+class AnnotatorState(TypedDict, total=False):
+    round: int
+    sample: str
+    graded: Annotated[int, operator.add]  # judgments that are a grade
+    failed: Annotated[int, operator.add]  # judgments that are a failure
+    labels: str

@@ -1,0 +1,100 @@
+"""The nodes of the loop: each reads state, calls one part, and returns what changed."""
+
+from __future__ import annotations
+
+import time
+from typing import Any
+
+from langgraph.graph.state import CompiledStateGraph
+
+from serm.graphs.gating import hold_gate
+from serm.graphs.reporting import close_round, report_round, report_start
+from serm.graphs.resources import Resources
+from serm.graphs.state import SupervisorState
+from serm.graphs.stopping import why_stop
+from serm.graphs.training import make_snapshot, train_challenger, train_seed_model
+
+Graph = CompiledStateGraph[Any, Any, Any, Any]
+Update = dict[str, Any]
+
+CHAMPION, CHALLENGER = "champion", "challenger"
+"""Aliases in the model registry."""
+
+
+class SupervisorNodes:
+    def __init__(self, resources: Resources, *, mine: Graph, annotate: Graph) -> None:
+        self._, self._mine, self._annotate = resources, mine, annotate
+
+    def prepare(self, state: SupervisorState) -> Update:
+        """Read the data and make the first two models; later, only see whether there is more to do."""
+        if "champion" in state:
+            return {"stop": why_stop(self._, state)}
+        untrained = self._.models.untrained()
+        frozen = train_seed_model(self._, untrained)
+        self._.register(untrained, round=0, role="untrained")
+        self._.register(frozen, round=0, role="frozen", alias=CHAMPION)
+        first = SupervisorState(
+            round=0,
+            untrained=untrained,
+            frozen=frozen,
+            champion=frozen,
+            previous=untrained,
+            earlier_labels=[],
+            rollbacks=0,
+            looks=0,
+        )
+        report_start(self._, first)
+        return {**first, "stop": why_stop(self._, first)}
+
+    def open_window(self, state: SupervisorState) -> Update:
+        """Take the next window. The model in use is whatever bears the alias: a person may have moved it."""
+        bearer = self._.registry.alias(CHAMPION)
+        return {
+            "round": state["round"] + 1,
+            "started": time.time_ns(),
+            "champion": bearer[1] if bearer else state["champion"],
+        }
+
+    def mine(self, state: SupervisorState) -> Update:
+        return {"sample": self._mine.invoke(_part(state, "champion", "previous", "earlier_labels"))["sample"]}
+
+    def annotate(self, state: SupervisorState) -> Update:
+        return {"labels": self._annotate.invoke(_part(state, "sample"))["labels"]}
+
+    def snapshot(self, state: SupervisorState) -> Update:
+        return {"snapshot": make_snapshot(self._, state)}
+
+    def train(self, state: SupervisorState) -> Update:
+        challenger = train_challenger(self._, state)
+        self._.register(challenger, round=state["round"], role="challenger", alias=CHALLENGER)
+        return {"challenger": challenger}
+
+    def gate(self, state: SupervisorState) -> Update:
+        decision = hold_gate(self._, state)
+        return {
+            "verdict": "promoted" if decision.promoted else "rolled_back",
+            "looks": decision.looks,
+        }
+
+    def promote(self, state: SupervisorState) -> Update:
+        self._.register(state["challenger"], round=state["round"], role="challenger", alias=CHAMPION)
+        return {"previous": state["champion"], "champion": state["challenger"], "rollbacks": 0}
+
+    def roll_back(self, state: SupervisorState) -> Update:
+        """The champion stays; the challenger stays in the registry as evidence."""
+        return {"rollbacks": state["rollbacks"] + 1}
+
+    def evaluate(self, state: SupervisorState) -> Update:
+        """Measure what came of the round on grades that nothing above has read."""
+        report_round(self._, state)
+        return {}
+
+    def close(self, state: SupervisorState) -> Update:
+        """End the round: its trace and figures go to MLflow. Not traced itself, as it ends the trace."""
+        close_round(self._, state)
+        done: SupervisorState = {**state, "earlier_labels": [*state["earlier_labels"], state["labels"]]}
+        return {"earlier_labels": done["earlier_labels"], "stop": why_stop(self._, done)}
+
+
+def _part(state: SupervisorState, *keys: str) -> dict[str, Any]:
+    return {key: value for key, value in state.items() if key in ("round", *keys)}

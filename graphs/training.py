@@ -1,0 +1,98 @@
+"""Training steps of the loop: from labels to a snapshot, from a snapshot to a challenger."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pandas as pd
+
+from serm.core.columns import DISTRIBUTION, KEY
+from serm.core.hashing import digest
+from serm.graphs.events import Event
+from serm.graphs.resources import Resources
+from serm.graphs.state import SupervisorState
+from serm.storage.snapshots import build_snapshot, read_snapshot
+
+
+def train_seed_model(resources: Resources, untrained: str) -> str:
+    """The first model: trained on the human-graded seed, calibrated on the gate rows open from the start."""
+    settings = resources.settings
+    seed = one_hot(resources.dataset.seed()).assign(origin="seed", round=0)
+    return resources.models.trained(
+        untrained,
+        seed,
+        resources.dataset.gate(-1),
+        settings.training,
+        inputs=digest([resources.dataset.id, "seed"]),
+        seed=settings.random_seed,
+        epochs=settings.training.seed_epochs,
+        progress=_progress(resources, 0),
+    )
+
+
+def make_snapshot(resources: Resources, state: SupervisorState) -> str:
+    """Mix this round's labels with earlier rounds' and the seed's into an immutable table; its id."""
+    new = labelled_pairs(resources, state["labels"], state["round"])
+    earlier = [
+        labelled_pairs(resources, name, number)
+        for number, name in enumerate(state["earlier_labels"], start=1)
+    ]
+    return build_snapshot(
+        resources.workspace,
+        new=new,
+        earlier=pd.concat(earlier, ignore_index=True) if earlier else new.iloc[:0],
+        seed=one_hot(resources.dataset.seed()),
+        training=resources.settings.training,
+        random_seed=resources.settings.random_seed,
+    ).id
+
+
+def train_challenger(resources: Resources, state: SupervisorState) -> str:
+    """Train on the snapshot, from the champion or from the seed model as the settings say; the model's key.
+
+    A round that kept no label has nothing to learn from: the champion itself is handed to the gate.
+    """
+    settings, number = resources.settings, state["round"]
+    snapshot = read_snapshot(snapshot_path(resources, state["snapshot"]))
+    if not (snapshot["origin"] == "new").any():
+        return state["champion"]
+    start = state["champion"] if settings.training.start == "champion" else state["frozen"]
+    return resources.models.trained(
+        start,
+        snapshot,
+        resources.dataset.gate(number - 1),
+        settings.training,
+        inputs=digest([resources.dataset.id, state["snapshot"], number]),
+        seed=settings.random_seed,
+        epochs=settings.training.epochs,
+        progress=_progress(resources, number),
+    )
+
+
+def labels_path(resources: Resources, name: str) -> Path:
+    return resources.workspace.labels / name / "labels.parquet"
+
+
+def snapshot_path(resources: Resources, name: str) -> Path:
+    return resources.workspace.snapshots / f"{name}.parquet"
+
+
+def labelled_pairs(resources: Resources, labels: str, number: int) -> pd.DataFrame:
+    """The pairs of a round that the panel kept, with their text, grade and soft target."""
+    kept = pd.read_parquet(labels_path(resources, labels), columns=[*KEY, "grade", *DISTRIBUTION]).dropna(
+        subset=["grade"]
+    )
+    pairs = resources.pairs(number)[[*KEY, "query", "title", "text", "language"]]
+    joined = kept.merge(pairs, on=list(KEY), how="inner", validate="one_to_one")
+    return joined.assign(grade=joined["grade"].astype(int), round=number)
+
+
+def one_hot(frame: pd.DataFrame) -> pd.DataFrame:
+    """Human grades as targets: all mass on the grade."""
+    columns = {name: (frame["grade"] == grade).astype(float) for grade, name in enumerate(DISTRIBUTION)}
+    return frame.assign(**columns, round=0)
+
+
+def _progress(resources: Resources, number: int) -> Callable[[int, int], None]:
+    return lambda done, total: resources.emit(Event(number, "train", done=done, total=total))

@@ -1,0 +1,33 @@
+"""Scores of a table of pairs, computed once for each model and table."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from serm.core.columns import document_text
+from serm.relevance_model.base import RelevanceModel, Scores, expected_grade
+from serm.storage.artifacts import find_or_create
+
+_FILE = "probabilities.npy"
+
+
+def score_frame(model: RelevanceModel, frame: pd.DataFrame) -> Scores:
+    """Score every row of a pairs frame, in its order."""
+    return model.score(
+        frame["query"].tolist(),
+        document_text(frame["title"], frame["text"]),
+        frame["language"].tolist(),
+    )
+
+
+def stored_scores(folder: Path, key: str, model: RelevanceModel, frame: pd.DataFrame) -> Scores:
+    """The scores kept under `folder/key`, made where they are missing. Rows are those of `frame`."""
+
+    def make(target: Path) -> None:
+        np.save(target / _FILE, score_frame(model, frame).probabilities)
+
+    probabilities = np.load(find_or_create(folder, key, make) / _FILE)
+    return Scores(probabilities=probabilities, expected=expected_grade(probabilities))

@@ -1,0 +1,58 @@
+"""Labels as a file: what the panel settled on, pair by pair, dropped and failed ones too."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Final
+
+import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from serm.core.columns import DISTRIBUTION
+from serm.core.records import Label
+
+LABELS_SCHEMA: Final = pa.schema(
+    [
+        ("query_id", pa.string()),
+        ("doc_id", pa.string()),
+        ("grade", pa.int8()),  # null where the pair was dropped or failed
+        *((name, pa.float32()) for name in DISTRIBUTION),
+        ("outcome", pa.string()),
+        ("votes", pa.string()),  # JSON: a list of [judge, grade or null]
+        ("rationale", pa.string()),
+        ("calls", pa.int32()),
+        ("tokens", pa.int64()),
+        ("cost", pa.float64()),
+    ]
+)
+
+
+def write_labels(labels: Sequence[Label], path: Path) -> None:
+    """Write labels in their order; the same labels give the same bytes."""
+    rows = [
+        {
+            "query_id": label.query_id,
+            "doc_id": label.doc_id,
+            "grade": label.grade,
+            **dict(zip(DISTRIBUTION, label.distribution or (None,) * len(DISTRIBUTION), strict=True)),
+            "outcome": label.outcome.value,
+            "votes": json.dumps(label.votes, ensure_ascii=False),
+            "rationale": label.rationale,
+            "calls": label.calls,
+            "tokens": label.tokens,
+            "cost": label.cost,
+        }
+        for label in labels
+    ]
+    pq.write_table(pa.Table.from_pylist(rows, schema=LABELS_SCHEMA), path)
+
+
+def read_labels(path: Path) -> pd.DataFrame:
+    """The labels file as a frame; `grade` is a nullable integer, `votes` a list of (judge, grade or None)."""
+    frame: pd.DataFrame = pq.read_table(path).to_pandas()
+    frame["grade"] = frame["grade"].astype("Int8")
+    frame["votes"] = [json.loads(votes) for votes in frame["votes"]]
+    return frame
