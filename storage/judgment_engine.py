@@ -8,11 +8,34 @@ from typing import Any
 
 import sqlalchemy as sa
 
-from serm.core.errors import StorageError
+from serm.core.errors import ConfigError, MissingDependencyError, StorageError
 
 
 def open_engine(url: str) -> sa.Engine:
-    engine = sa.create_engine(url)
+    """An engine for a SQLAlchemy URL.
+
+    Raises ConfigError where it is none, MissingDependencyError where its driver is not installed.
+    """
+    try:
+        parsed = sa.make_url(url)
+        if parsed.get_backend_name() not in ("sqlite", "postgresql"):
+            raise ConfigError(
+                f"`storage.database`: judgments are not kept in {parsed.get_backend_name()}.",
+                "Use PostgreSQL, or leave it out for SQLite.",
+            )
+        if parsed.drivername == "postgresql":  # SQLAlchemy's default driver is the one before
+            parsed = parsed.set(drivername="postgresql+psycopg")
+        engine = sa.create_engine(parsed)
+    except sa.exc.ArgumentError as error:
+        raise ConfigError(
+            f"`storage.database` is no database URL: {error}",
+            "Write for instance `postgresql://user@host/database`, or leave it out for SQLite.",
+        ) from error
+    except ModuleNotFoundError as error:
+        raise MissingDependencyError(
+            f"the database of `storage.database` needs the package `{error.name}`.",
+            "For PostgreSQL: pip install 'psycopg[binary]'.",
+        ) from error
     if engine.dialect.name == "sqlite":
         sa.event.listen(engine, "connect", _configure_sqlite)
     return engine
@@ -26,11 +49,13 @@ def _configure_sqlite(connection: Any, _: object) -> None:
 
 @contextmanager
 def database_errors(url: sa.URL) -> Iterator[None]:
+    """Turn a full disk, a read-only folder or a server that is gone into a StorageError."""
     try:
         yield
     except sa.exc.OperationalError as error:
         raise StorageError(
-            f"the judgments store {url.render_as_string(hide_password=True)} cannot be used: {error.orig}.",
+            f"the judgments store {url.render_as_string(hide_password=True)} cannot be used: "
+            f"{' '.join(str(error.orig).split())}.",
             "Free some space, make it writable or start the server, and run the same command again; "
             "what was written is kept.",
         ) from error

@@ -182,11 +182,11 @@ class JudgmentStore:
         return len(frame)
 
     def _rows(self, statement: sa.Select[Any]) -> list[Mapping[str, Any]]:
-        with self._engine.connect() as connection:
+        with database_errors(self._engine.url), self._engine.connect() as connection:
             return [dict(row) for row in connection.execute(statement).mappings()]
 
     def _scalar(self, statement: sa.Select[Any]) -> Any:
-        with self._engine.connect() as connection:
+        with database_errors(self._engine.url), self._engine.connect() as connection:
             return connection.execute(statement).scalar_one()
 
 

@@ -1,0 +1,163 @@
+"""The judgments store: what is written is there, whatever happens after, in SQLite and in PostgreSQL."""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+import shutil
+import signal
+import subprocess
+import tempfile
+import threading
+import time
+from collections.abc import Iterator
+from itertools import count
+from pathlib import Path
+
+import pytest
+import sqlalchemy as sa
+from test_peer_vote import said
+
+from serm.core import Answer, Failure, FailureKind
+from serm.core.errors import ConfigError, StorageError
+from serm.storage.judgment_tables import Call
+from serm.storage.judgments import JudgmentStore, wait
+
+COUNTER = count(1)
+CALL = Call("key", 0, Answer(grade=1, tokens_in=5, cost=0.25, rationale="words"), "trace")
+
+
+@pytest.fixture(scope="module")
+def postgres() -> Iterator[str]:
+    """The URL of a server that is started for these tests; they are skipped where there is none to start."""
+    pytest.importorskip("psycopg", reason="the package psycopg is not installed")
+    found = [*Path("/usr/lib/postgresql").glob("*/bin/initdb"), *filter(None, [shutil.which("initdb")])]
+    if not found:
+        pytest.skip("PostgreSQL is not installed")
+    tools = Path(found[0]).resolve().parent
+    user = "postgres" if os.geteuid() == 0 else None  # the server refuses to run as root
+    folder = Path(tempfile.mkdtemp(prefix="serm-postgres-"))
+    try:
+        if user:
+            shutil.chown(folder, user)
+        init = [tools / "initdb", "-D", folder / "data", "-U", "serm", "-A", "trust", "--no-sync"]
+        subprocess.run(init, check=True, capture_output=True, user=user, cwd="/")
+        run = [tools / "postgres", "-D", folder / "data", "-k", folder, "-h", "", "-c", "fsync=off"]
+        server = subprocess.Popen(run, stderr=subprocess.DEVNULL, user=user, cwd="/")
+        try:
+            deadline = time.monotonic() + 30
+            while not (folder / ".s.PGSQL.5432").exists() and time.monotonic() < deadline:
+                time.sleep(0.05)
+            time.sleep(0.3)
+            yield f"postgresql+psycopg://serm@/postgres?host={folder}"
+        finally:
+            server.send_signal(signal.SIGINT)  # do not wait for callers to leave
+            server.wait(30)
+    except (LookupError, PermissionError, subprocess.CalledProcessError) as error:
+        pytest.skip(f"PostgreSQL cannot be started here: {error}")
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+@pytest.fixture(params=["sqlite", "postgres"])
+def url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
+    if request.param == "sqlite":
+        return f"sqlite:///{tmp_path / 'judgments.sqlite'}"
+    found: str = request.getfixturevalue("postgres")
+    name = f"t{next(COUNTER)}"
+    with sa.create_engine(found, isolation_level="AUTOCOMMIT").connect() as connection:
+        connection.execute(sa.text(f"CREATE DATABASE {name}"))
+    return found.replace("/postgres?", f"/{name}?")
+
+
+def test_a_judgment_comes_back_as_it_was_written_and_a_failure_is_replaced(url: str) -> None:
+    full = said("a", 2, distribution=(0.0, 0.25, 0.5, 0.25), paths=(2, None, 2), simulated=True, trace_id="t")
+    failed = said("b", None)
+    with JudgmentStore(url) as store:
+        store.put([full, failed])
+        assert store.get(["a-d", "b-d", "none"]) == {"a-d": full, "b-d": failed}
+        repaired = dataclasses.replace(failed, grade=1, failure=None)
+        store.put([repaired])
+        assert store.for_pair("q", "d") == [full, repaired]
+    with JudgmentStore(url) as store:
+        assert store.get(["b-d"]) == {"b-d": repaired}
+        assert store.totals().judgments == 2
+        assert (store.totals("t").judgments, store.totals("t").cost) == (1, 0.5)
+
+
+def test_a_call_that_is_started_and_not_ended_is_lost_once_its_process_is_gone(url: str) -> None:
+    with JudgmentStore(url) as store:
+        lost, marked = store.started("key", 0)
+        wait(marked)
+        ended, marked = store.started("key", 1)
+        wait(marked)
+        wait(store.ended(ended, CALL, said("a", 1)))
+        assert store.lost_calls() == 0, "it is in flight"
+    with JudgmentStore(url) as store:
+        assert store.lost_calls() == 1
+        assert store.answers(["key"]) == {"key": {0: CALL.answer}}
+        assert store.spent() == 0.25
+        assert lost != ended
+
+
+def test_what_all_calls_took_is_counted_and_the_latest_answer_of_a_path_counts(url: str) -> None:
+    bad = Answer(failure=Failure(FailureKind.UNPARSABLE, "prose"), cost=0.5)
+    with JudgmentStore(url) as store:
+        for answer in (bad, CALL.answer):
+            mark, _ = store.started("key", 0)
+            wait(store.ended(mark, dataclasses.replace(CALL, answer=answer), None))
+        assert store.answers(["key"])["key"][0] == CALL.answer
+        assert store.spent() == 0.75
+
+
+def test_a_thousand_judgments_from_many_threads_are_all_there(url: str) -> None:
+    with JudgmentStore(url) as store:
+
+        def write(judge: str) -> None:
+            futures = [store.submit([said(judge, number % 4, f"d{number}")]) for number in range(125)]
+            for future in futures:
+                wait(future)
+
+        threads = [threading.Thread(target=write, args=(f"j{number}",)) for number in range(8)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+        keys = [f"j{judge}-d{number}" for judge in range(8) for number in range(125)]
+        assert len(store.get(keys)) == 1_000
+
+
+def test_a_file_that_cannot_be_opened_is_a_storage_error(tmp_path: Path) -> None:
+    (tmp_path / "judgments.sqlite").mkdir()
+    with pytest.raises(StorageError, match=r"judgments\.sqlite cannot be used"):
+        JudgmentStore(f"sqlite:///{tmp_path / 'judgments.sqlite'}")
+
+
+def test_a_full_disk_is_a_storage_error_and_what_was_written_is_kept(tmp_path: Path) -> None:
+    url = f"sqlite:///{tmp_path / 'judgments.sqlite'}"
+    with JudgmentStore(url) as store:
+        store.put([said("a", 1)])
+        store._engine.dispose()  # new connections get a limit, and the error is that of a full disk
+        sa.event.listen(
+            store._engine, "connect", lambda connection, _: connection.execute("PRAGMA max_page_count=40")
+        )
+        big = [said("a", 1, f"d{number}", rationale="x" * 4_000) for number in range(100)]
+        with pytest.raises(StorageError, match="database or disk is full"):
+            store.put(big)
+        assert len(store.get(["a-d"])) == 1
+    with JudgmentStore(url) as store:
+        store.put(big)
+        assert store.totals().judgments == 101
+
+
+def test_a_server_that_is_not_there_is_a_storage_error_and_passwords_are_not_shown() -> None:
+    pytest.importorskip("psycopg", reason="the package psycopg is not installed")
+    with pytest.raises(StorageError) as error:
+        JudgmentStore("postgresql://serm:secret@127.0.0.1:9/none")
+    assert "secret" not in str(error.value)
+
+
+@pytest.mark.parametrize("url", ["judgments", "oracle://x", "mysql+nothing://x"])
+def test_a_url_that_is_no_database_of_ours_is_refused(url: str) -> None:
+    with pytest.raises(ConfigError, match=r"storage\.database"):
+        JudgmentStore(url)
