@@ -13,6 +13,7 @@ from serm.core.settings_data import WindowSettings
 from serm.storage.assign import NONE, Codes, Mask, assign_windows
 
 SMALL_SET_WINDOWS = 4  # windows that `auto` makes of a set smaller than so many full ones; chosen
+SMALLEST_WINDOW = 20  # pairs of the median period, under which `auto` does not cut by time; chosen
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,7 +71,8 @@ def _auto(keys: pd.DataFrame, settings: WindowSettings, stream: Mask, gate: Mask
         return _by_rules(keys, settings, stream, gate)
     if keys["timestamp"].notna().to_numpy(bool)[stream].all():
         cut = _by_time(keys, settings, stream, gate)
-        if len(cut.names) > 1:
+        sizes = np.bincount(cut.of_row[stream])
+        if len(cut.names) > 1 and np.median(sizes) >= SMALLEST_WINDOW:
             return cut
     total = int(stream.sum())
     if total > settings.pairs * (SMALL_SET_WINDOWS - 1):

@@ -69,10 +69,20 @@ def test_by_size_a_gate_query_opens_with_the_stream_around_it() -> None:
 
 
 def test_auto_takes_time_where_more_than_one_period_results_and_size_else() -> None:
-    assert cut([("a", "2024-01-01"), ("b", "2024-06-01")]).names == ("2024-01-01", "2024-05-30")
+    days = ("2024-01-01", "2024-06-01")
+    assert cut([(f"{day}-{number}", day) for day in days for number in range(20)]).names == (
+        "2024-01-01",
+        "2024-05-30",
+    )
     same_day = [(f"q{number}", "2024-01-01") for number in range(8)]
     assert cut(same_day).of_row.tolist() == [0, 0, 1, 1, 2, 2, 3, 3]
     assert len(cut([("a", "2024-01-01"), ("b", None)]).names) == 2
+
+
+def test_auto_does_not_cut_a_thin_stream_into_periods_of_a_few_pairs() -> None:
+    thin = [(f"q{month}", f"2024-{month:02}-01") for month in range(12, 0, -1)]
+    assert cut(thin).of_row.tolist() == [3, 3, 3, 2, 2, 2, 1, 1, 1, 0, 0, 0]
+    assert len(cut(thin, by="time").names) == 12
 
 
 def test_auto_on_a_large_set_without_time_makes_windows_of_the_stated_size() -> None:
