@@ -120,11 +120,13 @@ def read_answer(row: Mapping[str, Any], grades: Mapping[int, int]) -> Answer:
 
 
 def _distribution(row: Mapping[str, Any]) -> GradeDistribution | None:
+    """p0 to p3 where all are there and are a distribution; a vote counts by its grade, with or without."""
     try:
         p0, p1, p2, p3 = (float(row[name]) for name in DISTRIBUTION)
     except (KeyError, TypeError, ValueError):
         return None
-    return (p0, p1, p2, p3)
+    whole = min(p0, p1, p2, p3) >= 0 and abs(p0 + p1 + p2 + p3 - 1) < 0.01
+    return (p0, p1, p2, p3) if whole else None
 
 
 def _failure(kind: FailureKind, message: str, rationale: str) -> Answer:

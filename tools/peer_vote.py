@@ -27,7 +27,7 @@ RULES: Final[Mapping[str, Callable[[Sequence[int]], int | None]]] = {
     Outcome.MAJORITY.value: majority,
 }
 """Each takes one pair's votes (at least one, failures left out) and gives its grade, or None: dropped.
-The name is that of the outcome of a pair that it keeps."""
+The name is that of the outcome of a pair that it keeps. The strictest stands first."""
 
 
 @dataclass(frozen=True, slots=True)
