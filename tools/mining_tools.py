@@ -1,7 +1,8 @@
 """The miner's tools as a chat model sees them: typed arguments in, less than 2 KB of JSON out.
 
-Each is a thin coat over a pure function. What it finds stays on the desk as a list of candidates with an id;
-an agent passes ids on, never pairs.
+What a tool finds stays on the desk as a list of candidates with an id; an agent passes ids on, never pairs.
+To add a signal, write its pure function in a file of its own, its tool in `signal_tools`, its arguments in
+`mining_arguments`, and a line below.
 """
 
 from __future__ import annotations
@@ -9,202 +10,23 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any, Final
 
-import numpy as np
 from langchain_core.tools import BaseTool, StructuredTool
 
+from serm.tools import desk_tools, signal_tools
 from serm.tools import mining_arguments as arguments
-from serm.tools.click_model import attractiveness, fit, score_groups
-from serm.tools.desk import Candidates, DeskView
-from serm.tools.disagreement import disagreement
-from serm.tools.drift_regions import Region, detect
-from serm.tools.feedback import engaged_low
-from serm.tools.result import result
-from serm.tools.uncertainty import MEASURES
-
-MAX_POSITION = 20  # deeper positions count as this one; chosen
-EXAMPLES = 3
-EXAMPLE_LENGTH = 60  # characters
-
-
-def describe_window(view: DeskView) -> str:
-    """Sizes, languages, feedback and the model's state of mind in this window, and your quota."""
-    desk = view.desk
-    expected = desk.scores.expected
-    some = len(expected) > 0
-    languages = desk.window["language"].value_counts().head(8)
-    logged = ("impressions", "clicks", "dwell_seconds", "position")
-    return result(
-        {
-            "agent": view.agent,
-            "quota": view.quota,
-            "left": view.left,
-            "pairs": len(desk.window),
-            "unlabelled": int(desk.unlabelled.sum()),
-            "queries": len(desk.query_embeddings),
-            "reference_queries": len(desk.reference_queries),
-            "languages": {str(name)[:20]: int(count) for name, count in languages.items()},
-            "pairs_with": {name: int(np.isfinite(desk.numbers(name)).sum()) for name in logged},
-            "score_quartiles": _rounded(np.quantile(expected, [0.25, 0.5, 0.75])) if some else [],
-            "mean_entropy": round(float(desk.entropy.mean()), 3) if some else None,
-        }
-    )
-
-
-def score_uncertainty(view: DeskView, measure: str, language: str | None, top: int) -> str:
-    """List the pairs whose grade the model is least sure of."""
-    desk = view.desk
-    values = MEASURES[measure](desk.scores.probabilities)
-    rows = np.arange(len(values), dtype=np.int64)
-    if language is not None:
-        rows = np.flatnonzero(desk.window["language"].to_numpy() == language)
-    return _told(view, view.offer(measure, rows, values[rows], top))
-
-
-def score_disagreement(view: DeskView, pool: int | None, top: int) -> str:
-    """List the pairs on which repeated judgments of the model (under dropout) lie farthest apart."""
-    desk = view.desk
-    free = np.flatnonzero(desk.unlabelled)
-    size = min(pool or desk.settings.pool, desk.settings.pool)  # passes cost as much as scoring anew
-    rows = free[np.argsort(-desk.entropy[free], kind="stable")[:size]]
-    values = disagreement(desk.stochastic(rows)) if len(rows) else np.zeros(0, dtype=np.float32)
-    return _told(view, view.offer("disagreement", rows, values, top), pool=len(rows))
-
-
-def detect_drift(view: DeskView, level: float | None, max_regions: int) -> str:
-    """Test whether this window's queries differ from earlier ones, and list the pairs of each region of them
-    that is new or growing. A region tells its queries before and now; a dying one has no candidates."""
-    desk = view.desk
-    level = level or desk.settings.drift_level
-    if min(len(desk.reference_queries), len(desk.query_embeddings)) < 2:
-        return _nothing(view, "there are no earlier queries to compare with", drift=False, regions=[])
-    found = detect(desk.reference_queries, desk.query_embeddings, level=level, seed=desk.seed)
-    told: dict[str, Any] = {
-        "drift": found.p_value <= level,
-        "p_value": float(f"{found.p_value:.2g}"),
-        "level": level,
-        "mmd": {
-            "p_value": round(found.overall.p_value, 4),
-            "effect": round(found.overall.effect, 4),
-            "z": round(found.overall.z, 2),
-        },
-        "regions_found": len(found.regions),
-    }
-    if found.p_value > level:
-        return _nothing(view, f"no drift: p = {found.p_value:.2g}", **told, regions=[])
-    regions = [_region(view, region) for region in found.regions[:max_regions]]
-    if not any(region.get("size") for region in regions):
-        told["why"] = "the queries have drifted, but no region with unlabelled pairs is new or growing"
-    view.looked = True
-    return result({**told, "regions": regions})
-
-
-def find_engaged_low(view: DeskView, dwell_engaged: float | None, low_score: float | None, top: int) -> str:
-    """List the pairs that users clicked and stayed with although the model scores them low."""
-    desk, chosen = view.desk, view.desk.settings
-    clicks = desk.numbers("clicks")
-    if not np.isfinite(clicks).any():
-        return _nothing(view, "the log has no clicks")
-    rows, scores = engaged_low(
-        clicks,
-        desk.numbers("dwell_seconds"),
-        desk.scores.expected,
-        dwell_engaged=dwell_engaged or chosen.dwell_engaged,
-        low_score=low_score or chosen.low_score,
-    )
-    made = view.offer("engaged though scored low", rows, scores, top)
-    return _told(view, made, pairs_clicked=int((clicks > 0).sum()))
-
-
-def fit_click_model(
-    view: DeskView, click_probability: float | None, low_score: float | None, top: int
-) -> str:
-    """Fit position bias to the log and list the pairs that attract clicks, once the position is allowed for,
-    although the model scores them low."""
-    desk, chosen = view.desk, view.desk.settings
-    shown, clicks, position = (desk.numbers(name) for name in ("impressions", "clicks", "position"))
-    with np.errstate(invalid="ignore"):
-        rows = np.flatnonzero((shown > 0) & (position >= 1) & (clicks >= 0) & (clicks <= shown))
-    if not len(rows):
-        return _nothing(view, "the log has no impressions with clicks and positions")
-    expected = desk.scores.expected[rows].astype(np.float64)
-    place = np.clip(np.rint(position[rows]), 1, MAX_POSITION).astype(np.int64)
-    group = score_groups(expected)
-    model = fit(place, group, shown[rows], clicks[rows])
-    attracts = attractiveness(model, place, group, shown[rows], clicks[rows])
-    low = low_score or chosen.low_score
-    keep = (attracts > (click_probability or chosen.click_probability)) & (expected < low)
-    made = view.offer("attractive though scored low", rows[keep], (attracts * (low - expected))[keep], top)
-    return _told(view, made, propensity=_rounded(model.propensity[:10]), pairs_fitted=len(rows))
-
-
-def nominate(view: DeskView, candidates: str, count: int, reason: str) -> str:
-    """Nominate the best of a candidate list for labelling. Your turn ends when your quota is used up."""
-    taken = view.nominate(candidates, count, reason)
-    return result({"nominated": taken, "left": view.left, "done": view.closed})
-
-
-def finish(view: DeskView, reason: str) -> str:
-    """End your turn. Nominate first, unless your tools found nothing."""
-    view.finish(reason)
-    return result({"nominated": len(view.nominations), "done": True, "reason": reason})
-
-
-def _region(view: DeskView, region: Region) -> dict[str, Any]:
-    desk = view.desk
-    told: dict[str, Any] = {
-        "kind": region.kind,
-        "queries": [region.reference, region.current],  # before, now
-        "growth": round(region.growth, 2) if np.isfinite(region.growth) else "none before",
-        "p_value": float(f"{region.p_value:.2g}"),
-    }
-    if region.kind != "dying":
-        rows = np.flatnonzero(np.isin(desk.query_index, region.members))
-        made = view.offer(f"{region.kind} region, entropy", rows, desk.entropy[rows])
-        told |= {"candidates": made.id, "size": len(made.rows)}
-    names = desk.query_names
-    return told | {"examples": [names[query][:EXAMPLE_LENGTH] for query in region.members[:EXAMPLES]]}
-
-
-def _told(view: DeskView, made: Candidates, **more: object) -> str:
-    desk = view.desk
-    if not len(made.rows):
-        return _nothing(view, "no unlabelled pair fits", candidates=made.id, **more)
-    queries = desk.query_index[made.rows]
-    best, median, least = _rounded(np.quantile(made.scores, [1.0, 0.5, 0.0]))
-    return result(
-        {
-            "candidates": made.id,
-            "size": len(made.rows),
-            "queries": len(np.unique(queries)),
-            "best": best,
-            "median": median,
-            "least": least,
-            **more,
-            "examples": [desk.query_names[query][:EXAMPLE_LENGTH] for query in queries[:EXAMPLES]],
-        }
-    )
-
-
-def _nothing(view: DeskView, why: str, **more: object) -> str:
-    view.looked = True
-    return result({"size": 0, "why": why, **more})
-
-
-def _rounded(values: Any) -> list[float]:
-    return [round(float(value), 3) for value in values]
-
+from serm.tools.desk import DeskView
 
 Tool = tuple[Callable[..., str], type[arguments.Arguments]]
 
 TOOLS: Final[Mapping[str, Tool]] = {
-    "describe_window": (describe_window, arguments.NoArguments),
-    "find_engaged_low": (find_engaged_low, arguments.FeedbackArguments),
-    "fit_click_model": (fit_click_model, arguments.ClickModelArguments),
-    "score_uncertainty": (score_uncertainty, arguments.UncertaintyArguments),
-    "score_disagreement": (score_disagreement, arguments.DisagreementArguments),
-    "detect_drift": (detect_drift, arguments.DriftArguments),
-    "nominate": (nominate, arguments.NominateArguments),
-    "finish": (finish, arguments.FinishArguments),
+    "describe_window": (desk_tools.describe_window, arguments.NoArguments),
+    "find_engaged_low": (signal_tools.find_engaged_low, arguments.FeedbackArguments),
+    "fit_click_model": (signal_tools.fit_click_model, arguments.ClickModelArguments),
+    "score_uncertainty": (signal_tools.score_uncertainty, arguments.UncertaintyArguments),
+    "score_disagreement": (signal_tools.score_disagreement, arguments.DisagreementArguments),
+    "detect_drift": (signal_tools.detect_drift, arguments.DriftArguments),
+    "nominate": (desk_tools.nominate, arguments.NominateArguments),
+    "finish": (desk_tools.finish, arguments.FinishArguments),
 }
 
 

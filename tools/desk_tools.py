@@ -1,0 +1,45 @@
+"""Tools of every miner agent: look at the window, nominate, finish."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from serm.tools.desk import DeskView
+from serm.tools.result import result
+
+
+def describe_window(view: DeskView) -> str:
+    """Sizes, languages, feedback and the model's state of mind in this window, and your quota."""
+    desk = view.desk
+    expected = desk.scores.expected
+    some = len(expected) > 0
+    quartiles = np.quantile(expected, [0.25, 0.5, 0.75]) if some else []
+    languages = desk.window["language"].value_counts().head(8)
+    logged = ("impressions", "clicks", "dwell_seconds", "position")
+    return result(
+        {
+            "agent": view.agent,
+            "quota": view.quota,
+            "left": view.left,
+            "pairs": len(desk.window),
+            "unlabelled": int(desk.unlabelled.sum()),
+            "queries": len(desk.query_embeddings),
+            "reference_queries": len(desk.reference_queries),
+            "languages": {str(name)[:20]: int(count) for name, count in languages.items()},
+            "pairs_with": {name: int(np.isfinite(desk.numbers(name)).sum()) for name in logged},
+            "score_quartiles": [round(float(q), 3) for q in quartiles],
+            "mean_entropy": round(float(desk.entropy.mean()), 3) if some else None,
+        }
+    )
+
+
+def nominate(view: DeskView, candidates: str, count: int, reason: str) -> str:
+    """Nominate the best of a candidate list for labelling. Your turn ends when your quota is used up."""
+    taken = view.nominate(candidates, count, reason)
+    return result({"nominated": taken, "left": view.left, "done": view.closed})
+
+
+def finish(view: DeskView, reason: str) -> str:
+    """End your turn. Nominate first, unless your tools found nothing."""
+    view.finish(reason)
+    return result({"nominated": len(view.nominations), "done": True, "reason": reason})
