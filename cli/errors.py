@@ -8,8 +8,6 @@ import traceback
 from collections.abc import Sequence
 from pathlib import Path
 
-from serm.core.errors import SermError
-
 BUG = 70
 """Exit code of a bug (EX_SOFTWARE of sysexits.h): no SermError has it."""
 INTERRUPTED = 130  # 128 + SIGINT, as shells have it
@@ -21,6 +19,8 @@ def report(error: BaseException, arguments: Sequence[str], *, debug: bool = Fals
     A SermError is a message and a remedy. Anything else is a bug: its traceback goes to a file that the
     message names, and to stderr with `debug`.
     """
+    from serm.core.errors import SermError  # brings pydantic in, which --help does without
+
     if debug:
         traceback.print_exception(error)
     if isinstance(error, KeyboardInterrupt):

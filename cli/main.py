@@ -46,18 +46,22 @@ for command in (init, doctor, evolve, trace, models, ui, demo):
     command.add_to(app)
 
 
+def _print_version(wanted: bool) -> None:
+    if wanted:
+        from importlib.metadata import version
+
+        print(f"serm {version('serm')}")
+        raise typer.Exit
+
+
 @app.callback()
 def options(
-    debug: Annotated[  # noqa: ARG001 - `run` looks for it
-        bool, typer.Option("--debug", help="Show the traceback of any error.")
+    debug: Annotated[bool, typer.Option("--debug", help="Show the traceback of any error.")] = False,
+    version: Annotated[
+        bool, typer.Option("--version", is_eager=True, callback=_print_version, help="Print the version.")
     ] = False,
-    version: Annotated[bool, typer.Option("--version", help="Print the version and leave.")] = False,
 ) -> None:
-    if version:
-        from importlib.metadata import version as installed
-
-        print(f"serm {installed('serm')}")
-        raise typer.Exit
+    pass
 
 
 def run(arguments: Sequence[str] | None = None) -> int:

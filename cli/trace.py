@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+import sys
+from typing import Annotated, Final
 
 import typer
 
 from serm.cli.options import Place, Round
+
+WIDE: Final = 500  # characters
 
 
 def add_to(app: typer.Typer) -> None:
@@ -28,7 +31,8 @@ def trace(
     from serm.cli.load import look_at
 
     workspace = look_at(place)
-    console = Console(soft_wrap=True)
+    # A tree is wrapped to the console's width: in a file or a pipe it should not be.
+    console = Console(soft_wrap=True, width=None if sys.stdout.isatty() else WIDE)
     if pair is not None:
         from serm.cli.pair_story import tell
 

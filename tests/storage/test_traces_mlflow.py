@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -14,14 +15,24 @@ import pytest
 from serm.core.errors import WorkspaceError
 from serm.storage.span_tree import build_tree
 from serm.storage.trace import Span, SpanKind, Tracer, read_spans, span
-from serm.storage.traces_mlflow import export_round
+from serm.storage.traces_mlflow import export_round, quiet_mlflow
 
 TRACE = "feedc0de"
 
 
+@pytest.fixture(scope="module")
+def blank(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """MLflow's tables, which take seconds to make."""
+    folder = tmp_path_factory.mktemp("mlflow")
+    with quiet_mlflow():
+        mlflow.MlflowClient(f"sqlite:///{folder}/mlflow.db").search_experiments()
+    return folder / "mlflow.db"
+
+
 @pytest.fixture
-def database(tmp_path: Path) -> Path:
+def database(tmp_path: Path, blank: Path) -> Path:
     """A round of nine spans: round > 2 nodes > agent > model, tool; two shards; a call that failed."""
+    shutil.copy(blank, tmp_path / "mlflow.db")
     path = tmp_path / "traces.sqlite"
     tracer = Tracer(path, TRACE)
     with tracer.active(), span("round 1", SpanKind.ROUND, window="web"):
@@ -91,7 +102,7 @@ def test_an_export_that_was_killed_half_way_leaves_one_whole_trace(tmp_path: Pat
         "import os, signal, sys\n"
         "from pathlib import Path\n"
         "import mlflow.entities\n"
-        "from serm.storage.traces_mlflow import export_round\n"
+        "from serm.storage.traces_mlflow import export_round, quiet_mlflow\n"
         "end = mlflow.entities.LiveSpan.end\n"
         "def dying(self, *args, **kwargs):\n"
         "    end(self, *args, **kwargs)\n"

