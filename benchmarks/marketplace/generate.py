@@ -29,6 +29,7 @@ class Simulation:
     """`pairs`: what the loop may be given, a row a pair. `queries`: what only the simulation knows, a row a
     query and window: query_id, window, set, language, family, type, invented, head, asked (a count)."""
 
+    settings: MarketplaceSettings
     pairs: pd.DataFrame
     queries: pd.DataFrame
 
@@ -56,7 +57,7 @@ def simulate(settings: MarketplaceSettings) -> Simulation:
     frame = pd.concat(pairs, ignore_index=True)
     frame = _with_listings(frame, market)
     order = frame.sort_values(["timestamp", "query_id", "position"], kind="stable")
-    return Simulation(pairs=order.reset_index(drop=True), queries=pd.DataFrame(facts))
+    return Simulation(settings, pairs=order.reset_index(drop=True), queries=pd.DataFrame(facts))
 
 
 def write(folder: Path, settings: MarketplaceSettings) -> Path:
