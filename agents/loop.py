@@ -27,6 +27,7 @@ from serm.core.errors import AgentError
 from serm.storage.trace import SpanKind, span
 
 BAD_IN_A_ROW = 2  # bad calls after which a policy has lost the thread; chosen
+RULES_STEPS = 50  # turns of a plan, at most: one that needs more has no end
 
 
 class Decide(Protocol):
@@ -75,15 +76,17 @@ def run_agent(
 ) -> AgentOutcome:
     """Run an agent under `decide` (None: under its rules), and under its rules where that fails.
 
-    `finished` says whether the work is done; it is asked after every tool call. `reset` undoes what the tools
-    have kept, before the rules start from scratch. Raises AgentError where the rules fail as well.
+    `max_steps` bounds the turns of `decide`. `finished` says whether the work is done; it is asked after every
+    tool call. `reset` undoes what the tools have kept, before the rules start from scratch. Raises AgentError
+    where the rules fail as well.
     """
 
     def attempt(policy: Decide) -> Turns:
         first: list[BaseMessage] = [SystemMessage(system), HumanMessage(task)]
         start = Turns(messages=first, calls=[], turns=0, bad=0, stopped="")
-        graph = agent_graph(policy, tools, max_steps, finished)
-        return cast(Turns, graph.invoke(start, {"recursion_limit": 2 * max_steps + 2}))
+        steps = RULES_STEPS if policy is rules else max_steps
+        graph = agent_graph(policy, tools, steps, finished)
+        return cast(Turns, graph.invoke(start, {"recursion_limit": 2 * steps + 2}))
 
     with span(name, SpanKind.AGENT, task=task) as current:
         policy = decide or rules

@@ -158,7 +158,12 @@ def test_calls_after_the_work_is_done_are_not_run() -> None:
 
 def test_rules_that_fail_are_an_error_and_not_a_silent_end() -> None:
     with pytest.raises(AgentError, match="agent counter: its rules did not come to an end"):
-        run(Counter(), None, *[add(0)] * 9)
+        run(Counter(), None, *[add(0)] * 60)
+
+
+def test_rules_may_take_more_turns_than_a_model() -> None:
+    outcome = run(Counter(), None, *[add(1)] * 10, max_steps=2)
+    assert outcome.turns == 10
 
 
 def test_an_error_inside_a_tool_is_a_bug_and_is_not_hidden() -> None:
