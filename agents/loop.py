@@ -76,7 +76,7 @@ def run_agent(
 ) -> AgentOutcome:
     """Run an agent under `decide` (None: under its rules), and under its rules where that fails.
 
-    `max_steps` bounds the turns of `decide`. `finished` says whether the work is done; it is asked after every
+    `max_steps` bounds the turns of `decide`. `finished` says whether the work is done; it is asked after each
     tool call. `reset` undoes what the tools have kept, before the rules start from scratch. Raises AgentError
     where the rules fail as well.
     """

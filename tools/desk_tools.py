@@ -13,7 +13,7 @@ def describe_window(view: DeskView) -> str:
     desk = view.desk
     expected = desk.scores.expected
     some = len(expected) > 0
-    quartiles = np.quantile(expected, [0.25, 0.5, 0.75]) if some else []
+    quartiles = np.quantile(expected, [0.25, 0.5, 0.75]).tolist() if some else []
     languages = desk.window["language"].value_counts().head(8)
     logged = ("impressions", "clicks", "dwell_seconds", "position")
     return result(
@@ -27,7 +27,7 @@ def describe_window(view: DeskView) -> str:
             "reference_queries": len(desk.reference_queries),
             "languages": {str(name)[:20]: int(count) for name, count in languages.items()},
             "pairs_with": {name: int(np.isfinite(desk.numbers(name)).sum()) for name in logged},
-            "score_quartiles": [round(float(q), 3) for q in quartiles],
+            "score_quartiles": [round(q, 3) for q in quartiles],
             "mean_entropy": round(float(desk.entropy.mean()), 3) if some else None,
         }
     )

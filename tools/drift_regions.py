@@ -4,8 +4,8 @@ The clusters are made from both samples without regard to which is which. If not
 cluster's members that are current is then hypergeometric, so Fisher's exact test holds; Holm's correction
 keeps the chance of any false region at the level.
 
-Against a change in a few percent of the traffic this test is far stronger than MMD over all queries, and MMD is
-stronger against a small move of all of them. `detect` asks both, each at half the level.
+Against a change in a few percent of the traffic this test is far stronger than MMD over all queries, which is
+stronger against a small move of them all. `detect` asks both, each at half the level.
 """
 
 from __future__ import annotations
