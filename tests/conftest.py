@@ -26,3 +26,11 @@ def shared_data() -> Callable[[str], Path]:
         return folder
 
     return find
+
+
+@pytest.fixture(scope="session")
+def tiny_encoder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A sentence-transformers model of 20,000 random weights, on disk."""
+    from small_world import write_tiny_encoder
+
+    return write_tiny_encoder(tmp_path_factory.mktemp("tiny"))
