@@ -12,7 +12,7 @@ from accelerate.state import AcceleratorState, GradientState
 from serm.core.errors import ModelError
 from serm.core.settings_loop import TrainingSettings
 from serm.relevance_model.compute import Compute
-from serm.relevance_model.encoder import RANDOMNESS
+from serm.relevance_model.encoder import seeded
 from serm.relevance_model.layers import dropout_on
 
 Progress = Callable[[int, int], None]
@@ -41,10 +41,8 @@ def finetune(
         for start in range(0, len(batches), training.gradient_accumulation)
     ]
     accelerator = _accelerator(compute)
-    devices = [compute.device] if compute.kind == "cuda" else []
     try:
-        with RANDOMNESS, torch.random.fork_rng(devices=devices):
-            torch.manual_seed(seed)
+        with seeded(seed, compute):
             dropout_on(module.to(compute.device))
             optimizer = torch.optim.AdamW(_groups(module, training, rates))
             schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, _shape(len(steps), training.warmup))

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from itertools import chain
 
 import numpy as np
 import torch
@@ -13,16 +12,17 @@ from serm.core.records import GRADES
 from serm.core.settings_loop import TrainingSettings
 from serm.relevance_model.batches import Rows, batches, query_lists
 from serm.relevance_model.biencoder import BiEncoder
-from serm.relevance_model.encoder import tokenize
 from serm.relevance_model.examples import Examples
 from serm.relevance_model.finetune import Progress, finetune
 from serm.relevance_model.fitting import fit_head
 from serm.relevance_model.head import TrainableHead, grade_log_probabilities
 from serm.relevance_model.layers import average_into, freeze
 from serm.relevance_model.losses import cross_entropy, listwise
+from serm.relevance_model.tokens import token_batches
 
 HEAD_RATE = 1e-3  # learning rate of the head's few numbers, chosen
-CHUNK = 32  # texts a forward pass, chosen: sorted by length, so that little of a chunk is padding
+CHUNK = 64  # texts a forward pass, at most; chosen
+STEP = 32  # tokens: coarser than for scoring, as a batch of training holds few texts of one length; chosen
 
 
 def train_biencoder(
@@ -113,9 +113,8 @@ class PairLoss(torch.nn.Module):
         texts = sorted({*queries, *documents}, key=lambda text: (len(text), text))
         position = {text: number for number, text in enumerate(texts)}
         vectors = self._encode(texts)
-        cosines = (
-            vectors[[position[text] for text in queries]] * vectors[[position[text] for text in documents]]
-        ).sum(dim=1)
+        left = vectors[[position[text] for text in queries]]
+        cosines = (left * vectors[[position[text] for text in documents]]).sum(dim=1)
         targets = self._targets[rows].to(self._device)
         with torch.autocast(self._device.split(":")[0], enabled=False):
             logits = self.head(cosines, self._languages[rows].to(self._device))
@@ -127,7 +126,11 @@ class PairLoss(torch.nn.Module):
         return loss
 
     def _encode(self, texts: list[str]) -> torch.Tensor:
-        chunks = (texts[start : start + CHUNK] for start in range(0, len(texts), CHUNK))
-        outputs = (self.network(tokenize(self.network, chunk, self._device)) for chunk in chunks)
-        vectors = torch.cat(list(chain(output["sentence_embedding"] for output in outputs)))
-        return torch.nn.functional.normalize(vectors.float(), dim=1)
+        rows: list[int] = []
+        parts: list[torch.Tensor] = []
+        passes = token_batches(self.network, texts, CHUNK, self._device, step=STEP, fewest=1)
+        for numbers, features in passes:
+            rows.extend(numbers)
+            parts.append(self.network(features)["sentence_embedding"][: len(numbers)].float())
+        order = torch.from_numpy(np.argsort(rows)).to(self._device)
+        return torch.nn.functional.normalize(torch.cat(parts)[order], dim=1)

@@ -1,0 +1,57 @@
+"""Texts as batches of token tensors, each batch of one length."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+import torch
+
+STEP = 8  # tokens: lengths are rounded up to a multiple, chosen
+FEWEST = 512
+"""Tokens in a batch, at least. In smaller ones bfloat16 products take another path through the processor, and
+the last bits of a text's vector would depend on the company it came in (tried with AMX: 256 were too few)."""
+
+Features = dict[str, Any]
+
+
+def token_batches(
+    model: Any, inputs: Sequence[Any], size: int, device: str, *, step: int = STEP, fewest: int = FEWEST
+) -> Iterator[tuple[list[int], Features]]:
+    """Positions in `inputs`, and what the model's forward takes for them, at most `size` rows at a time.
+
+    `model`: a SentenceTransformer or CrossEncoder; `inputs`: texts, or pairs of texts. The rows of a batch
+    are padded to one length, which depends on the text alone, and a small batch is filled up with rows
+    behind those asked for: so a text gets the same vector, bit for bit, whatever it is encoded with.
+    """
+    rows = [model.preprocess([item]) for item in inputs]
+    by_length: dict[int, list[int]] = defaultdict(list)
+    for number, row in enumerate(rows):
+        by_length[-(-row["input_ids"].shape[1] // step) * step].append(number)
+    padding = {"input_ids": getattr(model.tokenizer, "pad_token_id", None) or 0}
+    for length in sorted(by_length):
+        numbers = by_length[length]
+        for start in range(0, len(numbers), size):
+            batch = numbers[start : start + size]
+            fill = max(0, -(-fewest // length) - len(batch))
+            yield batch, _stack([rows[number] for number in batch], length, fill, padding, device)
+
+
+def _stack(
+    rows: Sequence[Features], length: int, fill: int, padding: dict[str, int], device: str
+) -> Features:
+    features: Features = {}
+    for name, first in rows[0].items():
+        if not isinstance(first, torch.Tensor):
+            features[name] = first
+            continue
+        value = padding.get(name, 0)
+        stacked = torch.cat(
+            [
+                torch.nn.functional.pad(row[name], (0, length - row[name].shape[1]), value=value)
+                for row in rows
+            ]
+        )
+        features[name] = torch.cat([stacked, stacked[:1].expand(fill, -1)]).to(device)
+    return features
