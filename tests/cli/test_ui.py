@@ -26,10 +26,8 @@ def test_ui_becomes_mlflow_on_the_loopback(
     uri = f"sqlite:///{settings.workspace_path}/mlflow.db"
     ((path, arguments),) = called
     assert path == sys.executable
-    assert arguments[1:] == [
-        *("-m", "mlflow", "ui", "--backend-store-uri", uri),
-        *("--host", "127.0.0.1", "--port", "5055"),
-    ]
+    assert ["-m", "mlflow", "ui", "--backend-store-uri", uri] == arguments[3:8]
+    assert arguments[8:12] == ["--host", "127.0.0.1", "--port", "5055"]
     assert "http://127.0.0.1:5055" in capsys.readouterr().out
 
 
