@@ -12,7 +12,28 @@ from collections.abc import Hashable, Sequence
 import numpy as np
 from numpy.typing import NDArray
 
+from serm.core.records import GRADES
+from serm.core.settings_loop import TrainingSettings
+from serm.relevance_model.examples import Examples
+
 Rows = NDArray[np.int64]
+
+
+def plan(
+    data: Examples, training: TrainingSettings, epochs: int, rng: np.random.Generator
+) -> list[list[Rows]]:
+    """The batches of all epochs; each epoch deals the rows out anew."""
+    expected = data.targets @ np.asarray(GRADES, dtype=np.float32)
+    return [
+        batch
+        for _ in range(epochs)
+        for batch in batches(
+            query_lists(data.groups, expected, training.documents_per_query, rng),
+            data.documents,
+            training.queries_per_batch,
+            rng,
+        )
+    ]
 
 
 def query_lists(

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -12,10 +11,9 @@ import numpy as np
 
 from serm.core.hashing import digest
 from serm.relevance_model.base import FloatArray, Scores, expected_grade
+from serm.relevance_model.description import write_description
 from serm.relevance_model.encoder import TextEncoder
 from serm.relevance_model.head import UNTRAINED, OrdinalHead
-
-DESCRIPTION = "serm.json"
 
 
 @dataclass(frozen=True)
@@ -81,10 +79,8 @@ class BiEncoder:
         return self.encoder.embed(self._prefixed_documents(texts))
 
     def save(self, folder: Path) -> None:
-        folder.mkdir(parents=True, exist_ok=True)
         self.encoder.save(folder)
-        text = json.dumps(self.description(), indent=2, sort_keys=True, ensure_ascii=False) + "\n"
-        (folder / DESCRIPTION).write_text(text, encoding="utf-8")
+        write_description(folder, self.description())
 
     def _prefixed(self, texts: Sequence[str]) -> list[str]:
         return [self.query_prefix + text for text in texts]

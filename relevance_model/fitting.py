@@ -7,6 +7,8 @@ from collections.abc import Sequence
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from scipy.optimize import minimize_scalar
+from scipy.special import log_softmax
 
 from serm.relevance_model.base import FloatArray
 from serm.relevance_model.head import OrdinalHead, TrainableHead, grade_log_probabilities
@@ -14,6 +16,8 @@ from serm.relevance_model.head import OrdinalHead, TrainableHead, grade_log_prob
 PRIOR = {"scale": 1.0, "threshold": 0.2, "bias": 1.0}
 """How far a fit may stray from the head it starts from, chosen: standard deviations of the log scale, of the
 thresholds in cosine and of the biases in logits. Together they weigh as much as one query."""
+
+TEMPERATURES = 3.0  # of the log temperature: it stays between 0.05 and 20, chosen
 
 
 def fit_head(
@@ -55,6 +59,20 @@ def fit_head(
 
     optimizer.step(closure)  # type: ignore[no-untyped-call]
     return head.frozen()
+
+
+def fit_temperature(logits: FloatArray, targets: FloatArray, weights: NDArray[np.float64]) -> float:
+    """The temperature T that makes the targets most likely, P = softmax(logits / T) (Guo et al. 2017).
+
+    logits and targets (n, 4), weights (n,) that sum to 1.
+    """
+
+    def nll(log_temperature: float) -> float:
+        scaled = log_softmax(np.asarray(logits, dtype=np.float64) / np.exp(log_temperature), axis=1)
+        return float(-(weights * (targets * scaled).sum(axis=1)).sum())
+
+    found = minimize_scalar(nll, bounds=(-TEMPERATURES, TEMPERATURES), method="bounded")
+    return float(np.exp(found.x))
 
 
 def _pull(head: TrainableHead, origin: TrainableHead) -> torch.Tensor:

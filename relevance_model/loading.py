@@ -3,22 +3,26 @@
 from __future__ import annotations
 
 import importlib.util
-import json
 import os
 from collections.abc import Callable
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
-from sentence_transformers import SentenceTransformer
+from sentence_transformers import CrossEncoder, SentenceTransformer
 from transformers.utils import logging as transformers_logging
 
 from serm.core.errors import MissingDependencyError, ModelError
+from serm.core.records import N_GRADES
 from serm.core.settings_loop import ModelSettings
 from serm.relevance_model.base import RelevanceModel
-from serm.relevance_model.biencoder import DESCRIPTION, BiEncoder
+from serm.relevance_model.biencoder import BiEncoder
 from serm.relevance_model.compute import resolve_compute
-from serm.relevance_model.encoder import TextEncoder
-from serm.relevance_model.head import OrdinalHead
+from serm.relevance_model.crossencoder import CrossEncoderModel
+from serm.relevance_model.description import read_description
+from serm.relevance_model.encoder import TextEncoder, seeded
+from serm.relevance_model.head import UNTRAINED, OrdinalHead
+
+HEAD_SEED = 0  # of a new classifier's weights, chosen
 
 
 def open_base(settings: ModelSettings, cache: Path | None) -> RelevanceModel:
@@ -26,19 +30,24 @@ def open_base(settings: ModelSettings, cache: Path | None) -> RelevanceModel:
 
     Raises MissingDependencyError where the base's package is missing, ModelError where it cannot be loaded.
     """
-    return _OPENERS[settings.kind](settings, base_location(settings.base), cache)
+    description = {
+        "head": UNTRAINED.to_json(),
+        "temperature": 1.0,
+        "max_length": settings.max_length,
+        "query_prefix": settings.query_prefix,
+        "document_prefix": settings.document_prefix,
+    }
+    return _LOADERS[settings.kind](base_location(settings.base), description, settings, cache)
 
 
 def load_model(folder: Path, settings: ModelSettings, cache: Path | None) -> RelevanceModel:
     """A model that `save` wrote. Device, precision and batch size are the settings', the rest its own."""
-    file = folder / DESCRIPTION
-    try:
-        description = json.loads(file.read_text(encoding="utf-8"))
-        kind = str(description["kind"])
-        loader = _LOADERS[kind]
-    except (OSError, ValueError, KeyError) as error:
-        raise ModelError(f"{folder} holds no relevance model that serm can read ({error!r}).") from error
-    return loader(folder, description, settings, cache)
+    description = read_description(folder)
+    if description["kind"] not in _LOADERS:
+        raise ModelError(
+            f"{folder} holds a model of kind {description['kind']}.", f"Kinds: {', '.join(_LOADERS)}."
+        )
+    return _LOADERS[description["kind"]](str(folder), description, settings, cache)
 
 
 def base_location(base: str) -> str:
@@ -63,44 +72,74 @@ def _minilm_folder() -> Path:
     return Path(spec.origin).parent / "model"
 
 
-def _open_biencoder(settings: ModelSettings, location: str, cache: Path | None) -> RelevanceModel:
-    encoder = _encoder(location, settings, cache, settings.max_length)
-    return BiEncoder(encoder, query_prefix=settings.query_prefix, document_prefix=settings.document_prefix)
-
-
 def _load_biencoder(
-    folder: Path, description: dict[str, object], settings: ModelSettings, cache: Path | None
+    location: str, description: dict[str, Any], settings: ModelSettings, cache: Path | None
 ) -> RelevanceModel:
+    compute = resolve_compute(settings)
+    model = _network(SentenceTransformer, location, device=compute.device)
     return BiEncoder(
-        _encoder(str(folder), settings, cache, int(str(description["max_length"]))),
-        OrdinalHead.from_json(description["head"]),  # type: ignore[arg-type]
+        TextEncoder(
+            model,
+            compute,
+            max_length=_fitting_length(model[0], int(description["max_length"])),
+            batch_size=settings.batch_size,
+            cache=cache,
+        ),
+        OrdinalHead.from_json(description["head"]),
         str(description["query_prefix"]),
         str(description["document_prefix"]),
     )
 
 
-def _encoder(location: str, settings: ModelSettings, cache: Path | None, max_length: int) -> TextEncoder:
+def _load_crossencoder(
+    location: str, description: dict[str, Any], settings: ModelSettings, cache: Path | None
+) -> RelevanceModel:
     compute = resolve_compute(settings)
+    with seeded(HEAD_SEED, compute):  # a base without a classifier of four grades gets a new one
+        network = _network(
+            CrossEncoder,
+            location,
+            device=compute.device,
+            num_labels=N_GRADES,
+            model_kwargs={"ignore_mismatched_sizes": True},
+        )
+    return CrossEncoderModel(
+        network,
+        compute,
+        max_length=_fitting_length(network[0], int(description["max_length"])),
+        batch_size=settings.batch_size,
+        temperature=float(description["temperature"]),
+        query_prefix=str(description["query_prefix"]),
+        document_prefix=str(description["document_prefix"]),
+        cache=cache,
+    )
+
+
+def _network(make: Callable[..., Any], location: str, **arguments: object) -> Any:
     transformers_logging.disable_progress_bar()
     local = Path(location).is_dir()
     try:
-        model = SentenceTransformer(location, device=compute.device, local_files_only=local)
-    except Exception as error:
+        return make(location, local_files_only=local, **arguments)
+    except Exception as error:  # whatever a library finds wrong with the weights, the user reads a sentence
+        offline = " (HF_HUB_OFFLINE is set)" if os.environ.get("HF_HUB_OFFLINE") == "1" else ""
         raise ModelError(
-            f"the base model {location} cannot be loaded: {error}",
-            "Check `model.base`."
+            f"the model {location} cannot be loaded: {error}",
+            "Check the folder's files."
             if local
-            else "Set `model.base` to a folder of weights, or check that the hub can be reached"
-            + (" (HF_HUB_OFFLINE is set)." if os.environ.get("HF_HUB_OFFLINE") == "1" else "."),
+            else f"Set `model.base` to a folder of weights, or see that the hub can be reached{offline}.",
         ) from error
-    return TextEncoder(model, compute, max_length=max_length, batch_size=settings.batch_size, cache=cache)
 
 
-_OPENERS: Final[dict[str, Callable[[ModelSettings, str, Path | None], RelevanceModel]]] = {
-    "biencoder": _open_biencoder,
-}
-_LOADERS: Final[
-    dict[str, Callable[[Path, dict[str, object], ModelSettings, Path | None], RelevanceModel]]
-] = {
+def _fitting_length(transformer: Any, wanted: int) -> int:
+    """`model.max_length`, but no more than the network has positions for."""
+    config = transformer.auto_model.config
+    positions = getattr(config, "max_position_embeddings", None) or wanted
+    # RoBERTa and its kin keep the first positions, up to the padding token's id, for themselves.
+    kept = (config.pad_token_id or 0) + 1 if "roberta" in str(config.model_type) else 0
+    return int(min(wanted, positions - kept))
+
+
+_LOADERS: Final[dict[str, Callable[[str, dict[str, Any], ModelSettings, Path | None], RelevanceModel]]] = {
     "biencoder": _load_biencoder,
+    "crossencoder": _load_crossencoder,
 }

@@ -13,9 +13,13 @@ from serm.relevance_model.base import RelevanceModel
 from serm.relevance_model.examples import examples
 from serm.relevance_model.finetune import Progress
 from serm.relevance_model.train_biencoder import refit, train_biencoder
+from serm.relevance_model.train_crossencoder import temper, train_crossencoder
 
-_TRAINERS: Final[dict[str, Callable[..., Any]]] = {"biencoder": train_biencoder}
-_CALIBRATORS: Final[dict[str, Callable[..., Any]]] = {"biencoder": refit}
+_TRAINERS: Final[dict[str, Callable[..., Any]]] = {
+    "biencoder": train_biencoder,
+    "crossencoder": train_crossencoder,
+}
+_CALIBRATORS: Final[dict[str, Callable[..., Any]]] = {"biencoder": refit, "crossencoder": temper}
 
 
 def train(
@@ -50,7 +54,8 @@ def calibrate(model: RelevanceModel, gate: pd.DataFrame) -> RelevanceModel:
     """The same encoder with probabilities that fit the gate's human grades, every query weighing the same.
 
     A bi-encoder gets the scale (its temperature), the thresholds and the biases that fit best: the order of
-    a query's documents in one language cannot change. Without gate rows the model comes back as it is.
+    a query's documents in one language cannot change. A cross-encoder gets a temperature. Without gate rows
+    the model comes back as it is.
     """
     if gate.empty:
         return model

@@ -8,9 +8,8 @@ import numpy as np
 import torch
 from sentence_transformers import SentenceTransformer
 
-from serm.core.records import GRADES
 from serm.core.settings_loop import TrainingSettings
-from serm.relevance_model.batches import Rows, batches, query_lists
+from serm.relevance_model.batches import Rows, plan
 from serm.relevance_model.biencoder import BiEncoder
 from serm.relevance_model.examples import Examples
 from serm.relevance_model.finetune import Progress, finetune
@@ -44,21 +43,9 @@ def train_biencoder(
     network = model.encoder.copy_model()
     freeze(network, training.freeze_layers)
     loss = PairLoss(network, TrainableHead(model.head, data.languages), model, data, training)
-    rng = np.random.default_rng(seed)
-    expected = data.targets @ np.asarray(GRADES, dtype=np.float32)
-    plan = [
-        batch
-        for _ in range(epochs)
-        for batch in batches(
-            query_lists(data.groups, expected, training.documents_per_query, rng),
-            data.documents,
-            training.queries_per_batch,
-            rng,
-        )
-    ]
     finetune(
         loss,
-        plan,
+        plan(data, training, epochs, np.random.default_rng(seed)),
         training,
         model.encoder.compute,
         seed=seed,

@@ -1,0 +1,103 @@
+from __future__ import annotations
+
+import filecmp
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+
+from serm.core.settings_loop import ModelSettings, TrainingSettings
+from serm.relevance_model.crossencoder import CrossEncoderModel
+from serm.relevance_model.loading import load_model, open_base
+from serm.relevance_model.train import calibrate, train
+
+QUERIES = ["red ask1", "red ask1", "blue ask2"]
+DOCUMENTS = ["the answer1", "the answer1", "the answer2 of red"]
+
+
+@pytest.fixture
+def model(tiny: ModelSettings) -> CrossEncoderModel:
+    opened = open_base(tiny.model_copy(update={"kind": "crossencoder", "max_length": 24}), None)
+    assert isinstance(opened, CrossEncoderModel)
+    return opened
+
+
+def _likelihood(model: CrossEncoderModel, frame: pd.DataFrame) -> float:
+    probabilities = model.score(frame["query"].tolist(), frame["text"].tolist()).probabilities
+    return float(np.log(probabilities[np.arange(len(frame)), frame["grade"]]).mean())
+
+
+def test_it_gives_a_distribution_over_four_grades_and_reads_equal_pairs_once(
+    model: CrossEncoderModel,
+) -> None:
+    scores = model.score(QUERIES, DOCUMENTS)
+    np.testing.assert_allclose(scores.probabilities.sum(axis=1), 1, atol=1e-5)
+    assert (scores.probabilities[0] == scores.probabilities[1]).all()
+    assert model.score([], []).probabilities.shape == (0, 4)
+
+
+def test_a_new_classifier_is_the_same_every_time(model: CrossEncoderModel, tiny: ModelSettings) -> None:
+    torch.manual_seed(7)
+    again = open_base(tiny.model_copy(update={"kind": "crossencoder", "max_length": 24}), None)
+    assert again.id == model.id
+
+
+def test_its_embeddings_are_unit_vectors_of_single_texts(model: CrossEncoderModel) -> None:
+    vectors = model.embed_documents(["the answer1", "the answer2", "the answer1"])
+    np.testing.assert_allclose(np.linalg.norm(vectors, axis=1), 1, atol=1e-3)
+    assert (vectors[0] == vectors[2]).all()
+    assert (vectors[0] != vectors[1]).any()
+
+
+def test_training_teaches_it_the_toy_set(
+    model: CrossEncoderModel, quick: TrainingSettings, toy: pd.DataFrame
+) -> None:
+    trained = train(model, toy, quick, seed=1)
+    assert isinstance(trained, CrossEncoderModel)
+    assert _likelihood(trained, toy) > _likelihood(model, toy) + 0.3
+    commonest = np.log(toy["grade"].value_counts(normalize=True))
+    assert _likelihood(trained, toy) > float(commonest[toy["grade"]].mean()) + 0.1
+    assert trained.id == train(model, toy, quick, seed=1).id
+
+
+def test_no_epoch_trains_its_classifier_alone(
+    model: CrossEncoderModel, quick: TrainingSettings, toy: pd.DataFrame
+) -> None:
+    trained = train(model, toy, quick, seed=1, epochs=0)
+    assert isinstance(trained, CrossEncoderModel)
+    assert (trained.embed_documents(["the answer1"]) == model.embed_documents(["the answer1"])).all()
+    assert _likelihood(trained, toy) > _likelihood(model, toy)
+
+
+def test_calibration_sets_a_temperature_that_makes_grades_likelier(
+    model: CrossEncoderModel, toy: pd.DataFrame
+) -> None:
+    calibrated = calibrate(model, toy)
+    assert isinstance(calibrated, CrossEncoderModel)
+    assert calibrated.temperature != 1.0
+    assert _likelihood(calibrated, toy) >= _likelihood(model, toy)
+    assert calibrated.id != model.id
+
+
+def test_stochastic_scores_repeat_by_seed(model: CrossEncoderModel) -> None:
+    first = model.stochastic(QUERIES, DOCUMENTS, passes=2, seed=1)
+    assert first.shape == (2, 3)
+    assert (first[0] != first[1]).any()
+    assert (first == model.stochastic(QUERIES, DOCUMENTS, passes=2, seed=1)).all()
+
+
+def test_it_comes_back_from_its_folder_and_is_saved_as_the_same_bytes(
+    model: CrossEncoderModel, tiny: ModelSettings, tmp_path: Path, toy: pd.DataFrame
+) -> None:
+    calibrated = calibrate(model, toy)
+    calibrated.save(tmp_path / "a")
+    loaded = load_model(tmp_path / "a", tiny, None)
+    assert loaded.kind == "crossencoder"
+    assert loaded.id == calibrated.id
+    ours = calibrated.score(QUERIES, DOCUMENTS).probabilities
+    assert (loaded.score(QUERIES, DOCUMENTS).probabilities == ours).all()
+    loaded.save(tmp_path / "b")
+    names = sorted(str(file.relative_to(tmp_path / "a")) for file in (tmp_path / "a").rglob("*.*"))
+    assert filecmp.cmpfiles(tmp_path / "a", tmp_path / "b", names, shallow=False)[0] == names

@@ -1,0 +1,82 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from mlflow.tracking import MlflowClient
+
+from serm.relevance_model.registry import ModelRegistry
+
+
+@pytest.fixture(scope="module")
+def database(tmp_path_factory: pytest.TempPathFactory) -> str:
+    return f"sqlite:///{tmp_path_factory.mktemp('mlflow')}/mlflow.db"
+
+
+@pytest.fixture
+def registry(database: str, request: pytest.FixtureRequest) -> ModelRegistry:
+    return ModelRegistry(database, name=request.node.name)
+
+
+def test_a_model_is_registered_once_however_often_it_is_asked_for(
+    registry: ModelRegistry, tmp_path: Path
+) -> None:
+    first = registry.register(tmp_path, "abc", {"round": "1"})
+    assert registry.register(tmp_path, "abc", {"round": "1"}) == first == 1
+    assert registry.register(tmp_path, "def", {}) == 2
+    assert [(item.version, item.model_id) for item in registry.versions()] == [(1, "abc"), (2, "def")]
+    assert registry.versions()[0].tags["round"] == "1"
+    assert registry.version_of("def") == 2
+    assert registry.version_of("missing") is None
+
+
+def test_the_registry_points_to_the_folder_and_copies_no_weights(
+    registry: ModelRegistry, tmp_path: Path
+) -> None:
+    (tmp_path / "m").mkdir()
+    registry.register(tmp_path / "m", "abc", {})
+    assert registry.versions()[0].folder == (tmp_path / "m").as_uri()
+    assert list((tmp_path / "m").iterdir()) == []
+
+
+def test_an_alias_moves_from_one_version_to_another(registry: ModelRegistry, tmp_path: Path) -> None:
+    registry.register(tmp_path, "abc", {})
+    registry.register(tmp_path, "def", {})
+    assert registry.alias("champion") is None
+    registry.set_alias("champion", 1)
+    registry.set_alias("champion", 1)
+    assert registry.alias("champion") == (1, "abc")
+    registry.set_alias("champion", 2)
+    assert registry.alias("champion") == (2, "def")
+    assert [item.aliases for item in registry.versions()] == [(), ("champion",)]
+
+
+def test_a_round_is_one_finished_run_however_often_it_is_logged(
+    registry: ModelRegistry, database: str
+) -> None:
+    first = registry.log_round("round-1", {"pairs": 600}, {"ndcg4": 0.5})
+    assert registry.log_round("round-1", {"pairs": 600}, {"ndcg4": 0.5}) == first
+    run = MlflowClient(database).get_run(first)
+    assert run.info.status == "FINISHED"
+    assert run.data.params == {"pairs": "600"}
+    assert run.data.metrics == {"ndcg4": 0.5}
+
+
+def test_a_run_that_a_kill_left_open_is_finished_by_the_same_round_or_closed(
+    registry: ModelRegistry, database: str
+) -> None:
+    client = MlflowClient(database)
+    experiment = client.get_experiment_by_name(registry.name)
+    assert experiment is not None
+    for key in ("round-1", "round-2"):
+        client.create_run(experiment.experiment_id, tags={"serm.key": key})
+    again = registry.log_round("round-1", {"pairs": 600}, {"ndcg4": 0.5})
+    assert client.get_run(again).info.status == "FINISHED"
+    assert registry.close_orphans() == 1
+    assert registry.close_orphans() == 0
+    assert len(client.search_runs([experiment.experiment_id])) == 2
+
+
+def test_opening_a_registry_prints_nothing(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    ModelRegistry(f"sqlite:///{tmp_path}/new.db").register(tmp_path, "abc", {})
+    assert capfd.readouterr() == ("", "")
