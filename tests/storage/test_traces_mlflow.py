@@ -101,12 +101,14 @@ def test_an_export_that_was_killed_half_way_leaves_one_whole_trace(tmp_path: Pat
     script = (
         "import os, signal, sys\n"
         "from pathlib import Path\n"
-        "import mlflow.entities\n"
-        "from serm.storage.traces_mlflow import export_round, quiet_mlflow\n"
+        "import mlflow, mlflow.entities\n"
+        "from serm.storage.traces_mlflow import export_round\n"
         "end = mlflow.entities.LiveSpan.end\n"
         "def dying(self, *args, **kwargs):\n"
         "    end(self, *args, **kwargs)\n"
-        "    if self.name == 'drift': os.kill(os.getpid(), signal.SIGKILL)\n"
+        "    if self.name == 'drift':\n"
+        "        mlflow.flush_trace_async_logging()\n"
+        "        os.kill(os.getpid(), signal.SIGKILL)\n"
         "mlflow.entities.LiveSpan.end = dying\n"
         f"export_round(Path({str(database)!r}), {TRACE!r}, 'sqlite:///{tmp_path}/mlflow.db', 'serm', {{}})\n"
     )
@@ -153,3 +155,15 @@ def test_a_round_that_never_ended_gets_a_root_of_its_own() -> None:
 def test_a_trace_without_spans_is_an_error_that_names_it(tmp_path: Path) -> None:
     with pytest.raises(WorkspaceError, match="no spans of the trace nowhere"):
         export_round(tmp_path / "traces.sqlite", "nowhere", "sqlite:///x.db", "serm", {})
+
+
+def test_a_round_of_more_spans_than_mlflows_queue_holds_loses_none(tmp_path: Path, database: Path) -> None:
+    tracer = Tracer(database, "long")
+    with tracer.active(), span("round 3", SpanKind.ROUND):
+        for number in range(1_100):
+            with span(f"call {number}", SpanKind.CALL):
+                pass
+    tracer.close()
+    export(tmp_path, "long")
+    (trace,) = exported(tmp_path, "long")
+    assert len(trace.data.spans) == 1_101
