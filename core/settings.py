@@ -126,8 +126,13 @@ class Settings(BaseModel):
         return self.resolve(self.workspace)
 
     def identity(self) -> dict[str, Any]:
-        """The keys that decide results. A workspace is bound to them (see storage/workspace.py)."""
-        return self.model_dump(mode="json", exclude=set(NOT_IDENTITY))
+        """The keys that decide results. A workspace is bound to them (see storage/workspace.py).
+
+        `budget.currency` is not among them: a run that spent its money goes on under a larger budget.
+        """
+        values = self.model_dump(mode="json", exclude=set(NOT_IDENTITY))
+        del values["budget"]["currency"]
+        return values
 
     def fingerprint(self) -> str:
         return digest(self.identity())

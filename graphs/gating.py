@@ -10,6 +10,7 @@ from serm.evals.gate import decide
 from serm.evals.plain import plain
 from serm.graphs.resources import Resources
 from serm.graphs.state import SupervisorState
+from serm.graphs.training import gate_key, round_folder
 from serm.relevance_model.base import Scores
 from serm.relevance_model.scoring import stored_scores
 from serm.storage.artifacts import write_json
@@ -18,10 +19,10 @@ from serm.storage.artifacts import write_json
 def hold_gate(resources: Resources, state: SupervisorState) -> Decision:
     """Champion against challenger on the gate rows that are open in this round."""
     number, settings = state["round"], resources.settings
-    frame = resources.dataset.gate(number - 1)
+    frame, opened = resources.dataset.gate(number - 1), gate_key(resources, number)
 
     def scores(model: str) -> Scores:
-        key = digest([resources.dataset.id, "gate", number, model])
+        key = digest(["gate", opened, model])
         return stored_scores(resources.workspace.scores, key, resources.models.open(model), frame)
 
     decision = decide(
@@ -39,7 +40,3 @@ def hold_gate(resources: Resources, state: SupervisorState) -> Decision:
 
 def decision_path(resources: Resources, number: int) -> Path:
     return round_folder(resources, number) / "decision.json"
-
-
-def round_folder(resources: Resources, number: int) -> Path:
-    return resources.workspace.rounds / f"{number:03d}"

@@ -16,10 +16,10 @@ from serm.core.columns import KEY
 from serm.core.hashing import digest
 from serm.evals.evaluate import Evaluation, compare, evaluate, summarise
 from serm.evals.plain import plain
-from serm.graphs.gating import decision_path, round_folder
+from serm.graphs.gating import decision_path
 from serm.graphs.resources import Resources
 from serm.graphs.state import SupervisorState
-from serm.graphs.training import labels_path, snapshot_path
+from serm.graphs.training import labels_path, round_folder, snapshot_path
 from serm.relevance_model.scoring import stored_scores
 from serm.storage.artifacts import write_file, write_json
 from serm.storage.labels import read_labels
@@ -41,7 +41,7 @@ def report_round(resources: Resources, state: SupervisorState) -> None:
     number = state["round"]
     window = resources.window(number)
     labels = read_labels(labels_path(resources, state["labels"]))
-    decision = json.loads(decision_path(resources, number).read_text(encoding="utf-8"))
+    decision = _read_json(decision_path(resources, number))
     report = {
         "window": {"index": window.index, "name": window.name, "id": window.id, "pairs": window.pairs},
         "sample": f"samples/{state['sample']}/sample.parquet",
@@ -55,6 +55,7 @@ def report_round(resources: Resources, state: SupervisorState) -> None:
         "label_accuracy": _label_accuracy(resources, number, labels),
         "simulated_judges": list(resources.panel(number).simulated),
         "decision": decision,
+        "leakage": _read_json(round_folder(resources, number) / "leakage.json"),
         "evaluations": _evaluations(resources, state),
         "seconds": round((time.time_ns() - state["started"]) / 1e9, 1),
     }
@@ -85,9 +86,12 @@ def close_round(resources: Resources, state: SupervisorState) -> None:
 
 
 def read_report(resources: Resources, number: int) -> dict[str, Any]:
-    text = _report_path(resources, number).read_text(encoding="utf-8")
-    report: dict[str, Any] = json.loads(text)
-    return report
+    return _read_json(_report_path(resources, number))
+
+
+def _read_json(path: Path) -> dict[str, Any]:
+    value: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+    return value
 
 
 def _report_path(resources: Resources, number: int) -> Path:

@@ -11,6 +11,7 @@ from typing import Any, Self, TypeVar, cast
 import pandas as pd
 
 from serm.agents.panel import Panel, open_panel
+from serm.core.errors import JudgeError
 from serm.core.hashing import digest
 from serm.core.records import PairKey
 from serm.core.settings import Settings
@@ -86,6 +87,13 @@ class Resources:
     def pairs(self, number: int) -> pd.DataFrame:
         return self.dataset.window(number - 1)
 
+    def held_out(self, number: int) -> dict[str, pd.DataFrame]:
+        """What may never be trained on in a round, without its grades: the open gate and every test."""
+        frames = {"gate": self.dataset.gate(number - 1)} | {
+            f"test {test.name}": self.dataset.test(test.name) for test in self.dataset.tests
+        }
+        return {name: frame.drop(columns="grade") for name, frame in frames.items()}
+
     def sample(self, name: str) -> pd.DataFrame:
         """The pairs that the miner chose, with who chose them and why."""
         return pd.read_parquet(self.workspace.samples / name / "sample.parquet")
@@ -116,6 +124,13 @@ class Resources:
                 self._stack.callback(panel.close)
                 self._panels[number] = panel
             return self._panels[number]
+
+    def prove_judges(self, number: int) -> None:
+        """Raises JudgeError where a judge of the round cannot do its work."""
+        faults = {name: fault for name, fault in self.panel(number).prove().items() if fault}
+        if faults:
+            said = "; ".join(f"{name}: {fault}" for name, fault in faults.items())
+            raise JudgeError(f"the panel is not ready: {said}", "`serm doctor CONFIG` asks the judges again.")
 
     def trace_id(self, number: int) -> str:
         """The trace of a round: the same name in every process that works on it."""

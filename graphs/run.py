@@ -16,6 +16,7 @@ from langgraph.errors import GraphDrained
 from langgraph.graph.state import CompiledStateGraph
 from langgraph.runtime import RunControl
 
+from serm.core.errors import BudgetExceededError
 from serm.core.settings import Settings
 from serm.graphs.events import Listener, nobody
 from serm.graphs.resources import Resources
@@ -59,7 +60,7 @@ def evolve(
         graph = _compile(resources)
         config = run_config(settings, len(resources.dataset.windows))
         unfinished = bool(graph.get_state(config).next)
-        stopped = False
+        stopped, out_of_money = False, ""
         try:
             for _ in graph.stream(
                 None if unfinished else {"stop": ""}, config, stream_mode="updates", control=control
@@ -67,12 +68,14 @@ def evolve(
                 pass
         except GraphDrained:
             stopped = True
+        except BudgetExceededError as error:  # what was paid for is kept; a larger budget goes on from here
+            out_of_money = str(error)
         state = graph.get_state(config).values
         return EvolutionResult(
             workspace=resources.workspace.folder,
             rounds=tuple(read_rounds(resources.workspace.rounds)),
             champion=state.get("champion", ""),
-            stop="" if stopped else state.get("stop", ""),
+            stop="" if stopped else out_of_money or state.get("stop", ""),
         )
 
 

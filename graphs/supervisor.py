@@ -19,7 +19,7 @@ from serm.graphs.miner import miner_graph
 from serm.graphs.resources import Resources
 from serm.graphs.state import SupervisorState
 from serm.graphs.supervisor_nodes import SupervisorNodes
-from serm.graphs.tracing import traced
+from serm.graphs.tracing import traced, watched
 
 
 def supervisor_graph(
@@ -28,9 +28,9 @@ def supervisor_graph(
     """Wire the loop over `resources`."""
     nodes = SupervisorNodes(resources, mine=miner_graph(resources), annotate=annotator_graph(resources))
     graph = StateGraph(SupervisorState)
+    for node in (nodes.prepare, nodes.open_window, nodes.close):
+        graph.add_node(node.__name__, watched(resources, node))
     for node in (
-        nodes.prepare,
-        nodes.open_window,
         nodes.mine,
         nodes.annotate,
         nodes.snapshot,
@@ -41,7 +41,6 @@ def supervisor_graph(
         nodes.evaluate,
     ):
         graph.add_node(node.__name__, traced(resources, node))
-    graph.add_node("close", nodes.close)
     graph.add_edge(START, "prepare")
     graph.add_conditional_edges("prepare", _next_window)
     graph.add_edge("open_window", "mine")

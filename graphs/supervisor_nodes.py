@@ -13,6 +13,7 @@ from serm.graphs.resources import Resources
 from serm.graphs.state import SupervisorState
 from serm.graphs.stopping import why_stop
 from serm.graphs.training import make_snapshot, train_challenger, train_seed_model
+from serm.storage.trace import SpanKind, span
 
 Graph = CompiledStateGraph[Any, Any, Any, Any]
 Update = dict[str, Any]
@@ -47,7 +48,11 @@ class SupervisorNodes:
         return {**first, "stop": why_stop(self._, first)}
 
     def open_window(self, state: SupervisorState) -> Update:
-        """Take the next window. The model in use is whatever bears the alias: a person may have moved it."""
+        """Take the next window. The model in use is whatever bears the alias: a person may have moved it.
+
+        Every judge shows that it works before anything is mined for it.
+        """
+        self._.prove_judges(state["round"] + 1)
         bearer = self._.registry.alias(CHAMPION)
         return {
             "round": state["round"] + 1,
@@ -56,10 +61,10 @@ class SupervisorNodes:
         }
 
     def mine(self, state: SupervisorState) -> Update:
-        return {"sample": self._mine.invoke(_part(state, "champion", "previous", "earlier_labels"))["sample"]}
+        return {"sample": _invoke(self._mine, state, "champion", "previous", "earlier_labels")["sample"]}
 
     def annotate(self, state: SupervisorState) -> Update:
-        return {"labels": self._annotate.invoke(_part(state, "sample"))["labels"]}
+        return {"labels": _invoke(self._annotate, state, "sample")["labels"]}
 
     def snapshot(self, state: SupervisorState) -> Update:
         return {"snapshot": make_snapshot(self._, state)}
@@ -96,5 +101,9 @@ class SupervisorNodes:
         return {"earlier_labels": done["earlier_labels"], "stop": why_stop(self._, done)}
 
 
-def _part(state: SupervisorState, *keys: str) -> dict[str, Any]:
-    return {key: value for key, value in state.items() if key in ("round", *keys)}
+def _invoke(graph: Graph, state: SupervisorState, *keys: str) -> dict[str, Any]:
+    """Run a subgraph on the round and some keys of the state, in a span of its own."""
+    part = {key: value for key, value in state.items() if key in ("round", *keys)}
+    with span(graph.get_name(), SpanKind.GRAPH):
+        result: dict[str, Any] = graph.invoke(part)
+    return result

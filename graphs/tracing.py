@@ -1,4 +1,4 @@
-"""Every node runs under the round's tracer, in a span of its own."""
+"""Every node is announced to whoever watches, and runs in a span of its own under the round's trace."""
 
 from __future__ import annotations
 
@@ -11,19 +11,31 @@ from serm.storage.trace import SpanKind, span
 
 Node = Callable[[Any], dict[str, Any]]
 
+# Both return a Node, typed Any: LangGraph's node types name the state, and these serve three of them.
 
-def traced(resources: Resources, node: Node) -> Any:
-    """The same node with a span around it that keeps what it read and what it returned.
 
-    Returns a Node; typed Any, because LangGraph's node types name the state and these serve three.
-    """
+def watched(resources: Resources, node: Node) -> Any:
+    """The same node, announced: for those that stand between two rounds and belong to neither trace."""
 
     def run(state: Mapping[str, Any]) -> dict[str, Any]:
-        number = int(state.get("round", 0))
-        resources.emit(Event(number, node.__name__))
-        with resources.traced_round(number), span(node.__name__, SpanKind.NODE, **state) as current:
-            current.outputs = node(state)
-        return dict(current.outputs)
+        resources.emit(Event(int(state.get("round", 0)), node.__name__))
+        return node(state)
 
     run.__name__ = node.__name__
     return run
+
+
+def traced(resources: Resources, node: Node) -> Any:
+    """The same node, announced, with a span around it that keeps what it read and what it returned."""
+
+    def run(state: Mapping[str, Any]) -> dict[str, Any]:
+        with (
+            resources.traced_round(int(state["round"])),
+            span(node.__name__, SpanKind.NODE, **state) as current,
+        ):
+            update = node(state)
+            current.outputs = update
+        return update
+
+    run.__name__ = node.__name__
+    return watched(resources, run)

@@ -8,10 +8,13 @@ from pathlib import Path
 import pandas as pd
 
 from serm.core.columns import DISTRIBUTION, KEY
-from serm.core.hashing import digest
+from serm.core.hashing import digest, digest_texts
+from serm.evals.leakage import check_leakage, require_clean, without_near_duplicates
+from serm.evals.plain import plain
 from serm.graphs.events import Event
 from serm.graphs.resources import Resources
 from serm.graphs.state import SupervisorState
+from serm.storage.artifacts import write_json
 from serm.storage.snapshots import build_snapshot, read_snapshot
 
 
@@ -24,7 +27,7 @@ def train_seed_model(resources: Resources, untrained: str) -> str:
         seed,
         resources.dataset.gate(-1),
         settings.training,
-        inputs=digest([resources.dataset.id, "seed"]),
+        inputs=digest([resources.dataset.seed_id, gate_key(resources, 0)]),
         seed=settings.random_seed,
         epochs=settings.training.seed_epochs,
         progress=_progress(resources, 0),
@@ -32,17 +35,23 @@ def train_seed_model(resources: Resources, untrained: str) -> str:
 
 
 def make_snapshot(resources: Resources, state: SupervisorState) -> str:
-    """Mix this round's labels with earlier rounds' and the seed's into an immutable table; its id."""
-    new = labelled_pairs(resources, state["labels"], state["round"])
-    earlier = [
-        labelled_pairs(resources, name, number)
-        for number, name in enumerate(state["earlier_labels"], start=1)
-    ]
+    """Mix this round's labels with earlier rounds' and the seed's into an immutable table; its id.
+
+    No gate or test query may be in it. Queries that read like one, under another id, are left out.
+    """
+    names = [*state["earlier_labels"], state["labels"]]
+    labels = [labelled_pairs(resources, name, number) for number, name in enumerate(names, start=1)]
+    tables = [*labels, one_hot(resources.dataset.seed())]
+    held_out = resources.held_out(state["round"])
+    leakage = check_leakage(pd.concat(tables, ignore_index=True), held_out)
+    require_clean(leakage)
+    *earlier, new, seed = [without_near_duplicates(table, leakage) for table in tables]
+    write_json(round_folder(resources, state["round"]) / "leakage.json", plain(leakage.to_json()))
     return build_snapshot(
         resources.workspace,
         new=new,
         earlier=pd.concat(earlier, ignore_index=True) if earlier else new.iloc[:0],
-        seed=one_hot(resources.dataset.seed()),
+        seed=seed,
         training=resources.settings.training,
         random_seed=resources.settings.random_seed,
     ).id
@@ -63,11 +72,24 @@ def train_challenger(resources: Resources, state: SupervisorState) -> str:
         snapshot,
         resources.dataset.gate(number - 1),
         settings.training,
-        inputs=digest([resources.dataset.id, state["snapshot"], number]),
+        inputs=digest([state["snapshot"], gate_key(resources, number)]),
         seed=settings.random_seed,
         epochs=settings.training.epochs,
         progress=_progress(resources, number),
     )
+
+
+def gate_key(resources: Resources, number: int) -> str:
+    """Content hash of the gate rows that are open in a round. The data set's own id would not do: it changes
+    with the sealed grades, and nothing that trains or decides may depend on those."""
+    frame = resources.dataset.gate(number - 1)
+    return digest_texts(
+        text for name in (*KEY, "query", "title", "text", "grade") for text in frame[name].astype(str)
+    )
+
+
+def round_folder(resources: Resources, number: int) -> Path:
+    return resources.workspace.rounds / f"{number:03d}"
 
 
 def labels_path(resources: Resources, name: str) -> Path:
