@@ -22,6 +22,7 @@ from serm.graphs.state import SupervisorState
 from serm.graphs.training import labels_path, round_folder, snapshot_path
 from serm.relevance_model.scoring import stored_scores
 from serm.storage.artifacts import write_file, write_json
+from serm.storage.dataset import TestRef
 from serm.storage.labels import read_labels
 from serm.storage.snapshots import read_snapshot
 from serm.storage.trace import Span, SpanKind, read_spans
@@ -113,9 +114,15 @@ def _write_report(resources: Resources, state: SupervisorState, report: Mapping[
         },
         "verdict": state.get("verdict", ""),
         "trace_id": resources.trace_id(number),
+        "static_test": _name(resources.dataset.static_test),
+        "last_test": _name(resources.dataset.last_test),
         **report,
     }
     write_json(_report_path(resources, number), plain(whole))
+
+
+def _name(test: TestRef | None) -> str:
+    return test.name if test else ""
 
 
 def _evaluations(resources: Resources, state: SupervisorState) -> dict[str, Any]:

@@ -103,9 +103,11 @@ class Tracer:
     def active(self, parent: str | None = None) -> Iterator[None]:
         """Make this the tracer that `span` writes to, in this context and in what it starts.
 
-        `parent` is the id of the span that the next ones belong under: work may go on in a new process.
+        `parent` is the id of the span that the next ones belong under where nothing is being traced yet:
+        work may go on in a new process. Inside a span of this tracer the next ones belong under that span.
         """
-        tokens = _TRACER.set(self), _PARENT.set(parent)
+        inside = _TRACER.get() is self
+        tokens = _TRACER.set(self), _PARENT.set(_PARENT.get() if inside else parent)
         try:
             yield
         finally:

@@ -47,7 +47,7 @@ def write_tiny_encoder(folder: Path) -> Path:
 
 
 def make_pairs(queries_per_month: int = 20, candidates: int = 8, seed: int = 0) -> pd.DataFrame:
-    """Queries `colour topic`; a document with both is 3, with the topic alone 2, the colour alone 1, else 0."""
+    """Queries `colour topic`; a document with both is 3, the topic alone 2, the colour alone 1, else 0."""
     rng = np.random.default_rng(seed)
     rows: list[dict[str, Any]] = []
     for month, date in enumerate(MONTHS):

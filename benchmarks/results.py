@@ -1,0 +1,143 @@
+"""The tables of docs/results.md, from the workspace of a finished run.
+
+python -m serm.benchmarks.results .serm/verticals
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from serm.core.records import Interval
+from serm.evals.evaluate import LOWER_IS_BETTER
+from serm.evals.tables import NOTHING, Cells, difference, markdown, points
+from serm.graphs.run import read_rounds
+
+Report = Mapping[str, Any]
+
+RANKING = ("ndcg@1", "ndcg@4", "ndcg@10")
+GRADES = ("accuracy", "balanced_accuracy", "qwk", "brier")
+
+
+def results_markdown(reports: Sequence[Report]) -> str:
+    """Rounds, then ranking and grade measures of every set after every round, all as GitHub tables."""
+    parts = [
+        "**Rounds**\n\n" + markdown(rounds_table(reports)),
+        "**Ranking**, NDCG in points; the last columns are the model in use minus frozen, with the "
+        f"{_level(reports):.0%} bootstrap interval over queries\n\n" + markdown(ranking_table(reports)),
+        "**Grades**, in points, of the model in use, and its difference to frozen\n\n"
+        + markdown(grades_table(reports)),
+    ]
+    return "\n".join(parts)
+
+
+def rounds_table(reports: Sequence[Report]) -> Cells:
+    """What each round mined, kept and trained on, and what the gate said."""
+    headers = (
+        "round",
+        "window",
+        "pairs",
+        "mined",
+        "kept",
+        "kept right",
+        "trained on",
+        "gate",
+        "change at the gate",
+    )
+    rows = []
+    for report in reports[1:]:
+        counts, decision, accuracy = report["counts"], report["decision"], report["label_accuracy"]
+        rows.append(
+            (
+                str(report["round"]),
+                report["window"]["name"],
+                str(report["window"]["pairs"]),
+                str(counts["mined"]),
+                str(counts["labelled"]),
+                f"{accuracy['accuracy']:.1%}" if accuracy else NOTHING,
+                " + ".join(f"{count} {origin}" for origin, count in counts["trained_on"].items()),
+                report["verdict"].replace("_", " ") + (", underpowered" if decision["underpowered"] else ""),
+                difference(_interval(decision["change"])),
+            )
+        )
+    return Cells(headers, tuple(rows), frozenset({"window", "trained on", "gate", "at the gate"}))
+
+
+def ranking_table(reports: Sequence[Report]) -> Cells:
+    """A row a round and set: untrained, frozen and the model in use."""
+    headers = (
+        "round",
+        "set",
+        "queries",
+        "untrained",
+        "frozen",
+        "in use",
+        *(_title(name) for name in RANKING),
+    )
+    rows = []
+    for report, name, table in _measured(reports):
+        gains = table["differences"]["champion - frozen"]
+        rows.append(
+            (
+                str(report["round"]),
+                name,
+                str(table["frozen"]["queries"]),
+                *(points(table[role]["ndcg@4"]) for role in ("untrained", "frozen", "champion")),
+                *(difference(_interval(gains[measure])) for measure in RANKING),
+            )
+        )
+    return Cells(headers, tuple(rows), frozenset({"set", *headers[6:]}))
+
+
+def grades_table(reports: Sequence[Report]) -> Cells:
+    """A row a round and set, and under each set what "always the commonest grade" would have."""
+    headers = (
+        "round",
+        "set",
+        *(_title(name) for name in GRADES),
+        *(f"commonest: {_title(n)}" for n in GRADES),
+    )
+    rows = []
+    for report, name, table in _measured(reports):
+        gains = table["differences"]["champion - frozen"]
+        cells = []
+        for measure in GRADES:
+            change = difference(_interval(gains[measure]), lower_is_better=measure in LOWER_IS_BETTER)
+            cells.append(f"{points(table['champion'][measure])} ({change})")
+        rows.append(
+            (
+                str(report["round"]),
+                name,
+                *cells,
+                *(points(table["champion"]["commonest"][measure]) for measure in GRADES),
+            )
+        )
+    return Cells(headers, tuple(rows), frozenset({"set", *headers[2:6]}))
+
+
+def _measured(reports: Sequence[Report]) -> Iterator[tuple[Report, str, Mapping[str, Any]]]:
+    for report in reports:
+        marks = {report["static_test"]: " (static)", report["last_test"]: " (last)"}
+        for name, table in report["evaluations"].items():
+            yield report, name + marks.get(name, ""), table
+
+
+def _interval(values: Mapping[str, Any]) -> Interval:
+    """An interval as the report holds it; what was no number is None there."""
+    numbers = {key: float("nan") if value is None else value for key, value in values.items()}
+    return Interval(**numbers)
+
+
+def _level(reports: Sequence[Report]) -> float:
+    table = next(iter(reports[0]["evaluations"].values()))
+    return float(table["differences"]["champion - frozen"]["ndcg@4"]["level"])
+
+
+def _title(name: str) -> str:
+    return name.replace("ndcg", "NDCG").replace("qwk", "QWK").replace("_", " ").replace("brier", "Brier")
+
+
+if __name__ == "__main__":
+    print(results_markdown(read_rounds(Path(sys.argv[1]) / "rounds")), end="")
