@@ -126,8 +126,10 @@ def _measured(reports: Sequence[Report]) -> Iterator[tuple[Report, str, Mapping[
 
 def _interval(values: Mapping[str, Any]) -> Interval:
     """An interval as the report holds it; what was no number is None there."""
-    numbers = {key: float("nan") if value is None else value for key, value in values.items()}
-    return Interval(**numbers)
+    mean, low, high = (
+        float("nan") if values[key] is None else values[key] for key in ("mean", "low", "high")
+    )
+    return Interval(mean, low, high, values["n"], values["level"])
 
 
 def _level(reports: Sequence[Report]) -> float:
