@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import shutil
+import sys
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -9,8 +12,6 @@ import typer
 from serm.cli.options import Config
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from rich.console import Console
 
     from serm.graphs import EvolutionResult
@@ -27,6 +28,11 @@ def evolve(
     ] = None,
 ) -> None:
     """Mine, label, retrain, decide; window by window. Run again it goes on where it stopped."""
+    watch(config, rounds)
+
+
+def watch(config: Path, rounds: int | None = None) -> None:
+    """Run with progress until the end, or until a signal asks to stop; then tell what came of it."""
     from rich.console import Console
 
     from serm.cli.load import load_settings
@@ -66,14 +72,22 @@ def tell(console: Console, result: EvolutionResult, config: Path) -> None:
         console.print(rounds_table(result.rounds))
         for line in verdicts(result.rounds):
             console.print(line)
-    console.print(f"Done: {result.stop}." if result.stop else _resume(config), markup=False, highlight=False)
-    console.print(
-        f"Look at it: `serm trace {config}` (a round as a tree), `serm models {config}` (versions), "
-        f"`serm ui {config}` (MLflow).",
-        markup=False,
-        highlight=False,
-    )
+    lines = [
+        f"Done: {result.stop}." if result.stop else _resume(config),
+        "Look at it:",
+        f"  {program()} trace {config}     a round as a tree: agents, their tools, judges",
+        f"  {program()} models {config}    the versions, and which one is in use",
+        f"  {program()} ui {config}        the same and all figures in MLflow",
+    ]
+    console.print("\n".join(lines), markup=False, highlight=False)
+
+
+def program() -> str:
+    """How the user calls serm: by its name, or by its path where the name is not found."""
+    called = sys.argv[0]
+    by_path = Path(called).name == "serm" and shutil.which("serm") is None
+    return called if by_path else "serm"
 
 
 def _resume(config: Path) -> str:
-    return f"Stopped; nothing is lost. `serm evolve {config}` goes on from here."
+    return f"Stopped; nothing is lost. `{program()} evolve {config}` goes on from here."

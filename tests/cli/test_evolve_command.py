@@ -34,7 +34,7 @@ def test_a_run_shows_its_steps_ends_with_a_table_and_is_done_when_run_again(
     assert "Round 1" in out
     assert "SIMULATED" in out
     assert "Done: all 1 rounds are done." in out
-    assert f"serm trace {config}" in out
+    assert f"trace {config}" in out
 
     assert run(["evolve", str(config), "--rounds", "1"]) == 0
     again, err = capfd.readouterr()
