@@ -1,4 +1,4 @@
-"""What a round leaves behind: measures on grades that nothing before has read, round.json, traces, MLflow."""
+"""What a round leaves behind: measures on grades that nothing before has read, and round.json."""
 
 from __future__ import annotations
 
@@ -25,8 +25,6 @@ from serm.storage.artifacts import write_file, write_json
 from serm.storage.dataset import TestRef
 from serm.storage.labels import read_labels
 from serm.storage.snapshots import read_snapshot
-from serm.storage.trace import Span, SpanKind, read_spans
-from serm.storage.traces_mlflow import export_round
 
 EVOLVING = "evolving"
 """The set that is window t+1, measured after round t and before anything of it is used."""
@@ -61,29 +59,6 @@ def report_round(resources: Resources, state: SupervisorState) -> None:
         "seconds": round((time.time_ns() - state["started"]) / 1e9, 1),
     }
     _write_report(resources, state, report)
-
-
-def close_round(resources: Resources, state: SupervisorState) -> None:
-    """End the round's trace, and find or make it and the round's figures in MLflow."""
-    number, trace_id = state["round"], resources.trace_id(state["round"])
-    report = read_report(resources, number)
-    database = resources.workspace.traces
-    resources.tracer(number).write(
-        Span(
-            trace_id=trace_id,
-            span_id=trace_id,
-            parent_id=None,
-            name=f"round {number}",
-            kind=SpanKind.ROUND,
-            started=min((item.started for item in read_spans(database, trace_id)), default=state["started"]),
-            inputs={"window": report["window"]},
-            outputs={"verdict": state["verdict"], "counts": report["counts"]},
-            ended=time.time_ns(),
-        )
-    )
-    tags = {"serm.round": str(number), "serm.window": report["window"]["name"]}
-    export_round(database, trace_id, resources.workspace.mlflow_uri, resources.registry.name, tags)
-    resources.registry.log_round(trace_id, _params(state), _metrics(report))
 
 
 def read_report(resources: Resources, number: int) -> dict[str, Any]:
@@ -195,21 +170,3 @@ def _label_accuracy(resources: Resources, number: int, labels: pd.DataFrame) -> 
         return None
     right = both["grade"].astype(int) == both["grade_human"].astype(int)
     return {"pairs": len(both), "accuracy": float(right.mean())}
-
-
-def _params(state: SupervisorState) -> dict[str, str]:
-    return {
-        key: str(state[key]) for key in ("round", "champion", "challenger", "snapshot", "labels", "verdict")
-    }
-
-
-def _metrics(report: Mapping[str, Any]) -> dict[str, float]:
-    """Figures by set, role and measure, named as MLflow allows."""
-    metrics = {
-        f"{name}/{role}/{measure.replace('@', '_at_')}": float(value)
-        for name, table in report["evaluations"].items()
-        for role in ("untrained", "frozen", "champion")
-        for measure, value in table[role].items()
-        if isinstance(value, int | float)
-    }
-    return metrics | {"mined": report["counts"]["mined"], "labelled": report["counts"]["labelled"]}

@@ -7,8 +7,9 @@ from typing import Any
 
 from langgraph.graph.state import CompiledStateGraph
 
+from serm.graphs.closing import close_round
 from serm.graphs.gating import hold_gate
-from serm.graphs.reporting import close_round, report_round, report_start
+from serm.graphs.reporting import report_round, report_start
 from serm.graphs.resources import Resources
 from serm.graphs.state import SupervisorState
 from serm.graphs.stopping import why_stop
