@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -13,14 +14,20 @@ COLOURS = ("red", "blue", "green", "black", "white", "golden")
 FILLERS = ("with", "for", "the", "home", "new", "fine", "small", "large", "cheap", "strong")
 MONTHS = ("2024-01-10", "2024-02-10", "2024-03-10", "2024-04-10")
 """The seed's, then those of three windows."""
+MLFLOW = "mlflow.db"
 
 
 def write_tiny_encoder(folder: Path) -> Path:
-    """A sentence-transformers model of random weights that knows the words of this world."""
+    """A sentence-transformers model of random weights that knows the words of this world.
+
+    Beside it lies an empty MLflow database, because MLflow takes six seconds to make one.
+    """
     import torch
     from sentence_transformers import SentenceTransformer
     from sentence_transformers.sentence_transformer.modules import Normalize, Pooling, Transformer
     from transformers import BertConfig, BertModel, BertTokenizerFast
+
+    from serm.relevance_model.registry import ModelRegistry
 
     torch.manual_seed(0)
     raw = folder / "raw"
@@ -43,6 +50,7 @@ def write_tiny_encoder(folder: Path) -> Path:
         modules=[body, Pooling(body.get_embedding_dimension(), "mean"), Normalize()], device="cpu"
     )
     model.save(str(folder / "encoder"))
+    ModelRegistry(f"sqlite:///{folder / MLFLOW}")
     return folder / "encoder"
 
 
@@ -81,6 +89,8 @@ def make_pairs(queries_per_month: int = 20, candidates: int = 8, seed: int = 0) 
 def world(folder: Path, encoder: Path, pairs: pd.DataFrame | None = None, **sections: Any) -> dict[str, Any]:
     """A config mapping over a file of pairs in `folder`; `sections` replace or extend its sections."""
     folder.mkdir(parents=True, exist_ok=True)
+    if not (folder / MLFLOW).exists():
+        shutil.copyfile(encoder.parent / MLFLOW, folder / MLFLOW)
     (make_pairs() if pairs is None else pairs).to_parquet(folder / "pairs.parquet", index=False)
     judge = "simulated:accuracy=0.9,shared=0.5,seed=3"
     config: dict[str, Any] = {
@@ -123,5 +133,6 @@ def world(folder: Path, encoder: Path, pairs: pd.DataFrame | None = None, **sect
         "gate": {"resamples": 200},
         "evaluation": {"resamples": 200},
         "llm": {"shard": 15},
+        "storage": {"mlflow": f"sqlite:///{folder / MLFLOW}"},
     }
     return config | sections

@@ -55,7 +55,7 @@ def run_and_kill(folder: Path, encoder: Path, rng: np.random.Generator, patience
 
 def final_state(settings: Settings) -> dict[str, Any]:
     folder = settings.workspace_path
-    uri = f"sqlite:///{folder / 'mlflow.db'}"
+    uri = str(settings.storage.mlflow)
     registry = ModelRegistry(uri)
     reports = read_rounds(folder / "rounds")
     mlflow.set_tracking_uri(uri)

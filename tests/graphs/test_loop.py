@@ -24,7 +24,7 @@ def finished(
     tmp_path_factory: pytest.TempPathFactory, tiny_encoder: Path
 ) -> tuple[Settings, EvolutionResult, list[Event]]:
     """Three rounds, run to the end once for this module."""
-    settings = settings_in(tmp_path_factory.mktemp("loop"), tiny_encoder)
+    settings = settings_in(tmp_path_factory.mktemp("loop"), tiny_encoder, storage={})
     events: list[Event] = []
     return settings, evolve(settings, on_event=events.append), events
 
