@@ -25,10 +25,11 @@ def results_markdown(reports: Sequence[Report]) -> str:
     """Rounds, then ranking and grade measures of every set after every round, all as GitHub tables."""
     parts = [
         "**Rounds**\n\n" + markdown(rounds_table(reports)),
-        "**Ranking**, NDCG in points; the last columns are the model in use minus frozen, with the "
-        f"{_level(reports):.0%} bootstrap interval over queries\n\n" + markdown(ranking_table(reports)),
-        "**Grades**, in points, of the model in use, and its difference to frozen\n\n"
-        + markdown(grades_table(reports)),
+        "**Ranking**, NDCG@4 in points; the last three columns are the model in use minus frozen, all "
+        f"differences with the {_level(reports):.0%} bootstrap interval over queries\n\n"
+        + markdown(ranking_table(reports)),
+        "**Grades** of the model in use, in points, in brackets those of always the commonest grade, and the "
+        "difference to frozen\n\n" + markdown(grades_table(reports)),
     ]
     return "\n".join(parts)
 
@@ -66,55 +67,46 @@ def rounds_table(reports: Sequence[Report]) -> Cells:
 
 
 def ranking_table(reports: Sequence[Report]) -> Cells:
-    """A row a round and set: untrained, frozen and the model in use."""
-    headers = (
-        "round",
-        "set",
-        "queries",
-        "untrained",
-        "frozen",
-        "in use",
-        *(_title(name) for name in RANKING),
-    )
+    """A row a round and set: untrained, frozen and the model in use, and what tells them from frozen."""
+    models = ("untrained", "frozen", "in use")
+    headers = ("round", "set", "queries", *models, "untrained - frozen", *(_title(name) for name in RANKING))
     rows = []
     for report, name, table in _measured(reports):
-        gains = table["differences"]["champion - frozen"]
+        changes = table["differences"]
         rows.append(
             (
                 str(report["round"]),
                 name,
                 str(table["frozen"]["queries"]),
                 *(points(table[role]["ndcg@4"]) for role in ("untrained", "frozen", "champion")),
-                *(difference(_interval(gains[measure])) for measure in RANKING),
+                difference(_interval(changes["untrained - frozen"]["ndcg@4"])),
+                *(_gain(report, changes, measure) for measure in RANKING),
             )
         )
     return Cells(headers, tuple(rows), frozenset({"set", *headers[6:]}))
 
 
 def grades_table(reports: Sequence[Report]) -> Cells:
-    """A row a round and set, and under each set what "always the commonest grade" would have."""
-    headers = (
-        "round",
-        "set",
-        *(_title(name) for name in GRADES),
-        *(f"commonest: {_title(n)}" for n in GRADES),
-    )
+    """A row a round and set; and what "always the commonest grade" would have, in brackets."""
+    headers = ("round", "set", *(_title(name) for name in GRADES))
     rows = []
     for report, name, table in _measured(reports):
-        gains = table["differences"]["champion - frozen"]
         cells = []
         for measure in GRADES:
-            change = difference(_interval(gains[measure]), lower_is_better=measure in LOWER_IS_BETTER)
-            cells.append(f"{points(table['champion'][measure])} ({change})")
-        rows.append(
-            (
-                str(report["round"]),
-                name,
-                *cells,
-                *(points(table["champion"]["commonest"][measure]) for measure in GRADES),
-            )
-        )
-    return Cells(headers, tuple(rows), frozenset({"set", *headers[2:6]}))
+            model = table["champion"]
+            gain = _gain(report, table["differences"], measure)
+            change = "" if gain == NOTHING else f"; {gain}"
+            cells.append(f"{points(model[measure])} ({points(model['commonest'][measure])}){change}")
+        rows.append((str(report["round"]), name, *cells))
+    return Cells(headers, tuple(rows), frozenset(headers[1:]))
+
+
+def _gain(report: Report, changes: Mapping[str, Any], measure: str) -> str:
+    """What the model in use adds to the frozen one; a dash while it is the frozen one."""
+    if report["models"]["champion_after"] == report["models"]["frozen"]:
+        return NOTHING
+    interval = _interval(changes["champion - frozen"][measure])
+    return difference(interval, lower_is_better=measure in LOWER_IS_BETTER)
 
 
 def _measured(reports: Sequence[Report]) -> Iterator[tuple[Report, str, Mapping[str, Any]]]:

@@ -141,3 +141,14 @@ def test_a_checkpoint_stays_small_when_the_window_grows_tenfold(tmp_path: Path, 
         largest = max(len(row[0]) for row in database.execute("SELECT checkpoint FROM checkpoints"))
         database.close()
         assert largest < 100_000
+
+
+def test_the_result_tables_show_every_round_and_set(finished: Any) -> None:
+    from serm.benchmarks.results import results_markdown
+
+    _, result, _ = finished
+    text = results_markdown(result.rounds)
+    for cell in ("| m2 |", "| early (static) |", "| late (last) |", "| evolving |", "promoted", "seed |"):
+        assert cell in text
+    unchanged = [r for r in result.rounds if r["models"]["champion_after"] == r["models"]["frozen"]]
+    assert text.count("| – | – | – |") == sum(len(report["evaluations"]) for report in unchanged)
