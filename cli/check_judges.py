@@ -30,8 +30,12 @@ def check_judges(patient: Patient) -> Iterator[Finding]:
             simulated = (
                 ", SIMULATED: its answers come from the sealed grades" if name in panel.simulated else ""
             )
+            free = getattr(panel.members[name].judge, "constrained", None) is False
             if complaint:
                 yield Finding("judges", Status.FAIL, f"{name}: {complaint}", _REMEDY)
+            elif free:
+                sentence = f"{name} works, but its server does not hold it to the JSON schema."
+                yield Finding("judges", Status.WARN, sentence, "Answers that cannot be read are asked again.")
             else:
                 yield Finding("judges", Status.PASS, f"{name} works{simulated}.")
         if len(panel.names) == 1:

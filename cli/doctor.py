@@ -46,7 +46,7 @@ def doctor(config: Config) -> None:
 
 def examine(settings: Settings) -> Iterator[Finding]:
     """Every check, in the order in which its failing would stop a run."""
-    from serm.cli import check_data, check_gate, check_judges, check_model, check_services
+    from serm.cli import check_agents, check_data, check_gate, check_judges, check_model, check_services
     from serm.cli.checks import Examination, Patient
 
     with Patient(settings) as patient:
@@ -60,6 +60,7 @@ def examine(settings: Settings) -> Iterator[Finding]:
             ("language", check_model.check_languages, True),
             ("judges", check_judges.check_judges, False),
             ("coverage", check_judges.check_coverage, True),
+            ("agents", check_agents.check_agents, False),
             ("workspace", check_services.check_workspace, False),
             ("disk", check_services.check_disk, True),
             ("database", check_services.check_database, False),

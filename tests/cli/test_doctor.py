@@ -6,9 +6,10 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
+from langchain_core.messages import AIMessage, ToolCall
 from small_data import MakeConfig, judgments, pairs
 
-from serm.cli import check_data, check_gate, check_judges, check_services
+from serm.cli import check_agents, check_data, check_gate, check_judges, check_services
 from serm.cli.checks import Check, Examination, Finding, Patient, Status
 from serm.cli.main import run
 from serm.core import Settings
@@ -31,7 +32,18 @@ def test_a_good_config_passes_every_check_and_leaves_no_trace(
     assert run(["doctor", str(make_config(gate={"margin": 0.2}))]) == 0
     shown = capsys.readouterr().out
     assert "fail" not in shown.replace("0 failed", "")
-    for area in ("config", "data", "sets", "separation", "gate", "model", "language", "judges", "coverage"):
+    for area in (
+        "config",
+        "data",
+        "sets",
+        "separation",
+        "gate",
+        "model",
+        "language",
+        "judges",
+        "coverage",
+        "agents",
+    ):
         assert f"✓ pass  {area}" in shown
     for area in ("workspace", "disk", "database", "mlflow"):
         assert f"  {area}" in shown
@@ -199,3 +211,46 @@ def test_a_full_disk_is_seen_coming(make_config: MakeConfig, monkeypatch: pytest
     monkeypatch.setattr("shutil.disk_usage", lambda path: usage)
     found = only(findings(make_config(), check_services.check_disk), Status.FAIL)
     assert "10 MB free" in found.sentence
+
+
+def test_agents_without_an_llm_follow_rules(make_config: MakeConfig) -> None:
+    assert "rules" in only(findings(make_config(), check_agents.check_agents), Status.PASS).sentence
+
+
+def test_an_agents_llm_that_does_not_answer_fails(
+    make_config: MakeConfig, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("OPENAI_API_KEY", "none")
+    config = make_config(agents={"llm": "http://127.0.0.1:9/v1#nobody"}, llm={"retries": 0, "timeout": 2})
+    failed = only(findings(config, check_agents.check_agents), Status.FAIL)
+    assert "http://127.0.0.1:9/v1#nobody does not answer" in failed.sentence
+    assert "fall back to their rules" in failed.remedy
+
+
+def test_an_llm_that_can_decide_for_no_agent_fails(make_config: MakeConfig) -> None:
+    config = make_config(agents={"llm": "replay:judgments.parquet#ann"})
+    assert "calls no tools" in only(findings(config, check_agents.check_agents), Status.FAIL).sentence
+
+
+@pytest.mark.parametrize(
+    ("calls", "status", "sentence"),
+    [
+        ([{"name": "report", "args": {"word": "ready"}, "id": "1"}], Status.PASS, "it calls tools"),
+        ([], Status.FAIL, "answers without calling a tool"),
+    ],
+)
+def test_an_agents_llm_has_to_call_a_tool(
+    make_config: MakeConfig,
+    monkeypatch: pytest.MonkeyPatch,
+    calls: list[ToolCall],
+    status: Status,
+    sentence: str,
+) -> None:
+    class Policy:
+        label = "http://localhost:8000/v1#model"
+
+        def __call__(self, messages: object, tools: object) -> AIMessage:
+            return AIMessage("ready", tool_calls=calls)
+
+    monkeypatch.setattr(check_agents, "decider", lambda settings, agent: Policy())
+    assert sentence in only(findings(make_config(), check_agents.check_agents), status).sentence
