@@ -59,7 +59,13 @@ def test_training_teaches_it_the_toy_set(
     assert _likelihood(trained, toy) > _likelihood(model, toy) + 0.3
     commonest = np.log(toy["grade"].value_counts(normalize=True))
     assert _likelihood(trained, toy) > float(commonest[toy["grade"]].mean()) + 0.1
-    assert trained.id == train(model, toy, quick, seed=1).id
+
+
+def test_the_same_start_data_and_seed_give_the_same_cross_encoder(
+    model: CrossEncoderModel, quick: TrainingSettings, toy: pd.DataFrame
+) -> None:
+    short = quick.model_copy(update={"epochs": 1})
+    assert train(model, toy, short, seed=1).id == train(model, toy, short, seed=1).id
 
 
 def test_no_epoch_trains_its_classifier_alone(
