@@ -59,12 +59,13 @@ def evolve(
     with Resources(settings, on_event) as resources:
         graph = _compile(resources)
         config = run_config(settings, len(resources.dataset.windows))
-        unfinished = bool(graph.get_state(config).next)
+        # A run that ended says so in its state. `next` of the state does not tell: it is empty, too, where a
+        # kill came after a step had written its result and before its checkpoint.
+        values = graph.get_state(config).values
+        start = None if values and not values.get("stop") else {"stop": ""}
         stopped, out_of_money = False, ""
         try:
-            for _ in graph.stream(
-                None if unfinished else {"stop": ""}, config, stream_mode="updates", control=control
-            ):
+            for _ in graph.stream(start, config, stream_mode="updates", control=control):
                 pass
         except GraphDrained:
             stopped = True

@@ -22,7 +22,7 @@ KILLS = 6
 
 
 def settings_in(folder: Path, encoder: Path) -> Settings:
-    config = world(folder, encoder, evolution={"rounds": 2})
+    config = world(folder, encoder, evolution={"rounds": 2}, gate={"enabled": False})  # so each promotes
     return Settings.from_mapping(config, folder=folder, environment={})
 
 

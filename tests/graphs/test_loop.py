@@ -112,6 +112,32 @@ def test_the_graph_can_be_streamed_drawn_and_travelled_in_time(tmp_path: Path, t
     assert before_gate.values["challenger"]
 
 
+def test_with_the_gate_off_every_challenger_becomes_champion(tmp_path: Path, tiny_encoder: Path) -> None:
+    settings = settings_in(tmp_path, tiny_encoder, gate={"enabled": False}, evolution={"rounds": 2})
+    result = evolve(settings)
+    _, first, second = result.rounds
+    assert first["verdict"] == second["verdict"] == "promoted"
+    assert first["models"]["champion_before"] == first["models"]["frozen"]
+    assert second["models"]["champion_before"] == first["models"]["challenger"]
+    assert result.champion == second["models"]["challenger"]
+    bearer = ModelRegistry(str(settings.storage.mlflow)).alias("champion")
+    assert bearer is not None
+    assert bearer[1] == result.champion
+
+
+def test_a_model_that_a_person_promotes_is_what_the_next_round_starts_from(
+    tmp_path: Path, tiny_encoder: Path
+) -> None:
+    settings = settings_in(tmp_path, tiny_encoder, gate={"enabled": False})
+    first = evolve(settings, rounds=1)
+    frozen = first.rounds[1]["models"]["frozen"]
+    registry = ModelRegistry(str(settings.storage.mlflow))
+    version = registry.version_of(frozen)
+    assert version is not None
+    registry.set_alias("champion", version)
+    assert evolve(settings, rounds=2).rounds[2]["models"]["champion_before"] == frozen
+
+
 def test_random_choice_asks_no_agent(tmp_path: Path, tiny_encoder: Path) -> None:
     settings = settings_in(tmp_path, tiny_encoder, miner={"choice": "random"}, evolution={"rounds": 1})
     result = evolve(settings)
@@ -148,7 +174,14 @@ def test_the_result_tables_show_every_round_and_set(finished: Any) -> None:
 
     _, result, _ = finished
     text = results_markdown(result.rounds)
-    for cell in ("| m2 |", "| early (static) |", "| late (last) |", "| evolving |", "promoted", "seed |"):
+    for cell in (
+        "| m2 |",
+        "| early (static) |",
+        "| late (last) |",
+        "| evolving |",
+        "| rolled back",
+        "seed |",
+    ):
         assert cell in text
     unchanged = [r for r in result.rounds if r["models"]["champion_after"] == r["models"]["frozen"]]
     assert text.count("| – | – | – |") == sum(len(report["evaluations"]) for report in unchanged)
