@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from serm.graphs.events import Event
 
 WORTH_A_LINE: Final = 0.5  # seconds under which a finished step is not told of; chosen
+SILENCE: Final = 30.0  # seconds after which a step without a moving line says how far it is; chosen
 
 
 class RunProgress:
@@ -42,7 +43,7 @@ class RunProgress:
         )
         self._task = self._progress.add_task("starting", total=None)
         self._step: tuple[int, str] | None = None
-        self._began = time.monotonic()
+        self._began = self._said = time.monotonic()
         self._lock = threading.Lock()
 
     def __enter__(self) -> Self:
@@ -69,9 +70,12 @@ class RunProgress:
             )
             if event.message:
                 self.say(f"  {event.message}")
+            if not self._console.is_terminal and event.total and time.monotonic() - self._said > SILENCE:
+                self.say(f"  {_name(event.step):<16} {event.done:>5,} of {event.total:,}", style="dim")
 
     def say(self, text: str, style: str = "") -> None:
         """A line that stays, above the moving one."""
+        self._said = time.monotonic()
         self._console.print(text, style=style, markup=False, highlight=False)
 
     def _finish(self) -> None:

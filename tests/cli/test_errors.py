@@ -68,3 +68,14 @@ def test_an_unknown_key_is_named(capsys: pytest.CaptureFixture[str], tmp_path: P
     config.write_text("data: {sources: [{pairs: x.parquet}]}\nbudgets: {pairs_per_round: 5}\n")
     assert run(["doctor", str(config)]) == 2
     assert "budgets: Extra inputs are not permitted" in capsys.readouterr().err
+
+
+def test_ctrl_c_inside_a_command_leaves_with_130(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def interrupted(path: Path) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("serm.cli.load.load_settings", interrupted)
+    assert run(["doctor", "serm.yaml"]) == 130
+    assert capsys.readouterr().err == "Stopped.\n"

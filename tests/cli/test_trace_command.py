@@ -114,9 +114,9 @@ def test_many_alike_spans_are_counted_and_shown_when_asked_for(
 ) -> None:
     write_round(workspace, 1, "aaa", calls=40)
     text = shown(tmp_path, capsys)
-    assert text.count("call call") == 20
+    assert text.count("── call ") == 20
     assert text.count("… and 30 more of these (--all shows them)") == 2
-    assert shown(tmp_path, capsys, "--all").count("call call") == 80
+    assert shown(tmp_path, capsys, "--all").count("── call ") == 80
 
 
 def test_sampled_call_spans_are_not_counted_beside_their_shard(workspace: Workspace) -> None:
