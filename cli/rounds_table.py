@@ -30,6 +30,10 @@ def rounds_table(reports: Sequence[Report]) -> Table:
     table.add_column("verdict")
     for report in reports:
         table.add_row(*_cells(report))
+    simulated = sorted({name for report in reports for name in report.get("simulated_judges") or ()})
+    if simulated:
+        table.caption = Text(f"Labels are of SIMULATED judges: {', '.join(simulated)}", style="bold red")
+        table.caption_justify = "left"
     return table
 
 
@@ -63,10 +67,7 @@ def _cells(report: Report) -> Iterator[Text | str]:
         for name in (static, EVOLVING):
             yield _measure(report, name, measure)
     name, style = _VERDICTS.get(report.get("verdict", ""), ("", ""))
-    verdict = Text(name, style=style)
-    if report.get("simulated_judges"):
-        verdict.append("\nSIMULATED\njudges", style="red")
-    yield verdict
+    yield Text(name, style=style)
 
 
 def _measure(report: Report, name: str | None, measure: str) -> str:

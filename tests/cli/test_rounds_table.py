@@ -53,7 +53,7 @@ def test_a_round_shows_what_it_took_and_what_it_gained() -> None:
 def test_the_table_fits_into_80_columns_without_cutting_anything() -> None:
     text = shown(report(0), report(12, verdict="rolled_back", simulated_judges=["sim"]))
     assert "…" not in text
-    assert "SIMULATED" in text
+    assert "Labels are of SIMULATED judges: sim" in text
 
 
 def test_a_measure_that_could_not_be_taken_is_a_dash() -> None:
