@@ -9,7 +9,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -80,6 +80,15 @@ def test_after_kill_9_no_recorded_judgment_is_asked_again_and_lost_calls_are_cou
     assert sent <= len(stub.bodies) <= 2 * len(everything) + lost, "only lost calls are made twice"
 
 
+@pytest.fixture
+def ctrl_c() -> Iterator[None]:
+    """SIGINT raises KeyboardInterrupt, also where a shell started the tests in the background, deaf to it."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
+@pytest.mark.usefixtures("ctrl_c")
 def test_an_interrupted_shard_keeps_what_was_answered(
     stub: ChatStub,
     store: JudgmentStore,
