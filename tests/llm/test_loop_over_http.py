@@ -1,0 +1,59 @@
+"""The whole loop with judges behind a real server, chosen by one variable."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+from chat_stub import ChatStub, Move, Say, Status, grade
+from small_world import world
+
+from serm.core import Settings
+from serm.core.errors import JudgeError
+from serm.graphs import evolve
+
+
+def settings_in(folder: Path, encoder: Path, judges: str) -> Settings:
+    config = world(folder, encoder, evolution={"rounds": 1})
+    return Settings.from_mapping(config, folder=folder, environment={"SERM_JUDGES": judges})
+
+
+def test_one_variable_swaps_the_judges_for_a_server(
+    stub: ChatStub, tmp_path: Path, tiny_encoder: Path
+) -> None:
+    settings = settings_in(tmp_path, tiny_encoder, f"{stub.url}#small,{stub.url}#large")
+    report = evolve(settings).rounds[1]
+    assert {body["model"] for body in stub.bodies} == {"small", "large"}
+    assert report["simulated_judges"] == []
+    assert report["counts"]["outcomes"] == {"unanimous": 40}
+    judging = report["counts"]["judging"]
+    assert (judging["judgments"], judging["failures"]) == (80, 0)
+    assert judging["tokens_in"] >= 80 * 100
+
+
+def test_a_judge_that_talks_instead_of_grading_fails_its_pairs_and_no_other_judges(
+    stub: ChatStub, tmp_path: Path, tiny_encoder: Path
+) -> None:
+    def play(body: dict[str, Any], _: int) -> Move:
+        chatty = body["model"] == "chatty" and "lamp" in body["messages"][-1]["content"]
+        return Say("That depends on what you mean by relevant.") if chatty else grade(1)
+
+    stub.play = play
+    settings = settings_in(tmp_path, tiny_encoder, f"{stub.url}#calm,{stub.url}#chatty")
+    counts = evolve(settings).rounds[1]["counts"]
+    assert set(counts["outcomes"]) == {"unanimous", "failed"}
+    assert counts["outcomes"]["failed"] == counts["judging"]["failures"]
+    assert counts["grades"] == {"1": counts["outcomes"]["unanimous"]}
+
+
+def test_a_refused_key_stops_the_run_before_anything_is_mined(
+    stub: ChatStub, tmp_path: Path, tiny_encoder: Path
+) -> None:
+    stub.play = lambda body, times: Status(401, "wrong key") if body["model"] == "large" else grade(2)
+    settings = settings_in(tmp_path, tiny_encoder, f"{stub.url}#small,{stub.url}#large")
+    with pytest.raises(JudgeError, match="large"):
+        evolve(settings)
+    assert not list((settings.workspace_path / "samples").iterdir())
+    stub.play = lambda body, times: grade(2)
+    assert evolve(settings).rounds[1]["counts"]["labelled"] == 40
