@@ -37,8 +37,8 @@ class Resources:
         self._stack = ExitStack()
         self.workspace = self._stack.enter_context(Workspace.open(settings))
         self.models = ModelVersions(self.workspace.models, self.workspace.embeddings, settings.model)
-        self._tracers: dict[int, Tracer] = {}
-        self._panels: dict[int, Panel] = {}
+        self._panel: tuple[int, Panel] | None = None  # of the round in progress, and so with the tracer
+        self._tracer: tuple[int, Tracer] | None = None
         self._made: dict[Hashable, tuple[Any, ...]] = {}
         self._lock = threading.RLock()
         self._making = threading.RLock()
@@ -51,7 +51,13 @@ class Resources:
 
     def close(self) -> None:
         """Close judges, stores and traces, and free the workspace. Safe to call twice."""
-        self._stack.close()
+        held, self._panel, self._tracer = (self._panel, self._tracer), None, None
+        try:
+            for item in held:
+                if item is not None:
+                    item[1].close()
+        finally:
+            self._stack.close()
 
     def on_close(self, call: Callable[[], object]) -> None:
         """Have `call` called before the workspace is freed."""
@@ -119,11 +125,11 @@ class Resources:
     def panel(self, number: int) -> Panel:
         """The judges of a round. Sealed grades are opened for simulated judges alone."""
         with self._lock:
-            if number not in self._panels:
-                panel = open_panel(self.settings, _Truth(self.dataset, number - 1))
-                self._stack.callback(panel.close)
-                self._panels[number] = panel
-            return self._panels[number]
+            if self._panel is None or self._panel[0] != number:
+                if self._panel is not None:
+                    self._panel[1].close()  # a panel holds a thread and connections: one at a time
+                self._panel = number, open_panel(self.settings, _Truth(self.dataset, number - 1))
+            return self._panel[1]
 
     def prove_judges(self, number: int) -> None:
         """Raises JudgeError where a judge of the round cannot do its work."""
@@ -139,10 +145,11 @@ class Resources:
     def tracer(self, number: int) -> Tracer:
         """Writes the spans of a round."""
         with self._lock:
-            if number not in self._tracers:
-                self._tracers[number] = Tracer(self.workspace.traces, self.trace_id(number))
-                self._stack.callback(self._tracers[number].close)
-            return self._tracers[number]
+            if self._tracer is None or self._tracer[0] != number:
+                if self._tracer is not None:
+                    self._tracer[1].close()
+                self._tracer = number, Tracer(self.workspace.traces, self.trace_id(number))
+            return self._tracer[1]
 
     @contextmanager
     def traced_round(self, number: int) -> Iterator[None]:
