@@ -63,7 +63,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         data = ingest(settings, workspace)
         gate = data.gate(len(data.windows))
         gate = gate[gate.groupby("query_id").cumcount() < chosen.pool].reset_index(drop=True)
-        untrained = open_base(settings.model, workspace.embeddings)
+        untrained = open_base(settings.base_model, workspace.embeddings)
         rounds = [_labelled(settings, data, name, chosen) for name in chosen.windows]
         table = _table(gate, chosen.windows)
         _add(table, "untrained", [("", untrained, 0.0)], gate)

@@ -30,7 +30,7 @@ class Fit:
 def check_model(patient: Patient) -> Iterator[Finding]:
     from serm.relevance_model.loading import open_base
 
-    settings = patient.settings.model
+    settings = patient.settings.base_model
     model = open_base(settings, None)
     embedding = model.embed_queries(["serm"])
     yield Finding(
@@ -41,7 +41,7 @@ def check_model(patient: Patient) -> Iterator[Finding]:
 
 
 def check_languages(patient: Patient) -> Iterator[Finding]:
-    settings = patient.settings.model
+    settings = patient.settings.base_model
     tokenizer = _tokenizer(settings)
     for language, rows in _by_language(patient).items():
         fit = measure(rows, settings, tokenizer)

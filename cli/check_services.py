@@ -72,7 +72,7 @@ def _weights(settings: Settings) -> float:
     from serm.relevance_model.loading import base_location
 
     try:
-        folder = Path(base_location(settings.model.base))
+        folder = Path(base_location(settings.base_model.base))
     except SermError:
         return 0.0  # the check of the model says so
     return float(sum(file.stat().st_size for file in folder.rglob("*") if file.is_file()))

@@ -19,6 +19,7 @@ from serm.core.errors import ConfigError
 from serm.core.hashing import digest
 from serm.core.settings_data import DataSettings
 from serm.core.settings_loop import (
+    PACKAGED_MODEL,
     AgentSettings,
     AgreementSettings,
     BudgetSettings,
@@ -120,6 +121,14 @@ class Settings(BaseModel):
 
     def resolve(self, path: Path | str) -> Path:
         return (self._folder / path).resolve()
+
+    @property
+    def base_model(self) -> ModelSettings:
+        """`model`, with a base that is a folder made absolute; `minilm` and a hub's ids stay as they are."""
+        folder = self.resolve(Path(self.model.base).expanduser())
+        if self.model.base == PACKAGED_MODEL or not folder.is_dir():
+            return self.model
+        return self.model.model_copy(update={"base": str(folder)})
 
     @property
     def workspace_path(self) -> Path:

@@ -9,6 +9,9 @@ from pydantic import Field
 from serm.core.settings_data import Section
 
 AgentName = Literal["feedback", "click_model", "uncertainty", "disagreement", "drift"]
+PACKAGED_MODEL = "minilm"
+"""The base that needs neither a hub nor a folder."""
+
 AGENT_NAMES: tuple[AgentName, ...] = get_args(AgentName)
 
 

@@ -36,7 +36,9 @@ class Resources:
         self.settings, self.emit = settings, on_event
         self._stack = ExitStack()
         self.workspace = self._stack.enter_context(Workspace.open(settings))
-        self.models = ModelVersions(self.workspace.models, self.workspace.embeddings, settings.model)
+        self.models = ModelVersions(
+            self.workspace.models, self.workspace.embeddings, settings.model, settings.base_model
+        )
         self._panel: tuple[int, Panel] | None = None  # of the round in progress, and so with the tracer
         self._tracer: tuple[int, Tracer] | None = None
         self._made: dict[Hashable, tuple[Any, ...]] = {}

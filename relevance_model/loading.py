@@ -13,7 +13,7 @@ from transformers.utils import logging as transformers_logging
 
 from serm.core.errors import MissingDependencyError, ModelError
 from serm.core.records import N_GRADES
-from serm.core.settings_loop import ModelSettings
+from serm.core.settings_loop import PACKAGED_MODEL, ModelSettings
 from serm.relevance_model.base import RelevanceModel
 from serm.relevance_model.biencoder import BiEncoder
 from serm.relevance_model.compute import resolve_compute
@@ -52,7 +52,7 @@ def load_model(folder: Path, settings: ModelSettings, cache: Path | None) -> Rel
 
 def base_location(base: str) -> str:
     """Where the weights of `model.base` are: a folder, or a hub's model id as it stands."""
-    if base == "minilm":
+    if base == PACKAGED_MODEL:
         return str(_minilm_folder())
     folder = Path(base).expanduser()
     if folder.is_dir():

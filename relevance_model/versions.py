@@ -23,8 +23,12 @@ KEPT_OPEN = 4
 class ModelVersions:
     """Find or make models by key, and open them. A key names the inputs, so the same inputs train once."""
 
-    def __init__(self, folder: Path, embeddings: Path, settings: ModelSettings) -> None:
+    def __init__(
+        self, folder: Path, embeddings: Path, settings: ModelSettings, base: ModelSettings | None = None
+    ) -> None:
+        """`base`: the same settings with the base's place made absolute; keys hold the config's words."""
         self._folder, self._embeddings, self._settings = folder, embeddings, settings
+        self._base = base or settings
         self._open: OrderedDict[str, RelevanceModel] = OrderedDict()
         self._lock = threading.Lock()
 
@@ -34,9 +38,7 @@ class ModelVersions:
     def untrained(self) -> str:
         """The base model as it comes, with the head's stated defaults."""
         key = f"untrained-{digest(self._settings.model_dump(mode='json'))}"
-        find_or_create(
-            self._folder, key, lambda folder: open_base(self._settings, self._embeddings).save(folder)
-        )
+        find_or_create(self._folder, key, lambda folder: open_base(self._base, self._embeddings).save(folder))
         return key
 
     def trained(

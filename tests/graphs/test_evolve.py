@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -136,6 +137,16 @@ def test_a_model_that_a_person_promotes_is_what_the_next_round_starts_from(
     assert version is not None
     registry.set_alias("champion", version)
     assert evolve(settings, rounds=2).rounds[2]["models"]["champion_before"] == frozen
+
+
+def test_a_base_model_is_found_beside_its_config(
+    tmp_path: Path, tiny_encoder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shutil.copytree(tiny_encoder, tmp_path / "models" / "tiny")
+    monkeypatch.chdir("/")
+    model = {"base": "models/tiny", "max_length": 32, "device": "cpu", "precision": "float32"}
+    settings = settings_in(tmp_path, tiny_encoder, model=model, evolution={"rounds": 1})
+    assert len(evolve(settings).rounds) == 2
 
 
 def test_random_choice_asks_no_agent(tmp_path: Path, tiny_encoder: Path) -> None:
