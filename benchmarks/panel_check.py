@@ -16,11 +16,11 @@ import pandas as pd
 from serm.agents.panel import open_panel, pairs_of
 from serm.core.columns import KEY
 from serm.core.errors import ConfigError
-from serm.core.records import PairKey
 from serm.core.settings import Settings
 from serm.evals.tables import Cells, markdown
 from serm.storage.ingest import ingest
 from serm.storage.judgments import JudgmentStore
+from serm.storage.sealed import SealedGrades
 from serm.storage.workspace import Workspace
 from serm.tools.peer_vote import RULES, peer_vote
 
@@ -40,10 +40,7 @@ def panel_table(settings: Settings) -> Cells:
 
 
 def _shares(settings: Settings, graded: pd.DataFrame, store: JudgmentStore) -> list[str]:
-    truth = {
-        PairKey(*key): int(grade)
-        for *key, grade in graded[[*KEY, "grade"]].itertuples(index=False, name=None)
-    }
+    truth = SealedGrades(lambda: graded)
     with open_panel(settings, truth) as panel:
         if any(member.judge.remote for member in panel.members.values()):
             raise ConfigError("a judge of this config costs money.", "Use recorded or simulated judges here.")

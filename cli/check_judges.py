@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
-from functools import cached_property
 from typing import Final
 
 import pandas as pd
@@ -13,8 +12,9 @@ import pandas as pd
 from serm.agents.panel import Panel, open_panel, pairs_of
 from serm.cli.checks import Finding, Patient, Status
 from serm.cli.format import count
-from serm.core.records import FailureKind, PairKey
+from serm.core.records import FailureKind
 from serm.llm.replay import ReplayJudge
+from serm.storage.sealed import SealedGrades
 
 COVERED: Final = 0.9  # share of a window's pairs with a recorded answer under which it is warned of; chosen
 SHOWN: Final = 3  # windows that are named
@@ -116,29 +116,10 @@ def _answers(judge: ReplayJudge, frame: pd.DataFrame) -> Counts:
 
 
 def _panel(patient: Patient) -> Panel:
-    return open_panel(patient.settings, _Sealed(patient))
+    """The judges; simulated ones are given the sealed grades of all windows."""
 
+    def sealed() -> pd.DataFrame:
+        data = patient.dataset
+        return pd.concat([data.sealed(window.index) for window in data.windows])
 
-class _Sealed(Mapping[PairKey, int]):
-    """The sealed grades of all windows, read when a simulated judge asks."""
-
-    def __init__(self, patient: Patient) -> None:
-        self._patient = patient
-
-    @cached_property
-    def _grades(self) -> dict[PairKey, int]:
-        data = self._patient.dataset
-        frames = [data.sealed(window.index) for window in data.windows]
-        rows = pd.concat(frames)[["query_id", "doc_id", "grade"]]
-        return {
-            PairKey(query, doc): int(grade) for query, doc, grade in rows.itertuples(index=False, name=None)
-        }
-
-    def __getitem__(self, key: PairKey) -> int:
-        return self._grades[key]
-
-    def __iter__(self) -> Iterator[PairKey]:
-        return iter(self._grades)
-
-    def __len__(self) -> int:
-        return len(self._grades)
+    return open_panel(patient.settings, SealedGrades(sealed))

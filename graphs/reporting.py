@@ -158,7 +158,7 @@ def _counts(resources: Resources, state: SupervisorState, labels: pd.DataFrame) 
         "outcomes": dict(Counter(labels["outcome"])),
         "grades": {str(grade): int(count) for grade, count in labels["grade"].value_counts().items()},
         "trained_on": {str(name): int(count) for name, count in snapshot["origin"].value_counts().items()},
-        "judging": asdict(totals),
+        "judging": {**asdict(totals), "lost_calls": resources.judgments.lost_calls()},
     }
 
 

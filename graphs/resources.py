@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Hashable, Iterator, Mapping
+from collections.abc import Callable, Hashable, Iterator
 from contextlib import ExitStack, contextmanager
 from functools import cached_property
 from typing import Any, Self, TypeVar, cast
@@ -13,7 +13,6 @@ import pandas as pd
 from serm.agents.panel import Panel, open_panel
 from serm.core.errors import JudgeError
 from serm.core.hashing import digest
-from serm.core.records import PairKey
 from serm.core.settings import Settings
 from serm.graphs.events import Listener, nobody
 from serm.relevance_model.base import Scores
@@ -23,6 +22,7 @@ from serm.relevance_model.versions import ModelVersions
 from serm.storage.dataset import DataSet, WindowRef
 from serm.storage.ingest import ingest
 from serm.storage.judgments import JudgmentStore
+from serm.storage.sealed import SealedGrades
 from serm.storage.trace import Tracer
 from serm.storage.workspace import Workspace
 
@@ -130,7 +130,10 @@ class Resources:
             if self._panel is None or self._panel[0] != number:
                 if self._panel is not None:
                     self._panel[1].close()  # a panel holds a thread and connections: one at a time
-                self._panel = number, open_panel(self.settings, _Truth(self.dataset, number - 1))
+                self._panel = (
+                    number,
+                    open_panel(self.settings, SealedGrades(lambda: self.dataset.sealed(number - 1))),
+                )
             return self._panel[1]
 
     def prove_judges(self, number: int) -> None:
@@ -159,29 +162,3 @@ class Resources:
         tracer = self.tracer(number)
         with tracer.active(parent=tracer.trace_id):
             yield
-
-
-class _Truth(Mapping[PairKey, int]):
-    """The sealed grades of one window, read when a simulated judge first asks."""
-
-    def __init__(self, dataset: DataSet, index: int) -> None:
-        self._dataset, self._index = dataset, index
-
-    @cached_property
-    def _grades(self) -> dict[PairKey, int]:
-        frame = self._dataset.sealed(self._index)
-        return {
-            PairKey(query_id, doc_id): int(grade)
-            for query_id, doc_id, grade in zip(
-                frame["query_id"], frame["doc_id"], frame["grade"], strict=True
-            )
-        }
-
-    def __getitem__(self, key: PairKey) -> int:
-        return self._grades[key]
-
-    def __iter__(self) -> Iterator[PairKey]:
-        return iter(self._grades)
-
-    def __len__(self) -> int:
-        return len(self._grades)

@@ -32,7 +32,6 @@ class SupervisorState(TypedDict, total=False):
 class MinerState(TypedDict, total=False):
     round: int
     champion: str
-    previous: str
     earlier_labels: list[str]
     scores: str  # a name in the workspace's scores/
     nominated: Annotated[dict[str, str], operator.or_]  # agent: a name in the workspace's nominations/

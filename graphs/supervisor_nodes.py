@@ -62,7 +62,7 @@ class SupervisorNodes:
         }
 
     def mine(self, state: SupervisorState) -> Update:
-        return {"sample": _invoke(self._mine, state, "champion", "previous", "earlier_labels")["sample"]}
+        return {"sample": _invoke(self._mine, state, "champion", "earlier_labels")["sample"]}
 
     def annotate(self, state: SupervisorState) -> Update:
         return {"labels": _invoke(self._annotate, state, "sample")["labels"]}

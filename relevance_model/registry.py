@@ -94,7 +94,10 @@ class ModelRegistry:
         self._client.set_registered_model_alias(self.name, name, str(version))
 
     def log_round(self, key: str, params: Mapping[str, object], metrics: Mapping[str, float]) -> str:
-        """The finished MLflow run of one round; found by `key`, so that it is there once. Its run id."""
+        """The finished MLflow run of one round; found by `key`, so that it is there once.
+
+        A run that a kill left open is finished by the round that goes on. Returns its run id.
+        """
         quoted = key.replace("'", "")
         runs = self._client.search_runs([self._experiment], f"tags.`{RUN_KEY}` = '{quoted}'")
         run = (
@@ -112,10 +115,3 @@ class ModelRegistry:
             )
             self._client.set_terminated(run_id)
         return run_id
-
-    def close_orphans(self) -> int:
-        """End runs that a killed process left RUNNING. How many there were."""
-        runs = self._client.search_runs([self._experiment], "attributes.status = 'RUNNING'")
-        for run in runs:
-            self._client.set_terminated(run.info.run_id, status="KILLED")
-        return len(runs)

@@ -28,7 +28,7 @@ def test_one_variable_swaps_the_judges_for_a_server(
     assert report["simulated_judges"] == []
     assert report["counts"]["outcomes"] == {"unanimous": 40}
     judging = report["counts"]["judging"]
-    assert (judging["judgments"], judging["failures"]) == (80, 0)
+    assert (judging["judgments"], judging["failures"], judging["lost_calls"]) == (80, 0, 0)
     assert judging["tokens_in"] >= 80 * 100
 
 
