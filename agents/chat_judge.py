@@ -47,6 +47,9 @@ class ChatJudge:
             requests=reply.requests,
         )
 
+    def evidence(self, pair: Pair) -> str:  # noqa: ARG002 - the prompt and the pair decide
+        return ""
+
     async def prove(self) -> str:
         """Two calls: one that tempts the model to leave the schema, which shows whether the server holds it
         to it, and where it does not, one like any other: the model may obey the prompt.

@@ -70,6 +70,7 @@ class Answer:
     cost: float = 0.0  # in the currency of the price table
     latency: float = 0.0  # seconds
     requests: int = 1  # HTTP requests, retries included
+    outside: float | None = None  # probability mass that lay on no grade, where the backend gives it
 
     def __post_init__(self) -> None:
         if (self.grade is None) == (self.failure is None):
@@ -101,6 +102,7 @@ class Judgment:
     simulated: bool
     cache_key: str
     trace_id: str = ""
+    outside: float | None = None  # mean probability mass that lay on no grade, where the backend gives it
 
     def __post_init__(self) -> None:
         if (self.grade is None) == (self.failure is None):

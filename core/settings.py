@@ -27,6 +27,7 @@ from serm.core.settings_loop import (
     EvolutionSettings,
     GateSettings,
     JudgeSettings,
+    KnowledgeSettings,
     LlmSettings,
     MinerSettings,
     ModelSettings,
@@ -54,6 +55,7 @@ class Settings(BaseModel):
     agents: AgentSettings = AgentSettings()
     miner: MinerSettings = MinerSettings()
     agreement: AgreementSettings = AgreementSettings()
+    knowledge: KnowledgeSettings = KnowledgeSettings()
     budget: BudgetSettings = BudgetSettings()
     training: TrainingSettings = TrainingSettings()
     gate: GateSettings = GateSettings()

@@ -76,14 +76,31 @@ class JudgeSettings(Section):
     sources: tuple[str, ...] = ()  # the sources whose pairs it judges; none named: all
     grades: dict[int, int] = Field(default_factory=dict)  # recorded value: grade, for judges on another scale
     prompt: str = "umbrela"  # a prompt of agents/prompts, or a path to one
+    knowledge: bool = False  # it may search the corpus and earlier labels before it grades (`knowledge`)
+    logprobs: Literal["auto", "off"] = "auto"
+    """`auto`: take the grade's distribution from the tokens' log-probabilities where the backend gives them;
+    `off`: never ask for them."""
 
 
 class AgreementSettings(Section):
-    rule: Literal["unanimous", "majority"] = "unanimous"
+    rule: Literal["unanimous", "majority", "reliability"] = "unanimous"
     """`unanimous`: a pair is kept where all judges that answered give one grade; `majority`: where most
-    do."""
+    do; `reliability`: where the posterior learned from human-graded pairs is sure enough, grade by grade."""
     paths: int = Field(default=1, ge=1, le=15)  # reasoning paths of one judge, at most
     min_judges: int = Field(default=2, ge=1)  # answers without which a pair is failed, not dropped
+    early_stop: bool = True  # ask no further judge of a pair whose outcome can no longer change
+    calibration: int = Field(default=300, ge=0)
+    """Human-graded gate pairs that the panel grades, at most, for `reliability` to learn from."""
+    keep: float = Field(default=0.75, gt=0, le=1)
+    """`reliability`: the share of each grade's pairs to keep, the surest first; 1 drops none."""
+    debate: bool = False  # one round in which judges that disagree see each other's grade and reason
+    human_review: bool = False  # then ask a person (`serm review`); the run waits
+    review_limit: int = Field(default=50, ge=1)  # pairs a person is asked about, a round, at most
+
+
+class KnowledgeSettings(Section):
+    results: int = Field(default=4, ge=1, le=10)  # passages and judged pairs that a search finds, at most
+    searches: int = Field(default=2, ge=1)  # searches that a judge may make before it must grade
 
 
 class BudgetSettings(Section):
@@ -126,11 +143,16 @@ class LlmSettings(Section):
     max_tokens: int = Field(default=512, ge=16)  # of one answer
     shard: int = Field(default=200, ge=1, le=1_000)  # pairs a unit of fan-out
     prices: dict[str, Price] = Field(default_factory=dict)  # by model name; none: calls cost nothing
+    requests_per_minute: float | None = Field(default=None, gt=0)  # a judge; none: no limit of our own
+    tokens_per_minute: float | None = Field(default=None, gt=0)  # a judge, tokens read and written
+    vllm: dict[str, bool | int | float | str] = Field(default_factory=dict)
+    """Engine arguments of `vllm:` judges, as vLLM names them (`max_model_len`, `gpu_memory_utilization`)."""
 
 
 class StorageSettings(Section):
     database: str | None = None  # SQLAlchemy URL of judgments and checkpoints; none: SQLite in the workspace
     mlflow: str | None = None  # tracking server; none: SQLite in the workspace
+    chroma: str | None = None  # URL of a Chroma server for knowledge; none: embedded in the workspace
 
 
 class TracingSettings(Section):

@@ -10,8 +10,33 @@ from serm.core.records import Failure
 
 T = TypeVar("T")
 
-Message = dict[str, str]
-"""`role` and `content`."""
+Message = dict[str, Any]
+"""`role` and `content`; of an agent's turn also `tool_calls`, of a tool's answer `tool_call_id`."""
+
+
+@dataclass(frozen=True, slots=True)
+class Token:
+    """One token of an answer, and what could have stood there: (text, log-probability), likeliest first."""
+
+    text: str
+    alternatives: tuple[tuple[str, float], ...]
+
+
+@dataclass(frozen=True, slots=True)
+class ToolCall:
+    """A tool that a model wants called; `arguments` is its own text, JSON or not."""
+
+    id: str
+    name: str
+    arguments: str
+
+
+@dataclass(frozen=True, slots=True)
+class Turn:
+    """One turn of a model that may call tools."""
+
+    text: str
+    calls: tuple[ToolCall, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,6 +50,7 @@ class Reply(Generic[T]):
     cost: float = 0.0
     latency: float = 0.0  # seconds, waiting included
     requests: int = 0
+    tokens: tuple[Token, ...] = ()  # of the answer, where log-probabilities were asked for and given
 
 
 class Asker(Protocol):
@@ -43,8 +69,21 @@ class Asker(Protocol):
         *,
         schema: dict[str, Any],
         path: int,
+        logprobs: bool = False,
     ) -> Reply[T]:
-        """Ask along one reasoning path; `read` makes a value of the text, or says why it cannot."""
+        """Ask along one reasoning path; `read` makes a value of the text, or says why it cannot.
+
+        With `logprobs` the reply bears the answer's tokens, where the backend gives log-probabilities.
+        """
 
     async def close(self) -> None:
         """Free what it holds."""
+
+
+class Converser(Protocol):
+    """A chat model that calls tools. What fulfils it fulfils `Asker` too."""
+
+    async def turn(
+        self, messages: Sequence[Message], tools: Sequence[dict[str, Any]], *, path: int
+    ) -> Reply[Turn]:
+        """The model's next turn; `tools` are functions in OpenAI's form. A failure where none came."""

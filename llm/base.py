@@ -25,6 +25,10 @@ class Judge(Protocol):
     async def answer(self, pair: Pair, path: int) -> Answer:
         """One path's answer; `path` counts from 0 and seeds the sampling."""
 
+    def evidence(self, pair: Pair) -> str:
+        """What else than the prompt and the pair decides the answer (a hash, part of the cache key): the
+        others' grades in a debate, the state of the knowledge base. "" where nothing does."""
+
     async def prove(self) -> str:
         """A sentence that says why this judge cannot work, or "" where a constrained call obeyed."""
 
@@ -40,14 +44,14 @@ def paths_of(judge: Judge, paths: int) -> int:
 def cache_key(judge: Judge, pair: Pair, paths: int) -> str:
     """What names a judgment: everything that can change it, and the pair's ids, which recorded and
     simulated judges go by. The number of paths counts; whether they were all needed does not."""
-    return digest(
-        [
-            judge.name,
-            judge.model,
-            judge.revision,
-            judge.prompt_hash,
-            dict(judge.sampling),
-            paths_of(judge, paths),
-            [pair.query_id, pair.doc_id, pair.query, pair.title, pair.text],
-        ]
-    )
+    parts: list[object] = [
+        judge.name,
+        judge.model,
+        judge.revision,
+        judge.prompt_hash,
+        dict(judge.sampling),
+        paths_of(judge, paths),
+        [pair.query_id, pair.doc_id, pair.query, pair.title, pair.text],
+    ]
+    evidence = judge.evidence(pair)
+    return digest([*parts, evidence] if evidence else parts)

@@ -70,6 +70,7 @@ class ChatClient:
         *,
         schema: dict[str, Any],
         path: int,
+        logprobs: bool = False,  # noqa: ARG002 - not yet
     ) -> Reply[T]:
         """Ask until `read` makes a value of the text, the server refuses, or the retries run out.
 

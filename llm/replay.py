@@ -72,6 +72,9 @@ class ReplayJudge:
     async def answer(self, pair: Pair, path: int) -> Answer:  # noqa: ARG002 - one answer is recorded
         return self._answers.get(pair.key, _NOT_RECORDED)
 
+    def evidence(self, pair: Pair) -> str:  # noqa: ARG002 - the pair alone decides
+        return ""
+
     async def prove(self) -> str:
         return ""
 

@@ -86,6 +86,7 @@ class ScriptedAsker:
         *,
         schema: dict[str, Any],  # noqa: ARG002 - a script says what it says
         path: int,
+        logprobs: bool = False,  # noqa: ARG002 - it has none
     ) -> Reply[T]:
         turn = self._script.play(messages[-1]["content"], path % max(1, self._script.plain))
         value = read(turn.text if turn else "")

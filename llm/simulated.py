@@ -57,6 +57,9 @@ class SimulatedJudge:
         others = [grade for grade in GRADES if grade != true]
         return others[int(unit_interval(self._seed, who, *key, "wrong grade") * len(others))]
 
+    def evidence(self, pair: Pair) -> str:  # noqa: ARG002 - the pair alone decides
+        return ""
+
     async def prove(self) -> str:
         return ""
 

@@ -47,6 +47,18 @@ def _configure_sqlite(connection: Any, _: object) -> None:
         connection.execute(f"PRAGMA {pragma}")
 
 
+def add_missing_columns(engine: sa.Engine, metadata: sa.MetaData) -> None:
+    """Bring tables that an earlier version made up to date: columns that came later may be null."""
+    there = sa.inspect(engine)
+    for table in metadata.sorted_tables:
+        names = {column["name"] for column in there.get_columns(table.name)}
+        for column in table.columns:
+            if column.name not in names:
+                kind = column.type.compile(engine.dialect)
+                with engine.begin() as connection:
+                    connection.execute(sa.text(f"ALTER TABLE {table.name} ADD COLUMN {column.name} {kind}"))
+
+
 @contextmanager
 def database_errors(url: sa.URL) -> Iterator[None]:
     """Turn a full disk, a read-only folder or a server that is gone into a StorageError."""

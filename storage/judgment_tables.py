@@ -37,6 +37,7 @@ JUDGMENTS: Final = sa.Table(
     sa.Column("revision", sa.Text, nullable=False),
     sa.Column("simulated", sa.Boolean, nullable=False),
     sa.Column("trace_id", sa.Text, nullable=False),
+    sa.Column("outside", sa.Float),
     sa.Column("written", sa.Float, nullable=False),  # seconds since the epoch
     sa.Index("judgments_of_pair", "query_id", "doc_id"),
     sa.Index("judgments_of_trace", "trace_id"),
@@ -59,6 +60,7 @@ CALLS: Final = sa.Table(
     sa.Column("latency", sa.Float, nullable=False),
     sa.Column("requests", sa.Integer, nullable=False),
     sa.Column("trace_id", sa.Text, nullable=False),
+    sa.Column("outside", sa.Float),
     sa.Index("calls_of_judgment", "cache_key"),
     sa.Index("calls_of_trace", "trace_id"),
 )
@@ -75,7 +77,7 @@ STARTED: Final = sa.Table(
 _PLAIN: Final = tuple(
     field.name for field in fields(Judgment) if field.name not in ("failure", "distribution", "paths")
 )
-_ANSWER: Final = ("grade", "rationale", "tokens_in", "tokens_out", "cost", "latency", "requests")
+_ANSWER: Final = ("grade", "rationale", "tokens_in", "tokens_out", "cost", "latency", "requests", "outside")
 
 
 @dataclass(frozen=True, slots=True)

@@ -18,7 +18,7 @@ from serm.core.columns import DISTRIBUTION
 from serm.core.records import Answer, Judgment
 from serm.storage.artifacts import write_file
 from serm.storage.group_commit import GroupCommit, Write
-from serm.storage.judgment_engine import database_errors, open_engine
+from serm.storage.judgment_engine import add_missing_columns, database_errors, open_engine
 from serm.storage.judgment_tables import (
     CALLS,
     JUDGMENTS,
@@ -49,6 +49,7 @@ class JudgmentStore:
         self._calls = 0
         with database_errors(self._engine.url):
             METADATA.create_all(self._engine)
+            add_missing_columns(self._engine, METADATA)
         self._writer = GroupCommit(self._engine)
 
     def __enter__(self) -> Self:
