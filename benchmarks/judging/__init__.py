@@ -1,0 +1,1 @@
+"""What judges and panels do: agreement, cost, speed, faults. Each file is a command."""
