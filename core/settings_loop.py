@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Literal, get_args
 
 from pydantic import Field
@@ -152,6 +153,9 @@ class LlmSettings(Section):
 class StorageSettings(Section):
     database: str | None = None  # SQLAlchemy URL of judgments and checkpoints; none: SQLite in the workspace
     mlflow: str | None = None  # tracking server; none: SQLite in the workspace
+    shared: Path | None = None
+    """A folder for what several workspaces may share: models, scores, embeddings and reports, all named by
+    their content. Processes may use it at the same time. None: each workspace keeps its own."""
     chroma: str | None = None  # URL of a Chroma server for knowledge; none: embedded in the workspace
 
 

@@ -26,6 +26,9 @@ FOLDERS = (
     "embeddings",
 )
 
+SHARED = ("scores", "models", "embeddings", "reports")
+"""Folders that workspaces may have in common (`storage.shared`): all in them is named by its content."""
+
 
 class Workspace:
     """Open one with `Workspace.open(settings)` to work in it, or `Workspace.read(path)` to look at it."""
@@ -60,6 +63,8 @@ class Workspace:
         try:
             with storage_errors(folder):
                 bind(folder / CONFIG, settings)
+                if settings.storage.shared is not None:
+                    _share(folder, settings.resolve(settings.storage.shared))
                 for name in FOLDERS:
                     (folder / name).mkdir(exist_ok=True)
                 _sweep(folder)
@@ -150,9 +155,21 @@ def _lock(folder: Path) -> IO[str]:
     return file
 
 
+def _share(folder: Path, shared: Path) -> None:
+    """Have links to the shared folders in place of own ones; a folder that is there already stays."""
+    for name in SHARED:
+        (shared / name).mkdir(parents=True, exist_ok=True)
+        if not (folder / name).exists():
+            (folder / name).symlink_to(shared / name, target_is_directory=True)
+
+
 def _sweep(folder: Path) -> None:
-    """Remove what killed runs left half-written: every name in our folders that starts with a dot."""
-    left = [item for name in FOLDERS for item in (folder / name).glob(".*")]
+    """Remove what killed runs left half-written: every name in our folders that starts with a dot.
+
+    Shared folders are left alone: another process may be writing there.
+    """
+    own = [folder / name for name in FOLDERS if not (folder / name).is_symlink()]
+    left = [item for place in own for item in place.glob(".*")]
     for item in (*left, *folder.glob(f".{CONFIG}-*")):
         if item.is_dir() and not item.is_symlink():
             shutil.rmtree(item, ignore_errors=True)

@@ -160,3 +160,22 @@ def test_the_recorded_config_is_readable_by_people(tmp_path: Path) -> None:
     with Workspace.open(settings(tmp_path)) as workspace:
         recorded = json.loads((workspace.folder / "config.json").read_text())
     assert recorded["fingerprint"] == settings(tmp_path).fingerprint()
+
+
+def test_workspaces_may_share_what_is_named_by_content(tmp_path: Path) -> None:
+    data = {"sources": [{"pairs": "pairs.parquet"}]}
+
+    def settings(name: str) -> Settings:
+        storage = {"shared": "shared"}
+        values = {"workspace": name, "data": data, "storage": storage}
+        return Settings.from_mapping(values, folder=tmp_path, environment={})
+
+    with Workspace.open(settings("one")) as one, Workspace.open(settings("two")) as two:
+        (one.models / "key").mkdir()
+        (one.samples / "mine").mkdir()
+        half = one.models / ".key-half"
+        half.mkdir()
+        assert (two.models / "key").is_dir()
+        assert not (two.samples / "mine").exists()
+    with Workspace.open(settings("two")):
+        assert half.is_dir()  # another process may be at work on it
