@@ -10,6 +10,8 @@ from serm.agents.loop import AgentOutcome, Decide, run_agent
 from serm.agents.policy import Call, Rules, Said
 from serm.core.records import Judgment, Label
 from serm.core.settings_loop import AgreementSettings
+from serm.tools.peer_vote import learned
+from serm.tools.reliability import Reliability
 from serm.tools.vote_tools import VoteDesk, vote_tools
 
 NAME: Final = "chair"
@@ -37,12 +39,17 @@ def chair(
     decide: Decide | None = None,
     *,
     max_steps: int = 12,
+    reliability: Reliability | None = None,
 ) -> ChairReport:
     """Have the chair settle a sample's judgments, under `decide` or (None) under its rules.
 
-    Raises AgentError where even its rules fail.
+    `reliability` is what was learned of the judges; the rule of that name is offered only with it. Raises
+    ConfigError where the config's rule is that one and nothing was learned, AgentError where even the
+    chair's rules fail.
     """
-    desk = VoteDesk(judgments, agreement)
+    desk = VoteDesk(judgments, agreement, reliability)
+    if agreement.rule not in desk.rules:
+        learned(reliability)
     outcome = run_agent(
         NAME,
         decide,

@@ -18,6 +18,7 @@ from pydantic import BaseModel, Field
 from serm.core.records import Judgment, Label, Outcome, PairKey
 from serm.core.settings_loop import AgreementSettings
 from serm.tools.peer_vote import RULES, peer_vote
+from serm.tools.reliability import Reliability
 from serm.tools.result import result
 
 
@@ -27,6 +28,7 @@ class VoteDesk:
 
     judgments: Sequence[Judgment]
     agreement: AgreementSettings
+    reliability: Reliability | None = None  # what was learned of the judges; none: that rule is not offered
     votes: dict[str, tuple[str, list[Label]]] = field(default_factory=dict)  # id: rule, labels
     submitted: str = ""  # id of the vote that was handed in
     reason: str = ""
@@ -44,7 +46,13 @@ class VoteDesk:
     def allowed(self) -> tuple[str, ...]:
         """Rules whose labels may be handed in: the config's and stricter ones. No model loosens the rule."""
         names = tuple(RULES)
-        return names[: names.index(self.agreement.rule) + 1]
+        upto = names[: names.index(self.agreement.rule) + 1]
+        return tuple(name for name in upto if name in self.rules)
+
+    @cached_property
+    def rules(self) -> tuple[str, ...]:
+        """Rules that can be tried: `reliability` only where something was learned."""
+        return tuple(name for name in RULES if self.reliability or name != Outcome.RELIABILITY.value)
 
     @cached_property
     def judges(self) -> list[dict[str, Any]]:
@@ -80,7 +88,10 @@ class VoteDesk:
 class PeerVote(BaseModel):
     """Arguments of peer_vote."""
 
-    rule: str = Field(description=f"agreement rule: {' or '.join(RULES)}")
+    rule: str = Field(
+        description="agreement rule, the strictest first: unanimous, reliability (where it was "
+        "learned from human grades) or majority"
+    )
 
 
 class SubmitLabels(BaseModel):
@@ -92,9 +103,9 @@ class SubmitLabels(BaseModel):
 
 def try_rule(desk: VoteDesk, rule: str) -> str:
     """Have the panel vote on all pairs of the sample by a rule: how many are kept, dropped or not decided."""
-    if rule not in RULES:
-        raise ToolException(f"there is no rule {rule}. The rules are {', '.join(RULES)}.")
-    labels = peer_vote(desk.judgments, rule, desk.agreement.min_judges)
+    if rule not in desk.rules:
+        raise ToolException(f"there is no rule {rule}. The rules are {', '.join(desk.rules)}.")
+    labels = peer_vote(desk.judgments, rule, desk.agreement.min_judges, desk.reliability)
     vote_id = f"v{len(desk.votes) + 1}"
     desk.votes[vote_id] = (rule, labels)
     outcomes = Counter(label.outcome for label in labels)
