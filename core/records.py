@@ -58,6 +58,18 @@ class Failure:
 
 
 @dataclass(frozen=True, slots=True)
+class Step:
+    """One thing that a judge did on its way to an answer: a tool that it called, or a text of its own."""
+
+    tool: str  # its name; "answer" for a text without a call
+    given: str  # the arguments or the text, as the model wrote them
+    result: str = ""
+    error: str = ""  # what was wrong with it; "" where nothing was
+    began: int = 0  # ns since the epoch
+    ended: int = 0
+
+
+@dataclass(frozen=True, slots=True)
 class Answer:
     """One reasoning path of one judge: a grade or a failure, never both."""
 
@@ -71,6 +83,7 @@ class Answer:
     latency: float = 0.0  # seconds
     requests: int = 1  # HTTP requests, retries included
     outside: float | None = None  # probability mass that lay on no grade, where the backend gives it
+    steps: tuple[Step, ...] = ()  # of a judge that is an agent: for its trace, not kept beside it
 
     def __post_init__(self) -> None:
         if (self.grade is None) == (self.failure is None):
