@@ -6,6 +6,7 @@ that holds n turns of the model is answered with turn n (see `script` for the fi
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -17,6 +18,7 @@ from langchain_core.outputs import ChatGeneration, ChatResult
 
 from serm.core.errors import AgentError
 from serm.core.records import Failure
+from serm.llm import asking
 from serm.llm.asking import Message, Reply, T
 from serm.llm.script import Script, Turn, read_script
 
@@ -68,7 +70,11 @@ def _message(turn: Turn, number: int) -> AIMessage:
 
 
 class ScriptedAsker:
-    """For judges: fulfils `Asker`. Path n hears turn n, the turns repeated as often as needed."""
+    """For judges: fulfils `Asker` and `Converser`.
+
+    Asked for an answer, path n hears turn n, the turns repeated as often as needed. In a conversation with
+    tools, whatever its path, n turns of the model are followed by turn n + 1, and by "" when the script is over.
+    """
 
     simulated = True
     remote = False
@@ -93,6 +99,22 @@ class ScriptedAsker:
         if isinstance(value, Failure):
             return Reply(None, value)
         return Reply(value, None)
+
+    async def turn(
+        self,
+        messages: Sequence[Message],
+        tools: Sequence[dict[str, Any]],  # noqa: ARG002 - a script calls what it calls
+        *,
+        path: int,  # noqa: ARG002
+    ) -> Reply[asking.Turn]:
+        number = sum(message["role"] == "assistant" for message in messages)
+        newest = next((m["content"] for m in reversed(messages) if m["role"] != "assistant"), "")
+        turn = self._script.play(newest, number) or Turn()
+        calls = tuple(
+            asking.ToolCall(f"turn-{number + 1}-{place}", name, json.dumps(args, default=str))
+            for place, (name, args) in enumerate(turn.tool_calls, start=1)
+        )
+        return Reply(asking.Turn(turn.text, calls), None)
 
     async def close(self) -> None:
         return None
