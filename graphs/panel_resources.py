@@ -1,0 +1,123 @@
+"""What the annotator's nodes work with: judges, their judgments, traces; opened once, when first needed."""
+
+from __future__ import annotations
+
+import threading
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Hashable, Iterator, Mapping
+from contextlib import ExitStack, contextmanager
+from functools import cached_property
+from typing import Any, Self, TypeVar, cast
+
+import pandas as pd
+
+from serm.agents.panel import Panel, open_panel
+from serm.core.errors import JudgeError
+from serm.core.hashing import digest
+from serm.core.records import PairKey
+from serm.core.settings import Settings
+from serm.graphs.events import Listener, nobody
+from serm.storage.judgments import JudgmentStore
+from serm.storage.trace import Tracer
+from serm.storage.workspace import Workspace
+
+T = TypeVar("T")
+
+
+class PanelResources(ABC):
+    """A workspace and the panel that works in it, for one process at a time: the workspace is locked.
+
+    What is judged, and what may be known of it, says the kind of work: a loop's rounds or a file of pairs.
+    """
+
+    def __init__(self, settings: Settings, workspace: Workspace, on_event: Listener = nobody) -> None:
+        self.settings, self.emit = settings, on_event
+        self._stack = ExitStack()
+        self.workspace = self._stack.enter_context(workspace)
+        self._panel: tuple[int, Panel] | None = None  # of the round in progress, and so with the tracer
+        self._tracer: tuple[int, Tracer] | None = None
+        self._made: dict[Hashable, tuple[Any, ...]] = {}
+        self._lock = threading.RLock()
+        self._making = threading.RLock()
+
+    @abstractmethod
+    def sample(self, name: str) -> pd.DataFrame:
+        """The pairs that the panel is to label, by the sample's name: a pairs frame."""
+
+    @abstractmethod
+    def human_graded(self, number: int) -> pd.DataFrame:
+        """Pairs with a human `grade` that the reliability rule may learn from in a round."""
+
+    @abstractmethod
+    def truth(self, number: int) -> Mapping[PairKey, int] | None:
+        """The grades that simulated judges are made from, and nobody else may see; None: there are none."""
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Close judges, stores and traces, and free the workspace. Safe to call twice."""
+        held, self._panel, self._tracer = (self._panel, self._tracer), None, None
+        try:
+            for item in held:
+                if item is not None:
+                    item[1].close()
+        finally:
+            self._stack.close()
+
+    def on_close(self, call: Callable[[], object]) -> None:
+        """Have `call` called before the workspace is freed."""
+        self._stack.callback(call)
+
+    @cached_property
+    def judgments(self) -> JudgmentStore:
+        store = JudgmentStore(self.workspace.judgments_url)
+        self._stack.callback(store.close)
+        return store
+
+    def once(self, key: Hashable, make: Callable[[], T]) -> T:
+        """The latest value made under `key`'s kind (its first part); parallel nodes wait for one another."""
+        with self._making:
+            kind = key[0] if isinstance(key, tuple) else key
+            if self._made.get(kind, (None,))[0] != key:
+                self._made[kind] = (key, make())
+            return cast(T, self._made[kind][1])
+
+    def panel(self, number: int) -> Panel:
+        """The judges of a round."""
+        with self._lock:
+            if self._panel is None or self._panel[0] != number:
+                if self._panel is not None:
+                    self._panel[1].close()  # a panel holds a thread and connections: one at a time
+                self._panel = (number, open_panel(self.settings, self.truth(number)))
+            return self._panel[1]
+
+    def prove_judges(self, number: int) -> None:
+        """Raises JudgeError where a judge of the round cannot do its work."""
+        faults = {name: fault for name, fault in self.panel(number).prove().items() if fault}
+        if faults:
+            said = "; ".join(f"{name}: {fault}" for name, fault in faults.items())
+            raise JudgeError(f"the panel is not ready: {said}", "`serm doctor CONFIG` asks the judges again.")
+
+    def trace_id(self, number: int) -> str:
+        """The trace of a round: the same name in every process that works on it."""
+        return digest([self.settings.fingerprint(), str(self.workspace.folder), "round", number])
+
+    def tracer(self, number: int) -> Tracer:
+        """Writes the spans of a round."""
+        with self._lock:
+            if self._tracer is None or self._tracer[0] != number:
+                if self._tracer is not None:
+                    self._tracer[1].close()
+                self._tracer = number, Tracer(self.workspace.traces, self.trace_id(number))
+            return self._tracer[1]
+
+    @contextmanager
+    def traced_round(self, number: int) -> Iterator[None]:
+        """Spans opened inside belong to the round's trace, under its root span."""
+        tracer = self.tracer(number)
+        with tracer.active(parent=tracer.trace_id):
+            yield
