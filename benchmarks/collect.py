@@ -1,0 +1,57 @@
+"""What the runs of a protocol measured, from their workspaces: a row a run, round, set, role and query."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from serm.benchmarks.runner import Run
+from serm.core.hashing import digest
+from serm.graphs.run import read_rounds
+
+ROLES = ("untrained", "frozen", "champion")
+NDCG = ("ndcg@1", "ndcg@4", "ndcg@10")
+
+
+def collect(runs: Sequence[Run]) -> pd.DataFrame:
+    """arm, seed, round, window, set, role, query_id and NDCG of every query that a finished run measured.
+
+    `champion` is the model in use after the round. Untrained and frozen stand in round 0 and, for the
+    evolving set, which is another window each time, in every round.
+    """
+    tables = [table for run in runs if run.done for table in _tables(run)]
+    return pd.concat(tables, ignore_index=True) if tables else pd.DataFrame()
+
+
+def reports(run: Run) -> list[dict[str, Any]]:
+    """round.json of each round of a run, the oldest first."""
+    return read_rounds(run.folder / "workspace" / "rounds")
+
+
+def _tables(run: Run) -> Iterator[pd.DataFrame]:
+    workspace = run.folder / "workspace"
+    dataset = _dataset_id(workspace)
+    for report in reports(run):
+        number = report["round"]
+        models = report["models"] | {"champion": report["models"]["champion_after"]}
+        for name in report["evaluations"]:
+            key = f"window {number}" if name == "evolving" else f"test {name}"
+            for role in ROLES:
+                file = workspace / "reports" / f"{digest([dataset, key, models[role]])}.parquet"
+                yield pd.read_parquet(file, columns=["query_id", *NDCG]).assign(
+                    arm=run.arm,
+                    seed=run.seed,
+                    round=number,
+                    window=(report["window"] or {}).get("name", ""),
+                    set=name,
+                    role=role,
+                )
+
+
+def _dataset_id(workspace: Path) -> str:
+    manifest = json.loads((workspace / "data" / "current.json").read_text(encoding="utf-8"))
+    return str(manifest["id"])

@@ -1,0 +1,67 @@
+"""What a benchmark leaves: results.parquet (a row a query), results.md, and the report people read."""
+
+from __future__ import annotations
+
+import os
+import platform
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from pathlib import Path
+
+from serm.benchmarks.arm_tables import LEVEL, Results, by_round, costs, last_round
+from serm.benchmarks.collect import collect, reports
+from serm.benchmarks.protocol import Protocol
+from serm.benchmarks.runner import Run
+from serm.evals.tables import markdown
+from serm.storage.artifacts import write_file
+
+
+def write_report(protocol: Protocol, out: Path, runs: Sequence[Run]) -> list[Path]:
+    """Write all files over the runs that are done; returns their paths."""
+    table = collect(runs)
+    results = Results(protocol, table, runs)
+    text = results_markdown(results)
+    return [
+        write_file(out / "results.parquet", lambda path: table.to_parquet(path, index=False)),
+        write_file(out / "results.md", lambda path: _write(path, text)),
+    ]
+
+
+def results_markdown(results: Results) -> str:
+    """The tables, and what made them: command, date, seeds, machine, and which judges were simulated."""
+    protocol = results.protocol
+    simulated = sorted(
+        {
+            name
+            for run in results.runs
+            if run.done
+            for r in reports(run)
+            for name in r.get("simulated_judges", [])
+        }
+    )
+    head = (
+        f"# {protocol.name}\n\n"
+        f"`serm benchmark {protocol.name}`, {datetime.now(UTC).date().isoformat()}, "
+        f"seeds {', '.join(map(str, results.seeds))}, {platform.machine()} with {_cores()} cores, "
+        f"Python {platform.python_version()}.\n"
+    )
+    if simulated:
+        head += f"\nSimulated judges: {', '.join(simulated)}. Their labels are made from the human grades.\n"
+    notes = [f"- {name}: {arm.note}" for name, arm in protocol.arms.items() if arm.note]
+    parts = [
+        head,
+        "\n".join(notes) + "\n" if notes else "",
+        "**After the last round**, in points, differences paired over queries and seeds with their "
+        f"{LEVEL:.0%} bootstrap interval\n\n" + markdown(last_round(results)),
+        "**Round by round**, the model in use minus frozen\n\n" + markdown(by_round(results)),
+        "**What it took**, a seed on average\n\n" + markdown(costs(results)),
+    ]
+    return "\n".join(part for part in parts if part)
+
+
+def _cores() -> int:
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def _write(path: Path, text: str) -> None:
+    path.write_text(text, encoding="utf-8")

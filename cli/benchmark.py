@@ -1,0 +1,77 @@
+"""`serm benchmark`: arms against each other, over random seeds, with intervals."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+
+def add_to(app: typer.Typer) -> None:
+    app.command("benchmark")(benchmark)
+
+
+def benchmark(  # noqa: PLR0917
+    protocol: Annotated[
+        str,
+        typer.Argument(metavar="PROTOCOL", help="A protocol's YAML file, or one of serm's own by its name."),
+    ],
+    out: Annotated[
+        Path | None, typer.Option("--out", help="Where runs and tables go; .serm/benchmarks/NAME by default.")
+    ] = None,
+    seeds: Annotated[
+        str, typer.Option("--seeds", help="Random seeds, comma-separated; the protocol's by default.")
+    ] = "",
+    arms: Annotated[
+        list[str] | None, typer.Option("--arm", help="Only these arms; may be given again.")
+    ] = None,
+    jobs: Annotated[
+        int, typer.Option("--jobs", min=1, help="Runs at a time; each gets its share of the cores.")
+    ] = 1,
+    tables_only: Annotated[
+        bool, typer.Option("--tables", help="Run nothing: write the tables of what is done.")
+    ] = False,
+) -> None:
+    """Run every arm of a protocol under every seed, and compare them. Run again it goes on from there."""
+    from rich.console import Console
+
+    from serm.benchmarks.protocol import read_protocol
+    from serm.benchmarks.report import write_report
+    from serm.benchmarks.runner import run_protocol, runs_of
+    from serm.core.errors import ConfigError
+
+    console = Console(soft_wrap=True)
+    stated = read_protocol(protocol)
+    folder = out or Path(".serm") / "benchmarks" / stated.name
+    wanted = arms or list(stated.arms)
+    unknown = [arm for arm in wanted if arm not in stated.arms]
+    if unknown:
+        raise ConfigError(
+            f"protocol `{stated.name}` has no arm `{unknown[0]}`.", f"Its arms: {', '.join(stated.arms)}."
+        )
+    chosen = _seeds(seeds) or stated.seeds
+    runs = runs_of(folder, wanted, chosen)
+    console.print(
+        f"{len(runs)} runs of {stated.name} in {folder}, {sum(run.done for run in runs)} of them done"
+    )
+    try:
+        if not tables_only:
+            run_protocol(
+                stated.file, folder, runs, jobs=jobs, tell=lambda line: console.print(line, markup=False)
+            )
+    finally:
+        if any(run.done for run in runs):
+            for file in write_report(stated, folder, runs):
+                console.print(f"wrote {file}", markup=False, highlight=False)
+
+
+def _seeds(text: str) -> tuple[int, ...]:
+    from serm.core.errors import ConfigError
+
+    try:
+        return tuple(int(part) for part in text.split(",") if part.strip())
+    except ValueError:
+        raise ConfigError(
+            f"--seeds {text}: a seed is a whole number.", "Write for instance `--seeds 1,2,3`."
+        ) from None

@@ -1,0 +1,122 @@
+"""`serm benchmark` on a world small enough for a test: real runs, each in a process of its own."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pandas as pd
+import pytest
+import yaml
+from small_world import world, write_tiny_encoder
+
+from serm.benchmarks import runner
+from serm.benchmarks.protocol import read_protocol
+from serm.benchmarks.runner import RunFailedError, run_protocol, runs_of
+from serm.cli.main import run
+from serm.core.errors import ConfigError
+
+ARMS = {
+    "ours": {},
+    "random choice": {"miner": {"choice": "random"}},
+    "nothing learned": {"change": {"training": {"average": 0.999}}, "matched": False, "note": "Stays put."},
+}
+
+
+@pytest.fixture(scope="module")
+def protocol(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("benchmark")
+    config = world(folder, write_tiny_encoder(folder / "model"), evolution={"rounds": 1})
+    (folder / "serm.yaml").write_text(yaml.safe_dump(config), encoding="utf-8")
+    file = folder / "small.yaml"
+    stated = {
+        "name": "small",
+        "config": "serm.yaml",
+        "seeds": [1, 2],
+        "baseline": "random choice",
+        "arms": ARMS,
+    }
+    file.write_text(yaml.safe_dump(stated), encoding="utf-8")
+    return file
+
+
+def in_this_process(file: Path, out: Path, run: runner.Run, threads: int) -> int:
+    """Imports are seconds, and the runs are the same."""
+    runner.run_once(file, run.arm, run.seed, out)
+    return 0
+
+
+def test_arms_and_seeds_are_run_once_and_compared(
+    protocol: Path, capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(runner, "_start", in_this_process)
+    out = protocol.parent / "out"
+    assert run(["benchmark", str(protocol), "--out", str(out), "--jobs", "1"]) == 0
+    table = pd.read_parquet(out / "results.parquet")
+    assert set(table["arm"]) == set(ARMS)
+    assert set(table["seed"]) == {1, 2}
+    assert set(table["set"]) == {"early", "late", "evolving"}
+    frozen = table[(table["role"] == "frozen") & (table["set"] == "late")]
+    of_arm = frozen.pivot_table(index=["seed", "round", "query_id"], columns="arm", values="ndcg@4")
+    assert (of_arm["ours"] == of_arm["random choice"]).all()  # what arms share is the same model
+    text = (out / "results.md").read_text(encoding="utf-8")
+    assert "Simulated judges: ann, bob, cid" in text
+    assert "nothing learned (not cost-matched)" in text
+    assert re.search(r"\| ours \| late \| \d+ \| \d+\.\d \| [+-]", text)
+    marks = {file: file.stat().st_mtime_ns for file in out.glob("runs/*/*/done.json")}
+    assert len(marks) == 6
+    capfd.readouterr()
+    assert run(["benchmark", str(protocol), "--out", str(out)]) == 0
+    assert "6 of them done" in " ".join(capfd.readouterr().out.split())
+    assert marks == {file: file.stat().st_mtime_ns for file in out.glob("runs/*/*/done.json")}
+
+
+def test_a_run_that_fails_is_named_and_the_others_are_kept(
+    protocol: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    start = runner._start
+    monkeypatch.setattr(
+        runner, "_start", lambda *given: (start if given[2].arm == "broken" else in_this_process)(*given)
+    )
+    values = yaml.safe_load(protocol.read_text(encoding="utf-8"))
+    values["config"] = str(protocol.parent / "serm.yaml")
+    values["arms"] = {"ours": {}, "broken": {"judges": ["replay:nowhere.parquet#nobody"]}}
+    values |= {"baseline": "ours", "seeds": [1], "change": {"evolution": {"rounds": 1}}}
+    file = tmp_path / "broken.yaml"
+    file.write_text(yaml.safe_dump(values), encoding="utf-8")
+    runs = runs_of(tmp_path / "out", ["ours", "broken"], [1])
+    with pytest.raises(RunFailedError, match="1 of 2 runs failed: broken"):
+        run_protocol(file, tmp_path / "out", runs, jobs=1, tell=lambda line: None)
+    assert [item.done for item in runs] == [True, False]
+    assert "nowhere.parquet" in (runs[1].folder / "log.txt").read_text(encoding="utf-8")
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"baseline": "nobody"}, "none of the arms"),
+        ({"arms": {"ours": {"change": {}, "nonsense": 1}}, "baseline": "ours"}, "nonsense"),
+        ({"config": None}, "either a `config` or a `marketplace`"),
+        ({"seeds": []}, "seeds"),
+    ],
+)
+def test_a_protocol_that_does_not_hang_together_is_told(
+    protocol: Path, tmp_path: Path, change: dict[str, object], message: str
+) -> None:
+    values = yaml.safe_load(protocol.read_text(encoding="utf-8")) | change
+    file = tmp_path / "bad.yaml"
+    file.write_text(yaml.safe_dump(values), encoding="utf-8")
+    with pytest.raises(ConfigError, match=message):
+        read_protocol(file)
+
+
+def test_an_arm_changes_what_it_names_and_nothing_else(protocol: Path, tmp_path: Path) -> None:
+    stated = read_protocol(protocol)
+    ours, other = (stated.settings(arm, 2, tmp_path) for arm in ("ours", "random choice"))
+    assert other.miner.choice == "random"
+    assert other.miner.model_copy(update={"choice": "mined"}) == ours.miner
+    assert ours.training == other.training
+    assert ours.random_seed == 2
+    assert all(judge.backend.endswith("seed=2") for judge in ours.judges)
+    assert ours.workspace_path != other.workspace_path
+    assert ours.storage.shared == other.storage.shared
