@@ -4,22 +4,24 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Final
+from typing import Any, Final, cast
 
 import pandas as pd
 
 from serm.agents.chat_judge import ChatJudge
-from serm.agents.prompt import read_prompt
+from serm.agents.prompt import AGENT, read_prompt
 from serm.core.errors import ConfigError
 from serm.core.records import PairKey
 from serm.core.settings import Settings
 from serm.core.settings_loop import JudgeSettings
+from serm.llm.asking import Asker
 from serm.llm.base import Judge
 from serm.llm.budget import Budget, price_of
 from serm.llm.recordings import read_recordings
 from serm.llm.replay import ReplayJudge
 from serm.llm.simulated import SimulatedJudge
 from serm.llm.spec import BackendSpec
+from serm.storage.knowledge import Searchable
 
 
 @dataclass
@@ -29,13 +31,45 @@ class Opening:
     settings: Settings
     truth: Mapping[PairKey, int] | None  # for simulated judges alone
     budget: Budget
+    knowledge: Callable[[], Searchable] | None = None  # opened where a judge searches it
     files: dict[str, pd.DataFrame] = field(default_factory=dict)  # judgments files that are read
+
+
+def _over(model: Asker, name: str, judge: JudgeSettings, opening: Opening) -> Judge:
+    """The judge over a chat model: with a prompt, or where it may search, an agent that calls tools."""
+    settings = opening.settings
+    if not judge.knowledge:
+        return ChatJudge(name, model, read_prompt(judge.prompt, settings.folder), judge.grades)
+    if not hasattr(model, "turn"):
+        raise _cannot_search(name, judge)
+    if opening.knowledge is None:
+        raise ConfigError(f"judge `{name}` searches a knowledge base, and there is none here.")
+    from serm.agents.judge_agent import JudgeAgent  # brings langchain along
+
+    chosen = judge.prompt if "prompt" in judge.model_fields_set else AGENT
+    return JudgeAgent(
+        name,
+        cast(Any, model),
+        read_prompt(chosen, settings.folder),
+        opening.knowledge(),
+        settings.knowledge,
+        judge.grades,
+    )
+
+
+def _cannot_search(name: str, judge: JudgeSettings) -> ConfigError:
+    return ConfigError(
+        f"judge `{name}` is to search before it grades (`knowledge`), and `{judge.backend}` calls no tools.",
+        "Leave out `knowledge`, or name a chat model that calls tools.",
+    )
 
 
 Builder = Callable[[str, BackendSpec, JudgeSettings, Opening], Judge]
 
 
 def _replay(name: str, spec: BackendSpec, judge: JudgeSettings, opening: Opening) -> Judge:
+    if judge.knowledge:
+        raise _cannot_search(name, judge)
     file = opening.settings.resolve(spec.target)
     if spec.target not in opening.files:
         opening.files[spec.target] = read_recordings(file)
@@ -43,7 +77,9 @@ def _replay(name: str, spec: BackendSpec, judge: JudgeSettings, opening: Opening
     return ReplayJudge.open(file, spec.model, name=name, grades=judge.grades, recordings=recordings)
 
 
-def _simulated(name: str, spec: BackendSpec, _: JudgeSettings, opening: Opening) -> Judge:
+def _simulated(name: str, spec: BackendSpec, judge: JudgeSettings, opening: Opening) -> Judge:
+    if judge.knowledge:
+        raise _cannot_search(name, judge)
     if opening.truth is None:
         raise ConfigError(
             f"judge `{name}` is simulated, and there are no human grades to simulate it from.",
@@ -66,7 +102,7 @@ def _chat(name: str, spec: BackendSpec, judge: JudgeSettings, opening: Opening) 
             "State one under `llm.prices`, as money for a million tokens.",
         )
     client = ChatClient(spec, settings.llm, seed=settings.random_seed, price=price, budget=opening.budget)
-    return ChatJudge(name, client, read_prompt(judge.prompt, settings.folder), judge.grades)
+    return _over(client, name, judge, opening)
 
 
 def _scripted(name: str, spec: BackendSpec, judge: JudgeSettings, opening: Opening) -> Judge:
@@ -75,7 +111,7 @@ def _scripted(name: str, spec: BackendSpec, judge: JudgeSettings, opening: Openi
 
     settings = opening.settings
     asker = ScriptedAsker(read_script(settings.resolve(spec.target), spec.model or name))
-    return ChatJudge(name, asker, read_prompt(judge.prompt, settings.folder), judge.grades)
+    return _over(asker, name, judge, opening)
 
 
 BUILDERS: Final[Mapping[str, Builder]] = {

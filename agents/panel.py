@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Self
 
 import pandas as pd
 
 from serm.agents.backends import BUILDERS, Opening
-from serm.agents.judge_shard import judge_shard
+from serm.agents.judge_shard import Manner, judge_shard
 from serm.agents.shard_report import ShardReport
 from serm.core.errors import ConfigError, JudgeError
 from serm.core.records import GRADES, Judgment, Pair, PairKey
@@ -21,6 +21,7 @@ from serm.llm.budget import Budget
 from serm.llm.portal import Portal
 from serm.llm.spec import parse_backend
 from serm.storage.judgments import JudgmentStore
+from serm.storage.knowledge import Searchable
 
 
 @dataclass(frozen=True)
@@ -41,6 +42,8 @@ class Panel:
     def __init__(self, members: Sequence[Member], *, paths: int, sample: float, budget: Budget) -> None:
         self.members: Mapping[str, Member] = {member.judge.name: member for member in members}
         self.paths, self._sample, self._budget = paths, sample, budget
+        self.retry = True  # ask failures again that an earlier run recorded
+        self.stop: Callable[[], bool] = lambda: False  # whether to ask no further pair
         self._portal = Portal()
         self._closed = False
 
@@ -60,23 +63,39 @@ class Panel:
         """Those whose answers are simulated."""
         return tuple(name for name, member in self.members.items() if member.judge.simulated)
 
-    def judge(self, name: str, pairs: Sequence[Pair], store: JudgmentStore) -> ShardReport:
+    @property
+    def remote(self) -> tuple[str, ...]:
+        """Those whose calls leave the process: they cost time or money."""
+        return tuple(name for name, member in self.members.items() if member.judge.remote)
+
+    def judge(
+        self,
+        name: str,
+        pairs: Sequence[Pair],
+        store: JudgmentStore,
+        *,
+        instead: Judge | None = None,
+        progress: Callable[[int], object] = lambda _: None,
+    ) -> ShardReport:
         """Have one judge grade one shard, from sync code and from several threads at once: see `judge_shard`.
 
-        The pairs are those of sources that it judges (`wanted`).
+        The pairs are those of sources that it judges (`wanted`). `instead` is asked in the judge's place and
+        within its limits: the same judge in a debate. `progress` is told of further pairs that are done.
         """
-        return self._portal.call(self._judge, self.members[name], pairs, store)
+        member = self.members[name]
+        manner = Manner(self._sample, self.retry, self.stop, progress)
+        return self._portal.call(self._judge, instead or member.judge, member.slots, pairs, store, manner)
 
-    async def _judge(self, member: Member, pairs: Sequence[Pair], store: JudgmentStore) -> ShardReport:
+    async def _judge(
+        self,
+        judge: Judge,
+        slots: asyncio.Semaphore,
+        pairs: Sequence[Pair],
+        store: JudgmentStore,
+        manner: Manner,
+    ) -> ShardReport:
         self._budget.already_paid(await asyncio.to_thread(store.spent))
-        return await judge_shard(
-            member.judge,
-            pairs,
-            store,
-            paths=self.paths,
-            slots=member.slots,
-            sample=self._sample,
-        )
+        return await judge_shard(judge, pairs, store, paths=self.paths, slots=slots, manner=manner)
 
     def wanted(self, name: str, frame: pd.DataFrame) -> pd.DataFrame:
         """The rows of a pairs frame that this judge is to grade, by their source."""
@@ -84,6 +103,25 @@ class Panel:
         if not member.sources or "source" not in frame:
             return frame
         return frame[frame["source"].isin(member.sources)]
+
+    def judges_of(self, source: str) -> tuple[str, ...]:
+        """Those that grade the pairs of a source, in the order of the config."""
+        return tuple(name for name, member in self.members.items() if member.judges(source))
+
+    def groups(self, frame: pd.DataFrame) -> list[tuple[tuple[str, ...], pd.DataFrame]]:
+        """The rows of a pairs frame by the judges that grade them: the same judges, the same group."""
+        if "source" not in frame:
+            return [(self.names, frame)]
+        judges = frame["source"].map({source: self.judges_of(source) for source in set(frame["source"])})
+        return [(names, frame[judges.map(names.__eq__).astype(bool)]) for names in dict.fromkeys(judges)]
+
+    def recorded(
+        self, name: str, frame: pd.DataFrame, store: JudgmentStore, *, instead: Judge | None = None
+    ) -> dict[PairKey, Judgment]:
+        """What a judge has said of the pairs of a frame, failures too; a pair without a judgment is left out."""
+        judge = instead or self.members[name].judge
+        keys = [cache_key(judge, pair, self.paths) for pair in pairs_of(frame)]
+        return {judgment.key: judgment for judgment in store.get(keys).values()}
 
     def judgments(self, frame: pd.DataFrame, store: JudgmentStore) -> list[Judgment]:
         """What the panel has said of a pairs frame, in its order, each pair's judges in theirs.
@@ -94,9 +132,8 @@ class Panel:
             PairKey(*key): row for row, key in enumerate(zip(frame["query_id"], frame["doc_id"], strict=True))
         }
         found: list[Judgment] = []
-        for name, member in self.members.items():
-            keys = [cache_key(member.judge, pair, self.paths) for pair in pairs_of(self.wanted(name, frame))]
-            found += store.get(keys).values()
+        for name in self.members:
+            found += self.recorded(name, self.wanted(name, frame), store).values()
         order = {name: number for number, name in enumerate(self.members)}
         return sorted(found, key=lambda judgment: (place[judgment.key], order[judgment.judge]))
 
@@ -131,8 +168,14 @@ def pairs_of(frame: pd.DataFrame) -> list[Pair]:
     return [Pair(*row) for row in zip(*columns, strict=True)]
 
 
-def open_panel(settings: Settings, truth: Mapping[PairKey, int] | None = None) -> Panel:
-    """The judges that the settings name. `truth`, the sealed grades, is handed to simulated judges alone.
+def open_panel(
+    settings: Settings,
+    truth: Mapping[PairKey, int] | None = None,
+    *,
+    knowledge: Callable[[], Searchable] | None = None,
+) -> Panel:
+    """The judges that the settings name. `truth`, the sealed grades, is handed to simulated judges alone;
+    `knowledge` opens what judges that are agents may search, and is called where there is one.
 
     Raises ConfigError where there are none, where two bear one name, or where one cannot be.
     """
@@ -142,7 +185,7 @@ def open_panel(settings: Settings, truth: Mapping[PairKey, int] | None = None) -
             "Add one under `judges:`, for instance `openai:gpt-4o` or `http://localhost:8000/v1#MODEL`.",
         )
     budget = Budget(settings.budget.currency)
-    opening = Opening(settings, truth, budget)
+    opening = Opening(settings, truth, budget, knowledge)
     members: list[Member] = []
     for number, judge in enumerate(settings.judges, start=1):
         spec = parse_backend(judge.backend)

@@ -17,8 +17,10 @@ from serm.core.records import Pair
 from serm.llm.asking import Message
 
 FOLDER: Final = Path(__file__).resolve().parent / "prompts"
-OWN: Final = ("umbrela", "grade_only", "reasoned")
+OWN: Final = ("umbrela", "grade_only", "reasoned", "agent")
 """Those that come with serm."""
+AGENT: Final = "agent"
+"""That of judges that search, where the config names none."""
 _SLOT: Final = re.compile(r"\{(query|document|language)\}")
 _FIELDS: Final = ("grade", "reason")
 

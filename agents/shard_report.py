@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from serm.agents.paths import conclude, mean_distribution
 from serm.core.hashing import unit_interval
-from serm.core.records import Answer, Judgment, Pair
+from serm.core.records import Answer, Judgment, Pair, Step
 from serm.llm.base import Judge
 from serm.storage.trace import SpanKind, span
 
@@ -87,6 +87,15 @@ def trace_call(judge: Judge, pair: Pair, path: int, answer: Answer, *, began: in
         }
         if answer.failure is not None:
             current.error = f"{answer.failure.kind}: {answer.failure.message}"
+        for step in answer.steps:
+            _trace_step(step)
+
+
+def _trace_step(step: Step) -> None:
+    """What an agent did, under the span of its call, as its model wrote it."""
+    with span(step.tool, SpanKind.TOOL, given=step.given) as current:
+        current.started, current.ended = step.began, step.ended
+        current.outputs, current.error = step.result, step.error
 
 
 def report_of(

@@ -73,7 +73,7 @@ class ScriptedAsker:
     """For judges: fulfils `Asker` and `Converser`.
 
     Asked for an answer, path n hears turn n, the turns repeated as often as needed. In a conversation with
-    tools, whatever its path, n turns of the model are followed by turn n + 1, and by "" when the script is over.
+    tools, whatever its path, n turns of the model are followed by turn n + 1, and by "" when they run out.
     """
 
     simulated = True

@@ -127,7 +127,10 @@ def current_trace_id() -> str:
 
 @contextmanager
 def span(name: str, kind: SpanKind, /, **inputs: Any) -> Iterator[Span]:
-    """Open a span under the current one. Without a tracer it is a plain record that nobody keeps."""
+    """Open a span under the current one; it ends with the block, or where `ended` was set inside, then.
+
+    Without a tracer it is a plain record that nobody keeps.
+    """
     tracer = _TRACER.get()
     item = Span(
         trace_id=tracer.trace_id if tracer else "",
@@ -146,7 +149,7 @@ def span(name: str, kind: SpanKind, /, **inputs: Any) -> Iterator[Span]:
         raise
     finally:
         _PARENT.reset(token)
-        item.ended = time.time_ns()
+        item.ended = item.ended or time.time_ns()
         if tracer:
             tracer.write(item)
 
