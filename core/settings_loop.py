@@ -31,8 +31,8 @@ class ModelSettings(Section):
 
 
 class TrainingSettings(Section):
-    start: Literal["champion", "seed"] = "champion"
-    """Where retraining starts: the model in use, or the one that was trained on the seed alone."""
+    start: Literal["champion", "seed", "untrained"] = "champion"
+    """Where retraining starts: the model in use, the one that was trained on the seed alone, or the base."""
     epochs: int = Field(default=2, ge=1)  # passes over the snapshot, a round
     seed_epochs: int = Field(default=2, ge=0)  # first training, on the seed set; 0 fits the head alone
     learning_rate: float = Field(default=3e-5, gt=0)  # of AdamW, at its peak

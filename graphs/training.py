@@ -58,7 +58,7 @@ def make_snapshot(resources: Resources, state: SupervisorState) -> str:
 
 
 def train_challenger(resources: Resources, state: SupervisorState) -> str:
-    """Train on the snapshot, from the champion or from the seed model as the settings say; the model's key.
+    """Train on the snapshot, from the champion, the seed model or the base as the settings say; the model's key.
 
     A round that kept no label has nothing to learn from: the champion itself is handed to the gate.
     """
@@ -66,9 +66,9 @@ def train_challenger(resources: Resources, state: SupervisorState) -> str:
     snapshot = read_snapshot(snapshot_path(resources, state["snapshot"]))
     if not (snapshot["origin"] == "new").any():
         return state["champion"]
-    start = state["champion"] if settings.training.start == "champion" else state["frozen"]
+    starts = {"champion": state["champion"], "seed": state["frozen"], "untrained": state["untrained"]}
     return resources.models.trained(
-        start,
+        starts[settings.training.start],
         snapshot,
         resources.dataset.gate(number - 1),
         settings.training,
