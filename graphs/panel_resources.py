@@ -18,6 +18,7 @@ from serm.core.records import PairKey
 from serm.core.settings import Settings
 from serm.graphs.events import Listener, nobody
 from serm.storage.judgments import JudgmentStore
+from serm.storage.knowledge import Knowledge
 from serm.storage.trace import Tracer
 from serm.storage.workspace import Workspace
 
@@ -36,6 +37,7 @@ class PanelResources(ABC):
         self.workspace = self._stack.enter_context(workspace)
         self._panel: tuple[int, Panel] | None = None  # of the round in progress, and so with the tracer
         self._tracer: tuple[int, Tracer] | None = None
+        self._knowledge: tuple[int, Knowledge] | None = None  # likewise, where a judge searches
         self._made: dict[Hashable, tuple[Any, ...]] = {}
         self._lock = threading.RLock()
         self._making = threading.RLock()
@@ -49,6 +51,10 @@ class PanelResources(ABC):
         """Pairs with a human `grade` that the reliability rule may learn from in a round."""
 
     @abstractmethod
+    def open_knowledge(self, number: int) -> Knowledge:
+        """Open and fill what judges that are agents may search in a round; called where there is one."""
+
+    @abstractmethod
     def truth(self, number: int) -> Mapping[PairKey, int] | None:
         """The grades that simulated judges are made from, and nobody else may see; None: there are none."""
 
@@ -60,7 +66,8 @@ class PanelResources(ABC):
 
     def close(self) -> None:
         """Close judges, stores and traces, and free the workspace. Safe to call twice."""
-        held, self._panel, self._tracer = (self._panel, self._tracer), None, None
+        held = (self._panel, self._tracer, self._knowledge)
+        self._panel, self._tracer, self._knowledge = None, None, None
         try:
             for item in held:
                 if item is not None:
@@ -92,8 +99,21 @@ class PanelResources(ABC):
             if self._panel is None or self._panel[0] != number:
                 if self._panel is not None:
                     self._panel[1].close()  # a panel holds a thread and connections: one at a time
-                self._panel = (number, open_panel(self.settings, self.truth(number)))
+                self._panel = (
+                    number,
+                    open_panel(self.settings, self.truth(number), knowledge=lambda: self.knowledge(number)),
+                )
             return self._panel[1]
+
+    def knowledge(self, number: int) -> Knowledge:
+        """What judges that are agents may search in a round."""
+        with self._lock:
+            if self._knowledge is None or self._knowledge[0] != number:
+                if self._knowledge is not None:
+                    self._knowledge[1].close()  # it is locked: one at a time
+                    self._knowledge = None
+                self._knowledge = (number, self.open_knowledge(number))
+            return self._knowledge[1]
 
     def prove_judges(self, number: int) -> None:
         """Raises JudgeError where a judge of the round cannot do its work."""

@@ -19,6 +19,7 @@ from serm.relevance_model.scoring import stored_scores
 from serm.relevance_model.versions import ModelVersions
 from serm.storage.dataset import DataSet, WindowRef
 from serm.storage.ingest import ingest
+from serm.storage.knowledge import Knowledge
 from serm.storage.sealed import SealedGrades
 from serm.storage.workspace import Workspace
 
@@ -80,6 +81,11 @@ class Resources(PanelResources):
             return pd.concat([self.dataset.sealed(number - 1), gate], ignore_index=True)
 
         return SealedGrades(read)
+
+    def open_knowledge(self, number: int) -> Knowledge:
+        from serm.graphs.knowledge import round_knowledge  # it works on resources, as nodes do
+
+        return round_knowledge(self, number)
 
     def scores(self, number: int, model: str) -> tuple[str, Scores]:
         """A window's scores by one model, and the name they are kept under."""

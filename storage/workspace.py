@@ -19,6 +19,7 @@ FOLDERS = (
     "scores",
     "samples",
     "labels",
+    "reviews",
     "snapshots",
     "models",
     "rounds",
@@ -40,11 +41,13 @@ class Workspace:
         self.scores = folder / "scores"
         self.samples = folder / "samples"
         self.labels = folder / "labels"
+        self.reviews = folder / "reviews"
         self.snapshots = folder / "snapshots"
         self.models = folder / "models"
         self.rounds = folder / "rounds"
         self.reports = folder / "reports"
         self.embeddings = folder / "embeddings"
+        self.knowledge = folder / "knowledge"
         self.traces = folder / "traces.sqlite"
         self.checkpoints = folder / "checkpoints.sqlite"
 
