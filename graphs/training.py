@@ -58,7 +58,7 @@ def make_snapshot(resources: Resources, state: SupervisorState) -> str:
 
 
 def train_challenger(resources: Resources, state: SupervisorState) -> str:
-    """Train on the snapshot, from the champion, the seed model or the base as the settings say; the model's key.
+    """Train on the snapshot, from the champion, the seed model or the base, as set; the model's key.
 
     A round that kept no label has nothing to learn from: the champion itself is handed to the gate.
     """
