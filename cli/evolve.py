@@ -73,7 +73,7 @@ def tell(console: Console, result: EvolutionResult, config: Path) -> None:
         for line in verdicts(result.rounds):
             console.print(line)
     lines = [
-        f"Done: {result.stop}." if result.stop else _resume(config),
+        _ending(result, config),
         "Look at it:",
         f"  {program()} trace {config}     a round as a tree: agents, their tools, judges",
         f"  {program()} models {config}    the versions, and which one is in use",
@@ -87,6 +87,15 @@ def program() -> str:
     called = sys.argv[0]
     by_path = Path(called).name == "serm" and shutil.which("serm") is None
     return called if by_path else "serm"
+
+
+def _ending(result: EvolutionResult, config: Path) -> str:
+    if result.waiting:
+        return (
+            f"Waiting for a person: the judges do not agree on {result.waiting} pairs. "
+            f"`{program()} review {config}` asks about them, and the run goes on."
+        )
+    return f"Done: {result.stop}." if result.stop else _resume(config)
 
 
 def _resume(config: Path) -> str:

@@ -3,18 +3,27 @@
 `from serm.graphs import build_supervisor_graph, evolve`
 """
 
-from typing import TYPE_CHECKING, Any
+from importlib import import_module
+from typing import TYPE_CHECKING, Any, Final
 
 if TYPE_CHECKING:
+    from serm.graphs.reviewing import answer_review, pending_review
     from serm.graphs.run import EvolutionResult, build_supervisor_graph, evolve, run_config
 
-__all__ = ["EvolutionResult", "build_supervisor_graph", "evolve", "run_config"]
+__all__ = [
+    "EvolutionResult",
+    "answer_review",
+    "build_supervisor_graph",
+    "evolve",
+    "pending_review",
+    "run_config",
+]
+
+_ELSEWHERE: Final = {"answer_review": "reviewing", "pending_review": "reviewing"}
 
 
 def __getattr__(name: str) -> Any:
     # Imported when first used: torch, mlflow and langgraph take seconds, and `serm --help` needs none.
     if name in __all__:
-        from serm.graphs import run as module
-
-        return getattr(module, name)
+        return getattr(import_module(f"serm.graphs.{_ELSEWHERE.get(name, 'run')}"), name)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

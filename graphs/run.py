@@ -15,12 +15,14 @@ from langgraph.checkpoint.sqlite import SqliteSaver
 from langgraph.errors import GraphDrained
 from langgraph.graph.state import CompiledStateGraph
 from langgraph.runtime import RunControl
+from langgraph.types import Command
 
 from serm.core.errors import BudgetExceededError
 from serm.core.settings import Settings
 from serm.graphs.events import Listener, nobody
 from serm.graphs.resources import Resources
 from serm.graphs.supervisor import supervisor_graph
+from serm.storage.reviews import Review
 
 Graph = CompiledStateGraph[Any, Any, Any, Any]
 
@@ -38,6 +40,7 @@ class EvolutionResult:
     rounds: tuple[dict[str, Any], ...]  # round.json of each round; the first is round 0, before any mining
     champion: str  # the key of the model in use: a folder in the workspace's models/
     stop: str  # "" where it was asked to stop before its end: the same call goes on
+    waiting: int = 0  # pairs that a person is to answer before the same call goes on (`serm review`)
 
 
 def evolve(
@@ -59,24 +62,21 @@ def evolve(
     with Resources(settings, on_event) as resources:
         graph = _compile(resources)
         config = run_config(settings, len(resources.dataset.windows))
-        # A run that ended says so in its state. `next` of the state does not tell: it is empty, too, where a
-        # kill came after a step had written its result and before its checkpoint.
-        values = graph.get_state(config).values
-        start = None if values and not values.get("stop") else {"stop": ""}
-        stopped, out_of_money = False, ""
+        stopped, out_of_money, unanswered = False, "", 0
         try:
-            for _ in graph.stream(start, config, stream_mode="updates", control=control):
-                pass
+            unanswered = _drive(graph, config, resources, control)
         except GraphDrained:
             stopped = True
         except BudgetExceededError as error:  # what was paid for is kept; a larger budget goes on from here
             out_of_money = str(error)
         state = graph.get_state(config).values
+        asks = f"waiting for a person: {unanswered} pairs, answer them with `serm review CONFIG`"
         return EvolutionResult(
             workspace=resources.workspace.folder,
             rounds=tuple(read_rounds(resources.workspace.rounds)),
             champion=state.get("champion", ""),
-            stop="" if stopped else out_of_money or state.get("stop", ""),
+            stop="" if stopped else out_of_money or (asks if unanswered else state.get("stop", "")),
+            waiting=unanswered,
         )
 
 
@@ -100,6 +100,25 @@ def run_config(settings: Settings, windows: int = 1_000) -> RunnableConfig:
 def read_rounds(folder: Path) -> list[dict[str, Any]]:
     """The reports of the finished rounds, the oldest first."""
     return [json.loads(path.read_text(encoding="utf-8")) for path in sorted(folder.glob("*/round.json"))]
+
+
+def _drive(graph: Graph, config: RunnableConfig, resources: Resources, control: RunControl | None) -> int:
+    """Run until the loop ends (0) or waits for a person: so many pairs are then without an answer."""
+    found = graph.get_state(config)
+    # A run that ended says so in its state. `next` of the state does not tell: it is empty, too, where a
+    # kill came after a step had written its result and before its checkpoint.
+    start: Any = None if found.values and not found.values.get("stop") else {"stop": ""}
+    while True:
+        if found.interrupts:
+            review = Review(resources.workspace.folder / found.interrupts[0].value["review"])
+            if unanswered := len(review.open()):
+                return unanswered
+            start = Command(resume=True)  # the answers are in the review
+        for _ in graph.stream(start, config, stream_mode="updates", control=control):
+            pass
+        found = graph.get_state(config)
+        if not found.interrupts:
+            return 0
 
 
 def _compile(resources: Resources) -> Graph:

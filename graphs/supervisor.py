@@ -1,9 +1,11 @@
 """The loop, on one screen.
 
-prepare -> open_window -> mine -> annotate -> snapshot -> train -> gate -> promote | roll_back -+
-              ^                                                                                |
-              |                                                             evaluate -> close <-+
+prepare -> open_window -> mine -> annotate -> review -> snapshot -> train -> gate -> promote | roll_back -+
+              ^                                                                                          |
+              |                                                                       evaluate -> close <-+
               +-- until the stream, the rounds, the budget or the patience run out ----+
+
+`review` is there with `agreement.human_review` alone: it waits for a person.
 """
 
 from __future__ import annotations
@@ -45,7 +47,12 @@ def supervisor_graph(
     graph.add_conditional_edges("prepare", _next_window)
     graph.add_edge("open_window", "mine")
     graph.add_edge("mine", "annotate")
-    graph.add_edge("annotate", "snapshot")
+    if resources.settings.agreement.human_review:
+        graph.add_node("review", traced(resources, nodes.review))
+        graph.add_edge("annotate", "review")
+        graph.add_edge("review", "snapshot")
+    else:
+        graph.add_edge("annotate", "snapshot")
     graph.add_edge("snapshot", "train")
     graph.add_edge("train", "gate")
     graph.add_conditional_edges("gate", _verdict)

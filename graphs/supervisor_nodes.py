@@ -11,6 +11,7 @@ from serm.graphs.closing import close_round
 from serm.graphs.gating import hold_gate
 from serm.graphs.reporting import report_round, report_start
 from serm.graphs.resources import Resources
+from serm.graphs.reviewing import review_dropped
 from serm.graphs.state import SupervisorState
 from serm.graphs.stopping import why_stop
 from serm.graphs.training import make_snapshot, train_challenger, train_seed_model
@@ -66,6 +67,10 @@ class SupervisorNodes:
 
     def annotate(self, state: SupervisorState) -> Update:
         return {"labels": _invoke(self._annotate, state, "sample")["labels"]}
+
+    def review(self, state: SupervisorState) -> Update:
+        """Have a person settle what the panel dropped. The graph is interrupted until that is done."""
+        return {"labels": review_dropped(self._, state)}
 
     def snapshot(self, state: SupervisorState) -> Update:
         return {"snapshot": make_snapshot(self._, state)}

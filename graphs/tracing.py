@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any
 
+from langgraph.errors import GraphInterrupt
+
 from serm.graphs.events import Event
 from serm.graphs.resources import Resources
 from serm.storage.trace import SpanKind, span
@@ -26,15 +28,26 @@ def watched(resources: Resources, node: Node) -> Any:
 
 
 def traced(resources: Resources, node: Node) -> Any:
-    """The same node, announced, with a span around it that keeps what it read and what it returned."""
+    """The same node, announced, with a span around it that keeps what it read and what it returned.
+
+    A node that waits for a person has not failed: its span says what it waits for.
+    """
 
     def run(state: Mapping[str, Any]) -> dict[str, Any]:
+        waits: GraphInterrupt | None = None
+        update: dict[str, Any] = {}
         with (
             resources.traced_round(int(state["round"])),
             span(node.__name__, SpanKind.NODE, **state) as current,
         ):
-            update = node(state)
-            current.outputs = update
+            try:
+                update = node(state)
+                current.outputs = update
+            except GraphInterrupt as interrupted:
+                waits = interrupted
+                current.outputs = current.attributes["waits"] = [item.value for item in waits.args[0]]
+        if waits is not None:
+            raise waits
         return update
 
     run.__name__ = node.__name__
