@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Final
 
 from serm.agents.paths import settled
@@ -17,6 +18,22 @@ from serm.storage.trace import SpanKind, current_trace_id, span
 
 FINAL: Final = frozenset({FailureKind.NO_MAJORITY})
 """Failures that are a result: asking again would say the same. All others are asked again, alone."""
+UNASKED: Final = frozenset({FailureKind.OVER_BUDGET})
+"""Failures that were no attempt: they are asked again in any case."""
+
+
+class StopRequestedError(Exception):
+    """Somebody has asked to stop. The calls in flight have ended and are recorded."""
+
+
+@dataclass(frozen=True, slots=True)
+class Manner:
+    """How shards are judged."""
+
+    sample: float = 0.0  # share of calls that keep a full span; every failure keeps one
+    retry: bool = True  # ask failures again that an earlier run recorded, but those that are a result
+    stop: Callable[[], bool] = lambda: False  # whether to ask no further pair
+    progress: Callable[[int], object] = lambda _: None  # told of so many further pairs that are done
 
 
 async def judge_shard(
@@ -26,21 +43,21 @@ async def judge_shard(
     *,
     paths: int = 1,
     slots: asyncio.Semaphore | None = None,
-    sample: float = 0.0,
+    manner: Manner = Manner(),
 ) -> ShardReport:
     """Have `judge` grade `pairs`; every judgment is in the store when this returns.
 
     `slots` bounds the calls in flight and may be shared by shards; a judgment is durable before its slot is
-    free. What is recorded is not asked; failures are, except those that are a result. `sample` is the share
-    of calls that keep a full span; every failure keeps one. Raises BudgetExceededError once the calls in
-    flight have ended, JudgeError and StorageError likewise: nothing that was paid for is lost.
+    free. What is recorded is not asked; for failures see `Manner`. Raises BudgetExceededError once the calls
+    in flight have ended, StopRequestedError, JudgeError and StorageError likewise: nothing that was paid for is lost.
     """
     with span(f"judge {judge.name}", SpanKind.SHARD, judge=judge.name, pairs=len(pairs)) as current:
         keys = [cache_key(judge, pair, paths) for pair in pairs]
         recorded = await asyncio.to_thread(store.get, keys)
-        done = {key: found for key, found in recorded.items() if _is_final(found)}
+        done = {key: found for key, found in recorded.items() if _is_final(found, retry=manner.retry)}
         todo = [(key, pair) for key, pair in dict(zip(keys, pairs, strict=True)).items() if key not in done]
-        work = _Work(judge, store, paths_of(judge, paths), slots or asyncio.Semaphore(1), sample)
+        manner.progress(len(done))
+        work = _Work(judge, store, paths_of(judge, paths), slots or asyncio.Semaphore(1), manner)
         fresh = await (work.remote(todo) if judge.remote else work.local(todo))
         report = report_of(judge.name, keys, done, fresh, work.answers)
         current.outputs = report.summary()
@@ -48,15 +65,17 @@ async def judge_shard(
     return report
 
 
-def _is_final(judgment: Judgment) -> bool:
-    return judgment.failure is None or judgment.failure.kind in FINAL
+def _is_final(judgment: Judgment, *, retry: bool) -> bool:
+    if judgment.failure is None:
+        return True
+    return judgment.failure.kind in FINAL if retry else judgment.failure.kind not in UNASKED
 
 
 class _Work:
     def __init__(
-        self, judge: Judge, store: JudgmentStore, paths: int, slots: asyncio.Semaphore, sample: float
+        self, judge: Judge, store: JudgmentStore, paths: int, slots: asyncio.Semaphore, manner: Manner
     ) -> None:
-        self.judge, self.store, self.paths, self.slots, self.sample = judge, store, paths, slots, sample
+        self.judge, self.store, self.paths, self.slots, self.manner = judge, store, paths, slots, manner
         self.trace_id = current_trace_id()
         self.answers: list[Answer] = []  # given now, by calls of this shard
         self.fatal: Exception | None = None  # ends the work
@@ -73,6 +92,7 @@ class _Work:
             fresh[key] = judgment_of(self.judge, key, pair, answers, self.trace_id)
             self.answers += answers
         await asyncio.wrap_future(self.store.submit(list(fresh.values())))
+        self.manner.progress(len(fresh))
         return fresh
 
     async def remote(self, todo: Sequence[tuple[str, Pair]]) -> dict[str, Judgment]:
@@ -93,10 +113,14 @@ class _Work:
             if self.fatal is not None:
                 raise self.fatal
             try:
-                return await self._ask(key, pair, earlier)
+                if self.manner.stop():
+                    raise StopRequestedError
+                judgment = await self._ask(key, pair, earlier)
             except Exception as error:
                 self.fatal = self.fatal or error
                 raise
+        self.manner.progress(1)
+        return judgment
 
     async def _ask(self, key: str, pair: Pair, earlier: Mapping[int, Answer]) -> Judgment:
         """Ask path after path until the majority stands, those left out that answered in an earlier run."""
@@ -139,7 +163,7 @@ class _Work:
         return judgment
 
     def _trace(self, pair: Pair, path: int, answer: Answer, began: int) -> None:
-        trace_call(self.judge, pair, path, answer, began=began, sample=self.sample)
+        trace_call(self.judge, pair, path, answer, began=began, sample=self.manner.sample)
 
 
 def _enough(answers: Sequence[Answer], paths: int) -> bool:

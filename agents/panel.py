@@ -118,7 +118,7 @@ class Panel:
     def recorded(
         self, name: str, frame: pd.DataFrame, store: JudgmentStore, *, instead: Judge | None = None
     ) -> dict[PairKey, Judgment]:
-        """What a judge has said of the pairs of a frame, failures too; a pair without a judgment is left out."""
+        """What a judge has said of the pairs of a frame, failures too; a pair without one is left out."""
         judge = instead or self.members[name].judge
         keys = [cache_key(judge, pair, self.paths) for pair in pairs_of(frame)]
         return {judgment.key: judgment for judgment in store.get(keys).values()}
