@@ -166,9 +166,9 @@ def chroma_errors(place: str) -> Iterator[None]:
     except SermError:
         raise
     except Exception as error:
-        text = " ".join(str(error).split()) or type(error).__name__
+        text = " ".join(str(error).split()).rstrip(".") or type(error).__name__
         raise StorageError(
-            f"the knowledge base at {place} failed: {text[:300]}",
+            f"the knowledge base at {place} failed: {text[:300]}.",
             "Check `storage.chroma` and that the server is up. An embedded one can be removed: the next run "
             "fills it again.",
         ) from error
