@@ -49,7 +49,7 @@ async def judge_shard(
 
     `slots` bounds the calls in flight and may be shared by shards; a judgment is durable before its slot is
     free. What is recorded is not asked; for failures see `Manner`. Raises BudgetExceededError once the calls
-    in flight have ended, StopRequestedError, JudgeError and StorageError likewise: nothing that was paid for is lost.
+    in flight have ended, StopRequestedError, JudgeError and StorageError likewise: what was paid for is kept.
     """
     with span(f"judge {judge.name}", SpanKind.SHARD, judge=judge.name, pairs=len(pairs)) as current:
         keys = [cache_key(judge, pair, paths) for pair in pairs]

@@ -49,7 +49,7 @@ class Settings(BaseModel):
 
     workspace: Path = Path(".serm")  # the folder that holds everything a run makes
     random_seed: int = 7  # makes a run repeatable
-    data: DataSettings
+    data: DataSettings = DataSettings()
     judges: tuple[JudgeSettings, ...] = ()
     model: ModelSettings = ModelSettings()
     agents: AgentSettings = AgentSettings()

@@ -85,7 +85,8 @@ class Source(Section):
 
 
 class DataSettings(Section):
-    sources: tuple[Source, ...] = Field(min_length=1)
+    sources: tuple[Source, ...] = ()
+    """Where pairs come from. A config of judges alone, for `serm annotate`, names none."""
     sets: tuple[SetRule, ...] = ()
     """Empty: the column `split` where there is one; else bucket 0 of 5 is gate, 1 is test, the rest is
     stream, and the graded stream queries of the first window are the seed."""

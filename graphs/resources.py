@@ -18,7 +18,7 @@ from serm.relevance_model.registry import ModelRegistry
 from serm.relevance_model.scoring import stored_scores
 from serm.relevance_model.versions import ModelVersions
 from serm.storage.dataset import DataSet, WindowRef
-from serm.storage.ingest import ingest
+from serm.storage.ingest import ingest, require_data
 from serm.storage.knowledge import Knowledge
 from serm.storage.sealed import SealedGrades
 from serm.storage.workspace import Workspace
@@ -28,6 +28,7 @@ class Resources(PanelResources):
     """The workspace of a loop and everything in it that a node may use."""
 
     def __init__(self, settings: Settings, on_event: Listener = nobody) -> None:
+        require_data(settings)  # before a workspace is bound to these settings
         super().__init__(settings, Workspace.open(settings), on_event)
         self.models = ModelVersions(
             self.workspace.models, self.workspace.embeddings, settings.model, settings.base_model

@@ -24,14 +24,17 @@ def recorded(path: Path) -> dict[str, Any]:
     return dict(identity)
 
 
-def bind(path: Path, settings: Settings) -> None:
-    """Bind a new workspace to `settings`; raise WorkspaceMismatchError where it is bound to others."""
+def bind(path: Path, settings: Settings, *, again: bool = False) -> None:
+    """Bind a new workspace to `settings`, with `again` also one that is bound already.
+
+    Raises WorkspaceMismatchError where it is bound to others.
+    """
     identity = settings.identity()
-    if not path.is_file():
+    if again or not path.is_file():
         text = json.dumps({"fingerprint": settings.fingerprint(), "identity": identity}, indent=2)
         write_file(path, lambda temporary: _write(temporary, text))
         return
-        # What is compared went through JSON on both sides, so that a tuple equals the list it was written as.
+    # What is compared went through JSON on both sides, so that a tuple equals the list it was written as.
     there, here = _flat(recorded(path)), _flat(json.loads(json.dumps(identity)))
     if there == here:
         return

@@ -11,7 +11,7 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from serm.core.errors import DataError
+from serm.core.errors import ConfigError, DataError
 from serm.core.hashing import digest
 from serm.core.records import Reject
 from serm.core.settings import Settings
@@ -54,8 +54,17 @@ def ingest(settings: Settings, workspace: Workspace) -> DataSet:
     return dataset
 
 
+def require_data(settings: Settings) -> None:
+    """Raises ConfigError where the config names no data: one of judges alone is for `serm annotate`."""
+    if not settings.data.sources:
+        raise ConfigError(
+            "the config names no data.", "Name files of pairs under `data.sources`; `serm init` shows how."
+        )
+
+
 def dataset_key(settings: Settings) -> str:
     """Hash of the input files' contents and of the settings that shape the sets; paths do not count."""
+    require_data(settings)
     data = settings.data.model_dump(mode="json")
     for described, source in zip(data["sources"], settings.data.sources, strict=True):
         for name in ("pairs", "queries", "corpus"):

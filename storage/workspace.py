@@ -14,10 +14,14 @@ from serm.storage.artifacts import storage_errors
 from serm.storage.binding import bind, recorded
 
 CONFIG, LOCK = "config.json", "lock"
+ANNOTATE = "annotate"
+"""The part of a workspace that `serm annotate` works in: a workspace of its own, bound to no configuration,
+as everything in it is named by what it was made from."""
 FOLDERS = (
     "data",
     "scores",
     "samples",
+    "reliability",
     "labels",
     "reviews",
     "snapshots",
@@ -40,6 +44,7 @@ class Workspace:
         self.data = folder / "data"
         self.scores = folder / "scores"
         self.samples = folder / "samples"
+        self.reliability = folder / "reliability"
         self.labels = folder / "labels"
         self.reviews = folder / "reviews"
         self.snapshots = folder / "snapshots"
@@ -52,20 +57,21 @@ class Workspace:
         self.checkpoints = folder / "checkpoints.sqlite"
 
     @classmethod
-    def open(cls, settings: Settings) -> Self:
+    def open(cls, settings: Settings, part: str = "") -> Self:
         """Create the folder where it is missing, lock it, and check that it belongs to these settings.
 
-        Raises WorkspaceLockedError where another process works in it, WorkspaceMismatchError where another
+        `part` names a workspace inside of the workspace, which may be used under any settings. Raises
+        WorkspaceLockedError where another process works in it, WorkspaceMismatchError where another
         configuration made it, StorageError where it cannot be written.
         """
-        folder = settings.workspace_path
+        folder = settings.workspace_path / part
         with storage_errors(folder):
             _refuse_a_strangers_folder(folder)
             folder.mkdir(parents=True, exist_ok=True)
             lock = _lock(folder)
         try:
             with storage_errors(folder):
-                bind(folder / CONFIG, settings)
+                bind(folder / CONFIG, settings, again=bool(part))
                 if settings.storage.shared is not None:
                     _share(folder, settings.resolve(settings.storage.shared))
                 for name in FOLDERS:
@@ -126,7 +132,7 @@ def _refuse_a_strangers_folder(folder: Path) -> None:
         raise WorkspaceError(f"{folder} is a file, not a folder.", "Name another `workspace:` in the config.")
     if not folder.is_dir() or (folder / CONFIG).is_file():
         return
-    other = sorted(item.name for item in folder.iterdir() if item.name not in (LOCK, *FOLDERS))
+    other = sorted(item.name for item in folder.iterdir() if item.name not in (LOCK, ANNOTATE, *FOLDERS))
     if any(not name.startswith(f".{CONFIG}-") for name in other):
         raise WorkspaceError(
             f"{folder} is no workspace and not empty (it holds {other[0]}).",
