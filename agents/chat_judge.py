@@ -34,7 +34,15 @@ class ChatJudge:
         self.constrained: bool | None = None  # whether the server keeps to the schema; known after `prove`
 
     async def answer(self, pair: Pair, path: int) -> Answer:
-        reply = await self._ask(self._prompt.messages(pair), path)
+        return await self.converse(pair, self.messages(pair), path)
+
+    def messages(self, pair: Pair) -> list[Message]:
+        """The conversation that it is asked for a pair with."""
+        return self._prompt.messages(pair)
+
+    async def converse(self, pair: Pair, messages: list[Message], path: int) -> Answer:  # noqa: ARG002
+        """Its answer to a conversation about a pair, be it the one above or a debate."""
+        reply = await self._ask(messages, path)
         said = reply.value
         return Answer(
             grade=said.grade if said else None,

@@ -66,7 +66,11 @@ class JudgeAgent:
 
     async def answer(self, pair: Pair, path: int) -> Answer:
         """Raises BudgetExceededError where not even the first turn is within budget."""
-        return await self._converse(pair, self._prompt.messages(pair), path)
+        return await self.converse(pair, self.messages(pair), path)
+
+    def messages(self, pair: Pair) -> list[Message]:
+        """The conversation that it is asked for a pair with."""
+        return self._prompt.messages(pair)
 
     def evidence(self, pair: Pair) -> str:  # noqa: ARG002 - every pair may find everything
         return self._knowledge.version
@@ -80,7 +84,7 @@ class JudgeAgent:
         urged[-1] = {**urged[-1], "content": urged[-1]["content"] + _URGE}
         fault = ""
         for path in range(2):
-            answer = await self._converse(_TRIAL, urged, path)
+            answer = await self.converse(_TRIAL, urged, path)
             if answer.failure is not None and answer.failure.kind is FailureKind.REFUSED:
                 raise JudgeError(
                     f"judge `{self.name}` was refused: {answer.failure.message}",
@@ -95,7 +99,8 @@ class JudgeAgent:
     async def close(self) -> None:
         await self._asker.close()
 
-    async def _converse(self, pair: Pair, messages: list[Message], path: int) -> Answer:
+    async def converse(self, pair: Pair, messages: list[Message], path: int) -> Answer:
+        """Its answer to a conversation about a pair, be it the one above or a debate; it may search."""
         talk, desk = Conversation(list(messages)), self._desk(pair)
         bad = 0
         while True:
