@@ -23,7 +23,7 @@ from langgraph.graph import END, START, StateGraph
 from langgraph.graph.state import CompiledStateGraph
 
 from serm.agents.tool_calls import calls_of, run_call
-from serm.core.errors import AgentError
+from serm.core.errors import AgentError, BudgetExceededError, StorageError
 from serm.storage.trace import SpanKind, span
 
 BAD_IN_A_ROW = 2  # bad calls after which a policy has lost the thread; chosen
@@ -127,6 +127,8 @@ def agent_graph(
         with span(policy.label, SpanKind.MODEL, turn=turn, messages=len(state["messages"])) as current:
             try:
                 message = policy(state["messages"], tools)
+            except (BudgetExceededError, StorageError):  # no rules help there: the run stops
+                raise
             except Exception as error:  # whatever a model dies of, the round goes on under the rules
                 current.error = f"{type(error).__name__}: {error}"
                 return {"turns": turn, "stopped": f"the model failed: {current.error}"}
@@ -139,6 +141,8 @@ def agent_graph(
                     "tokens_in": usage["input_tokens"],
                     "tokens_out": usage["output_tokens"],
                 }
+            if "cost" in message.response_metadata:
+                current.attributes["cost"] = message.response_metadata["cost"]
         return {"messages": [message], "turns": turn}
 
     def act(state: Turns) -> dict[str, Any]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any, Final
 
 from langchain_core.language_models import BaseChatModel
 from langchain_core.messages import AIMessage, BaseMessage, ToolMessage
@@ -14,6 +14,13 @@ from langchain_core.tools import BaseTool
 from serm.agents.loop import Decide
 from serm.core.errors import AgentError, ConfigError
 from serm.core.settings import Settings
+from serm.llm.budget import price_of
+
+if TYPE_CHECKING:
+    from serm.llm.purse import Purse, Till
+
+FREE: Final = ("http", "scripted")
+"""Kinds of chat models that cost nothing where no price is stated."""
 
 Said = list[dict[str, Any]]  # what the tools have answered so far, the first answer first
 Call = tuple[str, dict[str, Any]]  # a tool and its arguments
@@ -26,15 +33,21 @@ class ChatPolicy:
     model: BaseChatModel
     agent: str
     label: str
+    till: Till | None = None  # None: nobody counts what turns cost
 
     def __call__(self, messages: Sequence[BaseMessage], tools: Sequence[BaseTool], /) -> AIMessage:
         """Ask for a tool call. The agent's name travels in the call's metadata, which no provider sees."""
-        answer = self.model.bind_tools(list(tools), tool_choice="any").invoke(
-            list(messages), config={"metadata": {"agent": self.agent}, "run_name": self.agent}
-        )
-        if not isinstance(answer, AIMessage):
-            raise AgentError(f"the model {self.label} answered with a {type(answer).__name__}.")
-        return answer
+        bound = self.model.bind_tools(list(tools), tool_choice="any")
+
+        def ask() -> AIMessage:
+            answer = bound.invoke(
+                list(messages), config={"metadata": {"agent": self.agent}, "run_name": self.agent}
+            )
+            if not isinstance(answer, AIMessage):
+                raise AgentError(f"the model {self.label} answered with a {type(answer).__name__}.")
+            return answer
+
+        return ask() if self.till is None else self.till.pay(ask, messages, tools)
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,10 +64,11 @@ class Rules:
         return AIMessage("", tool_calls=[{"name": name, "args": arguments, "id": f"call-{len(said) + 1}"}])
 
 
-def decider(settings: Settings, agent: str) -> Decide | None:
-    """The chat model that decides for `agent`, or None where its rules do.
+def decider(settings: Settings, agent: str, purse: Purse | None = None) -> Decide | None:
+    """The chat model that decides for `agent`, or None where its rules do; its turns are paid from `purse`.
 
-    `auto` takes a chat model where `agents.llm` names one. Raises ConfigError where `llm` has none to take.
+    `auto` takes a chat model where `agents.llm` names one. Raises ConfigError where `llm` has none to take,
+    and where there is a budget and no price for it.
     """
     chosen = settings.agents
     if chosen.policy == "rules" or (chosen.policy == "auto" and not chosen.llm):
@@ -65,8 +79,15 @@ def decider(settings: Settings, agent: str) -> Decide | None:
             "Set agents.llm, for instance to `openai:gpt-4o`, or agents.policy to `rules`.",
         )
     from serm.llm.chat import chat_model  # rules need no client of any provider
+    from serm.llm.purse import Till
     from serm.llm.spec import parse_backend
 
-    return ChatPolicy(
-        chat_model(parse_backend(chosen.llm), settings.llm, folder=settings.folder), agent, chosen.llm
-    )
+    spec = parse_backend(chosen.llm)
+    price = price_of(settings.llm.prices, spec.model, spec.text)
+    if price is None and spec.kind not in FREE and settings.budget.currency is not None:
+        raise ConfigError(
+            f"`budget.currency` is set, and there is no price for `{spec.model}` (`agents.llm`).",
+            "State one under `llm.prices`, as money for a million tokens.",
+        )
+    till = Till(purse, agent, spec.model or spec.text, price, settings.llm.max_tokens) if purse else None
+    return ChatPolicy(chat_model(spec, settings.llm, folder=settings.folder), agent, chosen.llm, till)

@@ -23,9 +23,14 @@ class ShardReport:
     graded: int
     failed: int
     requests: int  # HTTP requests of this call alone, and what they took
-    tokens: int
+    tokens_in: int
+    tokens_out: int
     cost: float
     failures: Mapping[str, int]  # kind: number
+
+    @property
+    def tokens(self) -> int:
+        return self.tokens_in + self.tokens_out
 
     def summary(self) -> dict[str, object]:
         return {
@@ -34,7 +39,8 @@ class ShardReport:
             "graded": self.graded,
             "failed": self.failed,
             "requests": self.requests,
-            "tokens": self.tokens,
+            "tokens_in": self.tokens_in,
+            "tokens_out": self.tokens_out,
             "cost": self.cost,
             "failures": dict(self.failures),
         }
@@ -116,7 +122,8 @@ def report_of(
         graded=sum(failure is None for failure in failures),
         failed=sum(kinds.values()),
         requests=sum(answer.requests for answer in answers),
-        tokens=sum(answer.tokens_in + answer.tokens_out for answer in answers),
+        tokens_in=sum(answer.tokens_in for answer in answers),
+        tokens_out=sum(answer.tokens_out for answer in answers),
         cost=sum(answer.cost for answer in answers),
         failures=dict(kinds),
     )

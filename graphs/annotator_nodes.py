@@ -49,7 +49,7 @@ class AnnotatorNodes:
         key = digest([state["sample"], rule.model_dump(mode="json"), votes])
 
         def make(folder: Path) -> None:
-            settled = chair(judgments, rule, decider(self._.settings, NAME), max_steps=turns)
+            settled = chair(judgments, rule, decider(self._.settings, NAME, self._.purse), max_steps=turns)
             write_labels(settled.labels, folder / "labels.parquet")
 
         find_or_create(self._.workspace.labels, key, make)

@@ -42,7 +42,7 @@ class MinerNodes:
                 table = mine_with(
                     agent,
                     open_desk(self._, state),
-                    decider(self._.settings, agent),
+                    decider(self._.settings, agent, self._.purse),
                     self._quotas[agent],
                     max_steps=self._.settings.agents.max_steps,
                 )

@@ -17,6 +17,7 @@ from serm.core.hashing import digest
 from serm.core.records import PairKey
 from serm.core.settings import Settings
 from serm.graphs.events import Listener, nobody
+from serm.llm.purse import Purse
 from serm.storage.judgments import JudgmentStore
 from serm.storage.knowledge import Knowledge
 from serm.storage.trace import Tracer
@@ -84,6 +85,11 @@ class PanelResources(ABC):
         store = JudgmentStore(self.workspace.judgments_url)
         self._stack.callback(store.close)
         return store
+
+    @cached_property
+    def purse(self) -> Purse:
+        """Pays for the turns of agents."""
+        return Purse(self.settings.budget.currency, self.judgments)
 
     def once(self, key: Hashable, make: Callable[[], T]) -> T:
         """The latest value made under `key`'s kind (its first part); parallel nodes wait for one another."""

@@ -150,7 +150,8 @@ def _measured(resources: Resources, key: str, frame: pd.DataFrame, model: str) -
 def _counts(resources: Resources, state: SupervisorState, labels: pd.DataFrame) -> dict[str, Any]:
     sample = resources.sample(state["sample"])
     snapshot = read_snapshot(snapshot_path(resources, state["snapshot"]))
-    totals = resources.judgments.totals(resources.trace_id(state["round"]))
+    trace = resources.trace_id(state["round"])
+    totals, turns = resources.judgments.totals(trace), resources.judgments.turn_totals(trace)
     return {
         "mined": len(sample),
         "mined_by": {str(agent): int(count) for agent, count in sample["agent"].value_counts().items()},
@@ -159,6 +160,7 @@ def _counts(resources: Resources, state: SupervisorState, labels: pd.DataFrame) 
         "grades": {str(grade): int(count) for grade, count in labels["grade"].value_counts().items()},
         "trained_on": {str(name): int(count) for name, count in snapshot["origin"].value_counts().items()},
         "judging": {**asdict(totals), "lost_calls": resources.judgments.lost_calls()},
+        "agents": asdict(turns),
     }
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 from langchain_core.language_models import BaseChatModel
 
@@ -35,6 +35,12 @@ def _openai(spec: BackendSpec, settings: LlmSettings, _: Path) -> BaseChatModel:
 
     from serm.llm.openai_compatible import api_key
 
+    # Servers of one's own may not know the limit's newer name, and OpenAI's newer models not the older one.
+    limit: dict[str, Any] = (
+        {"extra_body": {"max_tokens": settings.max_tokens}}
+        if spec.target
+        else {"max_completion_tokens": settings.max_tokens}
+    )
     # The one retry layer is the client's own: 429, 5xx, timeouts and broken connections, never 400 or 401.
     return ChatOpenAI(
         model=spec.model,
@@ -43,6 +49,7 @@ def _openai(spec: BackendSpec, settings: LlmSettings, _: Path) -> BaseChatModel:
         temperature=settings.temperature,
         timeout=settings.timeout,
         max_retries=settings.retries,
+        **limit,
     )
 
 

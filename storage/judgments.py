@@ -31,6 +31,7 @@ from serm.storage.judgment_tables import (
     judgment_of,
     judgment_row,
 )
+from serm.storage.turns import AgentTurn, TurnTotals, insert_turn, select_totals
 
 _KEYS_A_QUERY: Final = 500  # under SQLite's limit on variables
 _COLUMNS: Final = tuple(column.name for column in JUDGMENTS.columns)
@@ -105,6 +106,10 @@ class JudgmentStore:
             lambda connection: _run(connection, sa.delete(STARTED).where(STARTED.c.id == mark))
         )
 
+    def turned(self, turn: AgentTurn) -> None:
+        """Write a turn of an agent and wait until it is durable. Raises StorageError where it cannot be."""
+        wait(self._submit(lambda connection: _run(connection, insert_turn(turn, time.time()))))
+
     def _submit(self, write: Write) -> Future[None]:
         url = self._engine.url
 
@@ -151,8 +156,15 @@ class JudgmentStore:
         return int(self._scalar(statement))
 
     def spent(self) -> float:
-        """Money paid for all finished calls, failed and repeated ones too."""
-        return float(self._scalar(sa.select(sa.func.coalesce(sa.func.sum(CALLS.c.cost), 0.0))))
+        """Money paid for all finished calls, failed and repeated ones too, and for the turns of agents."""
+        calls = float(self._scalar(sa.select(sa.func.coalesce(sa.func.sum(CALLS.c.cost), 0.0))))
+        return calls + self.turn_totals().cost
+
+    def turn_totals(self, trace_id: str | None = None) -> TurnTotals:
+        """What the turns of agents took, all of them or those of one trace."""
+        row = self._rows(select_totals(trace_id))[0]
+        counts = {name: int(value) for name, value in row.items() if name != "cost"}
+        return TurnTotals(**counts, cost=float(row["cost"]))
 
     def totals(self, trace_id: str | None = None) -> Totals:
         """What the judgments took, all of them or those of one trace."""

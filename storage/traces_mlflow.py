@@ -100,7 +100,8 @@ def _attributes(item: Span) -> dict[str, Any]:
     found = dict(item.attributes)
     if item.error:
         found["error"] = item.error
-    tokens_in, tokens_out = (int(found.get(key) or 0) for key in ("tokens_in", "tokens_out"))
+    told = {**(item.outputs if isinstance(item.outputs, dict) else {}), **found}  # a shard's are outputs
+    tokens_in, tokens_out = (int(told.get(key) or 0) for key in ("tokens_in", "tokens_out"))
     if item.kind in _COUNTED and tokens_in + tokens_out:
         found[SpanAttributeKey.CHAT_USAGE] = {
             "input_tokens": tokens_in,

@@ -1,0 +1,60 @@
+"""What the turns of agents took: a table beside the judgments, so that one ledger holds all that is paid."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+from typing import Any, Final
+
+import sqlalchemy as sa
+
+from serm.storage.judgment_tables import METADATA
+
+TURNS: Final = sa.Table(
+    "agent_turns",  # every answered turn of a chat model that decides for an agent
+    METADATA,
+    sa.Column("id", sa.Integer, primary_key=True, autoincrement=True),
+    sa.Column("agent", sa.Text, nullable=False),
+    sa.Column("model", sa.Text, nullable=False),
+    sa.Column("tokens_in", sa.BigInteger, nullable=False),
+    sa.Column("tokens_out", sa.BigInteger, nullable=False),
+    sa.Column("cost", sa.Float, nullable=False),
+    sa.Column("trace_id", sa.Text, nullable=False),
+    sa.Column("written", sa.Float, nullable=False),  # seconds since the epoch
+    sa.Index("agent_turns_of_trace", "trace_id"),
+)
+
+
+@dataclass(frozen=True, slots=True)
+class AgentTurn:
+    """One answered turn."""
+
+    agent: str
+    model: str
+    tokens_in: int
+    tokens_out: int
+    cost: float  # in the currency of the price table
+    trace_id: str
+
+
+@dataclass(frozen=True, slots=True)
+class TurnTotals:
+    """What turns took."""
+
+    turns: int = 0
+    tokens_in: int = 0
+    tokens_out: int = 0
+    cost: float = 0.0
+
+
+def insert_turn(turn: AgentTurn, written: float) -> sa.Insert:
+    return sa.insert(TURNS).values({**asdict(turn), "written": written})
+
+
+def select_totals(trace_id: str | None) -> sa.Select[Any]:
+    """One row: turns, tokens_in, tokens_out, cost; of all turns or of one trace's."""
+    sums = [
+        sa.func.coalesce(sa.func.sum(TURNS.c[name]), 0).label(name)
+        for name in ("tokens_in", "tokens_out", "cost")
+    ]
+    statement = sa.select(sa.func.count().label("turns"), *sums).select_from(TURNS)
+    return statement if trace_id is None else statement.where(TURNS.c.trace_id == trace_id)

@@ -1,0 +1,172 @@
+"""Turns of agents are money as well: reserved before, counted after, never past the budget."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+import pytest
+from chat_stub import ChatStub, Raw, Status, completion
+from chat_stub import Say as Words
+from langchain_core.messages import AIMessage
+from mining_desks import make_desk
+from small_world import world
+
+from serm.agents.miners import mine_with
+from serm.agents.policy import decider
+from serm.core import Settings
+from serm.core.errors import BudgetExceededError, ConfigError
+from serm.core.settings_loop import Price
+from serm.graphs import evolve
+from serm.llm.purse import Purse, Till
+from serm.storage.judgments import JudgmentStore
+from serm.storage.trace import SpanKind, Tracer, read_spans
+
+TURNS = [
+    ("score_uncertainty", {"measure": "margin"}),
+    ("nominate", {"candidates": "c1", "count": 20, "reason": "unsure"}),
+]
+PRICE = {"input": 1_000.0, "output": 10_000.0}
+A_TURN = (50 * 1_000 + 5 * 10_000) / 1e6
+"""The stub counts 50 tokens read and 5 written a turn."""
+
+
+def say(name: str, arguments: dict[str, Any], *, usage: bool = True) -> Raw:
+    answer = completion(Words("", tokens_in=50, tokens_out=5, usage=usage))
+    call = {"name": name, "arguments": json.dumps(arguments)}
+    answer["choices"][0]["message"]["tool_calls"] = [
+        {"id": f"c-{name}", "type": "function", "function": call}
+    ]
+    return Raw(json.dumps(answer).encode())
+
+
+def play(body: dict[str, Any], _: int) -> Raw:
+    return say(*TURNS[sum(message["role"] == "assistant" for message in body["messages"])])
+
+
+@pytest.fixture
+def mine(
+    stub: ChatStub, settings_with: Callable[..., Settings], store: JudgmentStore
+) -> Callable[[float | None], None]:
+    """The uncertainty agent at work, paid from a budget."""
+
+    def run(currency: float | None) -> None:
+        settings = settings_with(
+            agents={"llm": f"{stub.url}#stub"},
+            llm={"timeout": 5.0, "prices": {"stub": PRICE}, "max_tokens": 16},
+            budget={"currency": currency},
+        )
+        decide = decider(settings, "uncertainty", Purse(currency, store))
+        mine_with("uncertainty", make_desk(), decide, 20)
+
+    return run
+
+
+def test_every_turn_is_in_the_ledger_and_its_cost_in_the_trace(
+    stub: ChatStub, mine: Callable[[float | None], None], store: JudgmentStore, tmp_path: Path
+) -> None:
+    stub.play = play
+    tracer = Tracer(tmp_path / "traces.sqlite", "t")
+    with tracer.active():
+        mine(None)
+    tracer.close()
+    totals = store.turn_totals("t")
+    assert (totals.turns, totals.tokens_in, totals.tokens_out) == (2, 100, 10)
+    assert totals.cost == pytest.approx(2 * A_TURN)
+    assert store.spent() == pytest.approx(2 * A_TURN)
+    assert store.turn_totals("another").turns == 0
+    models = [s for s in read_spans(tmp_path / "traces.sqlite", "t") if s.kind is SpanKind.MODEL]
+    assert [span.attributes["cost"] for span in models] == pytest.approx([A_TURN, A_TURN])
+    assert [body["max_tokens"] for body in stub.bodies] == [16, 16]  # what was reserved is what can come
+    with JudgmentStore(f"sqlite:///{tmp_path / 'judgments.sqlite'}") as restarted:
+        assert restarted.spent() == pytest.approx(2 * A_TURN)
+
+
+def test_no_turn_is_asked_for_that_could_pass_the_budget(
+    stub: ChatStub, mine: Callable[[float | None], None], store: JudgmentStore
+) -> None:
+    stub.play = play
+    with pytest.raises(BudgetExceededError, match="turn of an agent"):
+        mine(0.1)
+    assert stub.bodies == []
+    mine(1_000.0)
+    assert len(stub.bodies) == 2
+    with pytest.raises(BudgetExceededError):  # what is paid stays paid
+        mine(2 * A_TURN + 0.1)
+
+
+def test_a_turn_whose_tokens_are_not_counted_costs_the_most_that_it_can(
+    stub: ChatStub, mine: Callable[[float | None], None], store: JudgmentStore
+) -> None:
+    stub.play = lambda body, _: say("finish", {"reason": "nothing"}, usage=False)
+    mine(None)
+    assert store.turn_totals().tokens_in == 0
+    least = 16 * PRICE["output"] / 1e6  # llm.max_tokens written, and all bytes read
+    assert store.spent() > least + 1
+
+
+def test_a_turn_that_fails_costs_nothing_and_the_rules_take_over(
+    stub: ChatStub, mine: Callable[[float | None], None], store: JudgmentStore
+) -> None:
+    stub.play = lambda body, _: Status(401)
+    mine(1_000.0)
+    assert (store.spent(), store.turn_totals().turns) == (0.0, 0)
+
+
+def test_agents_that_work_side_by_side_stay_within_the_budget_together(store: JudgmentStore) -> None:
+    limit = 1.0
+    purse = Purse(limit, store)
+
+    def ask() -> AIMessage:
+        time.sleep(0.01)
+        usage = {"input_tokens": 60, "output_tokens": 0, "total_tokens": 60}
+        return AIMessage("", usage_metadata=usage)  # type: ignore[arg-type]
+
+    def work(number: int) -> int:
+        till = Till(purse, f"agent {number}", "stub", Price(input=1_000, output=0), 16)
+        for turn in range(20):
+            try:
+                till.pay(ask, [], [])
+            except BudgetExceededError:
+                return turn
+        return 20
+
+    with ThreadPoolExecutor(8) as pool:
+        answered = sum(pool.map(work, range(8)))
+    assert answered == store.turn_totals().turns
+    assert limit - 0.07 < store.spent() <= limit  # 66 tokens are reserved a turn, 60 are used
+
+
+def test_a_budget_needs_a_price_for_the_agents_model(settings_with: Callable[..., Settings]) -> None:
+    settings = settings_with(agents={"llm": "openai:gpt-4o"}, budget={"currency": 5})
+    with pytest.raises(ConfigError, match=r"no price for `gpt-4o` \(`agents.llm`\)"):
+        decider(settings, "drift")
+
+
+def test_a_run_stops_before_agents_pass_its_budget_and_goes_on_under_a_larger_one(
+    stub: ChatStub, tmp_path: Path, tiny_encoder: Path
+) -> None:
+    stub.play = lambda body, _: say("finish", {"reason": "nothing to do"})
+
+    def run(currency: float) -> Any:
+        config = world(
+            tmp_path,
+            tiny_encoder,
+            agents={"llm": f"{stub.url}#stub"},
+            miner={"passes": 2, "pool": 60, "agents": {"feedback": 1.0}},
+            llm={"shard": 15, "timeout": 5.0, "prices": {"stub": PRICE}},
+            budget={"pairs_per_round": 8, "currency": currency},
+            evolution={"rounds": 1},
+        )
+        return evolve(Settings.from_mapping(config, folder=tmp_path, environment={}))
+
+    broke = run(0.5)
+    assert "could pass the budget of 0.5" in broke.stop
+    assert (len(broke.rounds), stub.bodies) == (1, [])
+    counts = run(1_000.0).rounds[1]["counts"]
+    assert counts["agents"]["turns"] == len(stub.bodies) > 0
+    assert counts["agents"]["cost"] == pytest.approx(len(stub.bodies) * A_TURN)
