@@ -14,6 +14,7 @@ from serm.cli.checks import Finding, Patient, Status
 from serm.cli.format import count
 from serm.core.records import FailureKind
 from serm.llm.replay import ReplayJudge
+from serm.storage.knowledge import NoKnowledge
 from serm.storage.sealed import SealedGrades
 
 COVERED: Final = 0.9  # share of a window's pairs with a recorded answer under which it is warned of; chosen
@@ -122,4 +123,4 @@ def _panel(patient: Patient) -> Panel:
         data = patient.dataset
         return pd.concat([data.sealed(window.index) for window in data.windows])
 
-    return open_panel(patient.settings, SealedGrades(sealed))
+    return open_panel(patient.settings, SealedGrades(sealed), knowledge=NoKnowledge)

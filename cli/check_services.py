@@ -1,4 +1,4 @@
-"""Doctor: the workspace, the disk, the database and MLflow."""
+"""Doctor: the workspace, the disk, the database, MLflow and the knowledge base."""
 
 from __future__ import annotations
 
@@ -126,3 +126,25 @@ def check_mlflow(patient: Patient) -> Iterator[Finding]:
         )
     else:
         yield Finding("mlflow", Status.PASS, f"{uri} answers.")
+
+
+def check_knowledge(patient: Patient) -> Iterator[Finding]:
+    """Where judges search; nothing is said where none does."""
+    settings = patient.settings
+    searching = [judge.name or judge.backend for judge in settings.judges if judge.knowledge]
+    if not searching:
+        return
+    url = settings.storage.chroma
+    if url is None:
+        sentence = f"{', '.join(searching)} may search; the knowledge base is filled in the workspace."
+        yield Finding("knowledge", Status.PASS, sentence)
+        return
+    from serm.core.errors import SermError
+    from serm.storage.chroma import Chroma
+
+    try:
+        Chroma(settings.workspace_path, url).close()
+    except SermError as error:
+        yield Finding("knowledge", Status.FAIL, f"`storage.chroma`: {error.message}", error.remedy)
+    else:
+        yield Finding("knowledge", Status.PASS, f"{', '.join(searching)} may search; {url} answers.")

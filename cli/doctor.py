@@ -65,5 +65,6 @@ def examine(settings: Settings) -> Iterator[Finding]:
             ("disk", check_services.check_disk, True),
             ("database", check_services.check_database, False),
             ("mlflow", check_services.check_mlflow, False),
+            ("knowledge", check_services.check_knowledge, False),
         ):
             yield from examination.run(area, check, needs_data=needs_data)

@@ -11,34 +11,42 @@ import json
 import pandas as pd
 
 from serm.core.columns import KEY
-from serm.graphs.events import Event
-from serm.graphs.resources import Resources
-from serm.storage.knowledge import Knowledge, open_knowledge
+from serm.storage.chroma import Progress, silent
+from serm.storage.dataset import DataSet
+from serm.storage.knowledge import Embedder, Knowledge, open_knowledge
+from serm.storage.workspace import Workspace
 
 _TEXTS = ["query", "title", "text"]
 
 
-def round_knowledge(resources: Resources, number: int) -> Knowledge:
-    """Open the knowledge base of the workspace and make it hold what round `number` may know.
+def round_knowledge(
+    number: int,
+    workspace: Workspace,
+    dataset: DataSet,
+    embed: Embedder,
+    *,
+    url: str | None = None,
+    progress: Progress = silent,
+) -> Knowledge:
+    """Open the knowledge base of a workspace and make it hold what round `number` may know.
 
-    Its vectors are the untrained base model's, so that no round has to encode again what an earlier one has.
+    `embed` has to stay the same for a whole run; else every round encodes again what earlier ones have.
     """
-    windows = [resources.pairs(earlier)[[*KEY, *_TEXTS]] for earlier in range(1, number + 1)]
-    labels = [_labels(resources, earlier, windows[earlier - 1]) for earlier in range(1, number)]
+    windows = [dataset.window(index)[[*KEY, *_TEXTS]] for index in range(number)]
+    labels = [_labels(workspace, earlier, windows[earlier - 1]) for earlier in range(1, number)]
     return open_knowledge(
-        resources.workspace.knowledge,
-        resources.settings.storage.chroma,
-        resources.models.open(resources.models.untrained()),
+        workspace.knowledge,
+        url,
+        embed,
         pd.concat(windows, ignore_index=True),
         pd.concat(labels, ignore_index=True) if labels else None,
-        progress=lambda done, total: resources.emit(Event(number, "knowledge", done=done, total=total)),
+        progress=progress,
     )
 
 
-def _labels(resources: Resources, number: int, window: pd.DataFrame) -> pd.DataFrame:
+def _labels(workspace: Workspace, number: int, window: pd.DataFrame) -> pd.DataFrame:
     """The labels that a finished round kept, with their texts. The round's report says where they are."""
-    report = json.loads((resources.workspace.rounds / f"{number:03d}" / "round.json").read_text("utf-8"))
-    labels = pd.read_parquet(
-        resources.workspace.folder / report["labels"], columns=[*KEY, "grade", "outcome"]
-    ).dropna(subset=["grade"])
-    return labels.merge(window, on=list(KEY), how="inner", validate="one_to_one")
+    report = json.loads((workspace.rounds / f"{number:03d}" / "round.json").read_text(encoding="utf-8"))
+    labels = pd.read_parquet(workspace.folder / report["labels"], columns=[*KEY, "grade", "outcome"])
+    kept = labels.dropna(subset=["grade"])
+    return kept.merge(window, on=list(KEY), how="inner", validate="one_to_one")

@@ -11,7 +11,8 @@ from serm.core.columns import KEY
 from serm.core.hashing import digest
 from serm.core.records import PairKey
 from serm.core.settings import Settings
-from serm.graphs.events import Listener, nobody
+from serm.graphs.events import Event, Listener, nobody
+from serm.graphs.knowledge import round_knowledge
 from serm.graphs.panel_resources import PanelResources
 from serm.relevance_model.base import Scores
 from serm.relevance_model.registry import ModelRegistry
@@ -84,9 +85,14 @@ class Resources(PanelResources):
         return SealedGrades(read)
 
     def open_knowledge(self, number: int) -> Knowledge:
-        from serm.graphs.knowledge import round_knowledge  # it works on resources, as nodes do
-
-        return round_knowledge(self, number)
+        return round_knowledge(
+            number,
+            self.workspace,
+            self.dataset,
+            self.models.open(self.models.untrained()),
+            url=self.settings.storage.chroma,
+            progress=lambda done, total: self.emit(Event(number, "knowledge", done=done, total=total)),
+        )
 
     def scores(self, number: int, model: str) -> tuple[str, Scores]:
         """A window's scores by one model, and the name they are kept under."""
