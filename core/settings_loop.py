@@ -9,11 +9,24 @@ from pydantic import Field
 
 from serm.core.settings_data import Section
 
-AgentName = Literal["feedback", "click_model", "uncertainty", "disagreement", "drift"]
+AgentName = Literal[
+    "feedback",
+    "click_model",
+    "uncertainty",
+    "disagreement",
+    "drift",
+    "skipped",
+    "bald",
+    "committee",
+    "novelty",
+]
+DriftTestName = Literal["mmd", "ks", "classifier", "outputs"]
 PACKAGED_MODEL = "minilm"
 """The base that needs neither a hub nor a folder."""
 
 AGENT_NAMES: tuple[AgentName, ...] = get_args(AgentName)
+DEFAULT_AGENTS: tuple[AgentName, ...] = AGENT_NAMES[:5]
+"""The others are off until a share is given: what they add has not been measured."""
 
 
 class ModelSettings(Section):
@@ -56,14 +69,29 @@ class AgentSettings(Section):
 
 class MinerSettings(Section):
     choice: Literal["mined", "random"] = "mined"  # random: no agent is asked; the baseline to beat
-    agents: dict[AgentName, float] = Field(default_factory=lambda: dict.fromkeys(AGENT_NAMES, 1.0))
-    """Agents that take part and their share of the budget, relative to each other."""
-    passes: int = Field(default=4, ge=2)  # stochastic passes of the disagreement agent
-    pool: int = Field(default=2_000, ge=1)  # pairs that get stochastic passes, the most uncertain first
+    agents: dict[AgentName, float] = Field(default_factory=lambda: dict.fromkeys(DEFAULT_AGENTS, 1.0))
+    """Agents that take part and their share of the budget, relative to each other. `skipped`, `bald`,
+    `committee` and `novelty` can be added."""
+    uncertainty: Literal["entropy", "margin"] = "entropy"  # what the uncertainty agent goes by
+    density: float = Field(default=0.0, ge=0)
+    """How much more a doubt counts where queries are many: uncertainty, disagreement, BALD and the
+    committee's gap are multiplied by the query's density to this power. 0: an outlier counts as much."""
+    passes: int = Field(default=4, ge=2)  # stochastic passes of the disagreement and BALD agents
+    pool: int = Field(default=2_000, ge=1)
+    """Pairs that get stochastic passes, and the committee's scores, the most uncertain first."""
     dwell_engaged: float = Field(default=30.0, gt=0)  # seconds; tau_u of the paper, chosen
     low_score: float = Field(default=1.0, ge=0, le=3)  # tau_c: a score under this is low, chosen
     click_probability: float = Field(default=0.5, gt=0, lt=1)  # tau_cm, chosen
-    drift_level: float = Field(default=0.05, gt=0, lt=1)  # significance of the drift test
+    high_score: float = Field(default=2.0, ge=0, le=3)  # a score above this is high, chosen
+    skip_probability: float = Field(default=0.05, gt=0, lt=1)
+    """A pair counts as skipped where another of its score, shown as often at its position, would have got no
+    click at all with at most this probability; chosen."""
+    drift_level: float = Field(default=0.05, gt=0, lt=1)  # significance of the drift tests
+    drift_tests: tuple[DriftTestName, ...] = ("mmd",)
+    """Tests of all queries beside the one of their regions: `mmd`, `ks` (of each dimension), `classifier`
+    (can one be told from the other?), `outputs` (the model's own grade distributions)."""
+    drift_reference: Literal["last", "all"] = "last"
+    """What came before: the window before this one (the seed before the first), or all of them."""
     near_duplicate: float = Field(default=0.97, gt=0, le=1)  # cosine of two documents of one query
     per_query: int = Field(default=20, ge=1)  # pairs of one query in a sample, at most
     list_size: int = Field(default=4, ge=1)

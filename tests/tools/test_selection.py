@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from mining_desks import make_desk
 
 from serm.core.records import PairKey
-from serm.core.settings_loop import AGENT_NAMES
+from serm.core.settings_loop import DEFAULT_AGENTS
 from serm.tools.desk import MiningDesk
 from serm.tools.quotas import nomination_quotas, shared_out
 from serm.tools.selection import k_center, select
@@ -23,7 +23,7 @@ def nominate(desk: MiningDesk, agent: str, rows: list[int]) -> pd.DataFrame:
 def random_nominations(desk: MiningDesk, rng: np.random.Generator, count: int) -> pd.DataFrame:
     free = rng.permutation(len(desk.window))
     return pd.concat(
-        [nominate(desk, agent, rng.permutation(free)[:count].tolist()) for agent in AGENT_NAMES],
+        [nominate(desk, agent, rng.permutation(free)[:count].tolist()) for agent in DEFAULT_AGENTS],
         ignore_index=True,
     )
 
@@ -70,11 +70,11 @@ def test_a_sample_is_never_over_budget_never_labelled_and_never_holds_a_pair_twi
 @settings(max_examples=30, deadline=None)
 @given(seed=st.integers(0, 10_000), budget=st.integers(5, 50), list_size=st.integers(1, 4))
 def test_every_agent_gets_its_share_where_it_nominated_enough(seed: int, budget: int, list_size: int) -> None:
-    shares = dict(zip(AGENT_NAMES, (3.0, 1.0, 1.0, 2.0, 1.0), strict=True))
+    shares = dict(zip(DEFAULT_AGENTS, (3.0, 1.0, 1.0, 2.0, 1.0), strict=True))
     desk = make_desk(queries=40, per_query=10, seed=seed, list_size=list_size, agents=shares)
     rows = np.random.default_rng(seed).permutation(400)
-    parts = np.split(rows, len(AGENT_NAMES))
-    tables = [nominate(desk, name, part.tolist()) for name, part in zip(AGENT_NAMES, parts, strict=True)]
+    parts = np.split(rows, len(DEFAULT_AGENTS))
+    tables = [nominate(desk, name, part.tolist()) for name, part in zip(DEFAULT_AGENTS, parts, strict=True)]
     sample = select(pd.concat(tables, ignore_index=True), desk, budget)
     assert sample["agent"].value_counts().to_dict() == {
         name: quota for name, quota in shared_out(budget, shares).items() if quota
