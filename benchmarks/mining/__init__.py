@@ -1,0 +1,1 @@
+"""Benchmarks of the miner: drift that is found, power of its tests."""
