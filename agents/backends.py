@@ -39,7 +39,8 @@ def _over(model: Asker, name: str, judge: JudgeSettings, opening: Opening) -> Ju
     """The judge over a chat model: with a prompt, or where it may search, an agent that calls tools."""
     settings = opening.settings
     if not judge.knowledge:
-        return ChatJudge(name, model, read_prompt(judge.prompt, settings.folder), judge.grades)
+        prompt = read_prompt(judge.prompt, settings.folder)
+        return ChatJudge(name, model, prompt, judge.grades, logprobs=judge.logprobs == "auto")
     if not hasattr(model, "turn"):
         raise _cannot_search(name, judge)
     if opening.knowledge is None:

@@ -6,9 +6,11 @@ from collections.abc import Mapping
 from typing import Final
 
 from serm.agents.prompt import Prompt
+from serm.agents.proof import Proof
 from serm.core.errors import JudgeError
 from serm.core.records import GRADES, Answer, Failure, FailureKind, Pair
 from serm.llm.asking import Asker, Message, Reply
+from serm.llm.logprobs import GradeMass, grade_mass
 from serm.llm.parse import GradeReply, grade_schema, parse_grade
 
 _TRIAL: Final = Pair("trial", "trial", "capital of France", "Paris is the capital of France.")
@@ -16,12 +18,24 @@ _TEMPT: Final = "\n\nAnswer with one English sentence, and with no JSON at all."
 
 
 class ChatJudge:
-    """Fulfils `Judge`. `grades` maps what the prompt makes the model say to grades, for other scales."""
+    """Fulfils `Judge`. `grades` maps what the prompt makes the model say to grades, for other scales.
+
+    With `logprobs` it asks for the log-probabilities of its answers until one comes without. Where there are
+    any an answer bears the distribution over the grades, and the mass outside them. The grade itself
+    stays what the text says: that is what the model committed to, what paths vote with and what a person can
+    read again, and it means the same with and without log-probabilities.
+    """
 
     revision = ""  # a server does not say which weights stand behind its model's name
 
     def __init__(
-        self, name: str, asker: Asker, prompt: Prompt, grades: Mapping[int, int] | None = None
+        self,
+        name: str,
+        asker: Asker,
+        prompt: Prompt,
+        grades: Mapping[int, int] | None = None,
+        *,
+        logprobs: bool = False,
     ) -> None:
         self.name, self.model, self.prompt_hash = name, asker.model, prompt.hash
         self.simulated, self.deterministic, self.remote = asker.simulated, asker.deterministic, asker.remote
@@ -30,8 +44,11 @@ class ChatJudge:
         self.sampling: Mapping[str, object] = {
             **asker.sampling,
             **({"grades": self._grades} if self._grades else {}),
+            **({"logprobs": True} if logprobs and asker.remote else {}),
         }
-        self.constrained: bool | None = None  # whether the server keeps to the schema; known after `prove`
+        self._wants_logprobs = logprobs
+        self.gives_logprobs: bool | None = None if logprobs else False  # None: not known yet
+        self.proof: Proof | None = None  # known after `prove`
 
     async def answer(self, pair: Pair, path: int) -> Answer:
         return await self.converse(pair, self.messages(pair), path)
@@ -43,10 +60,12 @@ class ChatJudge:
     async def converse(self, pair: Pair, messages: list[Message], path: int) -> Answer:  # noqa: ARG002
         """Its answer to a conversation about a pair, be it the one above or a debate."""
         reply = await self._ask(messages, path)
-        said = reply.value
+        said, mass = reply.value, self._mass(reply)
         return Answer(
             grade=said.grade if said else None,
             failure=reply.failure,
+            distribution=mass.distribution if mass else None,
+            outside=mass.outside if mass else None,
             rationale=said.reason if said else "",
             tokens_in=reply.tokens_in,
             tokens_out=reply.tokens_out,
@@ -59,18 +78,27 @@ class ChatJudge:
         return ""
 
     async def prove(self) -> str:
-        """Two calls: one that tempts the model to leave the schema, which shows whether the server holds it
-        to it, and where it does not, one like any other: the model may obey the prompt.
+        """One call that tempts the model to leave the schema, which shows whether the server holds it to it,
+        and one like any other: where it is not held to the schema it may obey the prompt, and where there are
+        log-probabilities they show whether each grade is a token of its own. What came of it is in `proof`.
 
         Raises JudgeError where the server refuses for good: a wrong key, an unknown model.
         """
         tempting = self._prompt.messages(_TRIAL)
         tempting[-1] = {**tempting[-1], "content": tempting[-1]["content"] + _TEMPT}
-        failure = (await self._ask(tempting, 0)).failure
-        self.constrained = failure is None
-        if failure is not None and failure.kind in (FailureKind.UNPARSABLE, FailureKind.OUT_OF_RANGE):
-            failure = (await self._ask(self._prompt.messages(_TRIAL), 0)).failure
+        reply = await self._ask(tempting, 0)
+        left = reply.failure.kind if reply.failure else None
+        if left in (None, FailureKind.UNPARSABLE, FailureKind.OUT_OF_RANGE):
+            reply = await self._ask(self._prompt.messages(_TRIAL), 0)
+        failure, mass = reply.failure, self._mass(reply)
         if failure is None:
+            self.proof = Proof(
+                left is None,
+                tuple(sorted(self._grades)) or GRADES,
+                mass is not None if self._wants_logprobs else None,
+                mass.single if mass else (),
+                mass.outside if mass else None,
+            )
             return ""
         if failure.kind is FailureKind.REFUSED:
             raise JudgeError(
@@ -83,7 +111,16 @@ class ChatJudge:
         def read(text: str) -> GradeReply | Failure:
             return parse_grade(text, self._grades)
 
-        return await self._asker.ask(messages, read, schema=self._schema, path=path)
+        wanted = self.gives_logprobs is not False
+        reply = await self._asker.ask(messages, read, schema=self._schema, path=path, logprobs=wanted)
+        if self.gives_logprobs is None and reply.failure is None:
+            self.gives_logprobs = bool(reply.tokens)
+        return reply
+
+    def _mass(self, reply: Reply[GradeReply]) -> GradeMass | None:
+        if reply.value is None or not self._wants_logprobs:
+            return None
+        return grade_mass(reply.tokens, reply.value.grade, self._grades)
 
     async def close(self) -> None:
         await self._asker.close()

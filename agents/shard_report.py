@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from serm.agents.paths import conclude, mean_distribution
@@ -27,6 +27,7 @@ class ShardReport:
     tokens_out: int
     cost: float
     failures: Mapping[str, int]  # kind: number
+    outside: float | None = None  # mean probability mass on no grade, of the judgments that say it
 
     @property
     def tokens(self) -> int:
@@ -43,6 +44,7 @@ class ShardReport:
             "tokens_out": self.tokens_out,
             "cost": self.cost,
             "failures": dict(self.failures),
+            **({} if self.outside is None else {"outside": self.outside}),
         }
 
 
@@ -69,7 +71,14 @@ def judgment_of(judge: Judge, key: str, pair: Pair, answers: Sequence[Answer], t
         simulated=judge.simulated,
         cache_key=key,
         trace_id=trace_id,
+        outside=mean_outside(answers),
     )
+
+
+def mean_outside(said: Iterable[Answer | Judgment]) -> float | None:
+    """Mean probability mass that lay on no grade, over what says it; None where nothing does."""
+    masses = [one.outside for one in said if one.outside is not None]
+    return sum(masses) / len(masses) if masses else None
 
 
 def trace_call(judge: Judge, pair: Pair, path: int, answer: Answer, *, began: int, sample: float) -> None:
@@ -126,4 +135,5 @@ def report_of(
         tokens_out=sum(answer.tokens_out for answer in answers),
         cost=sum(answer.cost for answer in answers),
         failures=dict(kinds),
+        outside=mean_outside(all_of[key] for key in keys),
     )

@@ -10,6 +10,7 @@ from typing import Final
 import pandas as pd
 
 from serm.agents.panel import Panel, open_panel, pairs_of
+from serm.agents.proof import OUTSIDE_BOUND, Proof
 from serm.cli.checks import Finding, Patient, Status
 from serm.cli.format import count
 from serm.core.records import FailureKind
@@ -28,17 +29,7 @@ def check_judges(patient: Patient) -> Iterator[Finding]:
     agreement = patient.settings.agreement
     with _panel(patient) as panel:
         for name, complaint in panel.prove().items():
-            simulated = (
-                ", SIMULATED: its answers come from the sealed grades" if name in panel.simulated else ""
-            )
-            free = getattr(panel.members[name].judge, "constrained", None) is False
-            if complaint:
-                yield Finding("judges", Status.FAIL, f"{name}: {complaint}", _REMEDY)
-            elif free:
-                sentence = f"{name} works, but its server does not hold it to the JSON schema."
-                yield Finding("judges", Status.WARN, sentence, "Answers that cannot be read are asked again.")
-            else:
-                yield Finding("judges", Status.PASS, f"{name} works{simulated}.")
+            yield _proven(panel, name, complaint)
         if len(panel.names) == 1:
             yield Finding("judges", Status.WARN, "one judge alone: all it says becomes a label.", _MORE)
         elif len(panel.names) < agreement.min_judges:
@@ -46,6 +37,23 @@ def check_judges(patient: Patient) -> Iterator[Finding]:
             yield Finding("judges", Status.WARN, few, _MORE)
 
 
+def _proven(panel: Panel, name: str, complaint: str) -> Finding:
+    if complaint:
+        return Finding("judges", Status.FAIL, f"{name}: {complaint}", _REMEDY)
+    proof: Proof | None = getattr(panel.members[name].judge, "proof", None)
+    simulated = ", SIMULATED: its answers come from the sealed grades" if name in panel.simulated else ""
+    sentence = f"{name} works{simulated}{f': {proof}' if proof else ''}."
+    if proof is None or proof.healthy:
+        return Finding("judges", Status.PASS, sentence)
+    remedies = [
+        "" if proof.constrained else "Answers that cannot be read are asked again.",
+        "" if (proof.outside or 0.0) <= OUTSIDE_BOUND else _ELSEWHERE,
+        "Its shares may be too small for grades that are not listed." if proof.unseen else "",
+    ]
+    return Finding("judges", Status.WARN, sentence, " ".join(filter(None, remedies)))
+
+
+_ELSEWHERE: Final = "It would rather write something else than a grade: try another prompt."
 _MORE: Final = "Two judges that err differently catch each other's mistakes."
 _REMEDY: Final = "Check `judges`: the address, the model's name and the key."
 

@@ -179,8 +179,8 @@ def test_a_server_that_ignores_the_schema_is_fine_where_the_model_obeys_the_prom
     )
     with open_panel(settings_with(f"{stub.url}#stub", llm={"retries": 0})) as panel:
         assert panel.prove() == {"stub": ""}
-        assert panel.members["stub"].judge.constrained is False
+        assert panel.members["stub"].judge.proof.constrained is False
     stub.play = lambda body, times: grade(3)
     with open_panel(settings_with(f"{stub.url}#stub", llm={"retries": 0})) as panel:
         assert panel.prove() == {"stub": ""}
-        assert panel.members["stub"].judge.constrained is True
+        assert panel.members["stub"].judge.proof.constrained is True
