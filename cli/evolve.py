@@ -67,9 +67,12 @@ def watch(config: Path, rounds: int | None = None) -> None:
 def tell(console: Console, result: EvolutionResult, config: Path) -> None:
     """The table of all rounds, why each was promoted or rolled back, why the run ended, what to look at."""
     from serm.cli.rounds_table import rounds_table, verdicts
+    from serm.cli.stages_table import stages_table, worth_showing
 
     if result.rounds:
         console.print(rounds_table(result.rounds))
+        if worth_showing(result.rounds):
+            console.print(stages_table(result.rounds))
         for line in verdicts(result.rounds):
             console.print(line)
     lines = [

@@ -108,6 +108,12 @@ def _remarks(span: Span) -> list[tuple[str, str]]:
         remarks.append(("SIMULATED", "bold red"))
     if span.kind is SpanKind.AGENT and span.attributes.get("policy"):
         remarks.append((f"by {span.attributes['policy']}", ""))
+    if span.attributes.get("waits"):
+        pairs = ", ".join(str(item.get("pairs", "")) for item in span.attributes["waits"])
+        remarks.append((f"waits for a person: {pairs} pairs", "yellow"))
+    if span.kind is SpanKind.AGENT and "answered" in span.attributes:
+        told = span.attributes
+        remarks.append((f"{told['answered']} of {told['asked']} answered, {told['skipped']} skipped", ""))
     if span.attributes.get("fell_back"):
         remarks.append((f"fell back to rules: {short(span.attributes.get('reason', ''), WIDTH)}", "yellow"))
     if span.kind in _DETAILED:

@@ -51,4 +51,14 @@ def _metrics(report: Mapping[str, Any]) -> dict[str, float]:
         for measure, value in table[role].items()
         if isinstance(value, int | float)
     }
-    return metrics | {"mined": report["counts"]["mined"], "labelled": report["counts"]["labelled"]}
+    metrics |= {
+        f"stages/{stage['stage']}/{name}": float(value)
+        for stage in report["stages"]
+        for name, value in stage.items()
+        if isinstance(value, int | float)
+    }
+    if report["label_accuracy"]:
+        metrics["label_accuracy"] = report["label_accuracy"]["accuracy"]
+    counts = report["counts"]
+    paid = {"judging_cost": counts["judging"]["cost"], "agents_cost": counts["agents"]["cost"]}
+    return metrics | paid | {"mined": counts["mined"], "labelled": counts["labelled"]}

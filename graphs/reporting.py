@@ -18,6 +18,8 @@ from serm.evals.evaluate import Evaluation, compare, evaluate, summarise
 from serm.evals.plain import plain
 from serm.graphs.gating import decision_path
 from serm.graphs.resources import Resources
+from serm.graphs.reviewing import HUMAN
+from serm.graphs.stages import label_accuracy, stages
 from serm.graphs.state import SupervisorState
 from serm.graphs.training import labels_path, round_folder, snapshot_path
 from serm.relevance_model.scoring import stored_scores
@@ -25,6 +27,9 @@ from serm.storage.artifacts import write_file, write_json
 from serm.storage.dataset import TestRef
 from serm.storage.labels import read_labels
 from serm.storage.snapshots import read_snapshot
+
+ANNOTATION = "annotation.json"
+"""Beside the labels: what the annotator's stages did and took."""
 
 EVOLVING = "evolving"
 """The set that is window t+1, measured after round t and before anything of it is used."""
@@ -40,6 +45,8 @@ def report_round(resources: Resources, state: SupervisorState) -> None:
     number = state["round"]
     window = resources.window(number)
     labels = read_labels(labels_path(resources, state["labels"]))
+    sealed = resources.dataset.sealed(number - 1)
+    annotation, human = (_told_of(resources, state["labels"], name) for name in (ANNOTATION, HUMAN))
     decision = _read_json(decision_path(resources, number))
     report = {
         "window": {"index": window.index, "name": window.name, "id": window.id, "pairs": window.pairs},
@@ -51,7 +58,10 @@ def report_round(resources: Resources, state: SupervisorState) -> None:
             for agent in resources.agent_names()
         },
         "counts": _counts(resources, state, labels),
-        "label_accuracy": _label_accuracy(resources, number, labels),
+        "label_accuracy": label_accuracy(labels, sealed),
+        "stages": stages(labels, annotation, human, sealed),
+        "saved": annotation.get("saved"),
+        "human": human or None,
         "simulated_judges": list(resources.panel(number).simulated),
         "decision": decision,
         "leakage": _read_json(round_folder(resources, number) / "leakage.json"),
@@ -68,6 +78,12 @@ def read_report(resources: Resources, number: int) -> dict[str, Any]:
 def _read_json(path: Path) -> dict[str, Any]:
     value: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
     return value
+
+
+def _told_of(resources: Resources, labels: str, name: str) -> dict[str, Any]:
+    """What lies beside labels; {} where it does not."""
+    path = resources.workspace.labels / labels / name
+    return _read_json(path) if path.is_file() else {}
 
 
 def _report_path(resources: Resources, number: int) -> Path:
@@ -162,13 +178,3 @@ def _counts(resources: Resources, state: SupervisorState, labels: pd.DataFrame) 
         "judging": {**asdict(totals), "lost_calls": resources.judgments.lost_calls()},
         "agents": asdict(turns),
     }
-
-
-def _label_accuracy(resources: Resources, number: int, labels: pd.DataFrame) -> dict[str, Any] | None:
-    """How often a kept label is the human grade (in a simulation: the truth). For the report alone."""
-    sealed = resources.dataset.sealed(number - 1)
-    both = labels.dropna(subset=["grade"]).merge(sealed, on=list(KEY), suffixes=("", "_human"))
-    if both.empty:
-        return None
-    right = both["grade"].astype(int) == both["grade_human"].astype(int)
-    return {"pairs": len(both), "accuracy": float(right.mean())}

@@ -45,7 +45,7 @@ def database(tmp_path: Path, blank: Path) -> Path:
         with span("annotate", SpanKind.NODE):
             for judge in ("a", "b"):
                 with span(f"shard 0 x {judge}", SpanKind.SHARD) as shard:
-                    shard.attributes.update(tokens_in=100, tokens_out=10, cost=0.5)
+                    shard.outputs = {"tokens_in": 100, "tokens_out": 10, "cost": 0.5}
                     if judge == "b":
                         with pytest.raises(TimeoutError), span("call", SpanKind.CALL):
                             raise TimeoutError("60 s")
