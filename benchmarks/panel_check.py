@@ -2,7 +2,8 @@
 
     python -m serm.benchmarks.panel_check configs/verticals.yaml
 
-Asks every judge of the config about every pair with a human grade: for recorded and simulated judges.
+Asks every judge of the config about every pair with a human grade: for recorded and simulated judges. The
+rules are those that need no human grades; benchmarks/judging/agreement.py has `reliability`.
 """
 
 from __future__ import annotations
@@ -22,12 +23,12 @@ from serm.storage.ingest import ingest
 from serm.storage.judgments import JudgmentStore
 from serm.storage.sealed import SealedGrades
 from serm.storage.workspace import Workspace
-from serm.tools.peer_vote import RULES, peer_vote
+from serm.tools.peer_vote import peer_vote, usable
 
 
 def panel_table(settings: Settings) -> Cells:
     """A row a window: pairs, and for each rule the share that is kept and how much of that is right."""
-    headers = ("window", "pairs", *(f"{rule}: {what}" for rule in RULES for what in ("kept", "right")))
+    headers = ("window", "pairs", *(f"{rule}: {what}" for rule in usable(None) for what in ("kept", "right")))
     rows = []
     with tempfile.TemporaryDirectory() as folder:
         scratch = settings.model_copy(update={"workspace": Path(folder) / "workspace"})
@@ -48,7 +49,7 @@ def _shares(settings: Settings, graded: pd.DataFrame, store: JudgmentStore) -> l
             panel.judge(name, pairs_of(panel.wanted(name, graded)), store)
         judgments = panel.judgments(graded, store)
     shares: list[str] = []
-    for rule in RULES:
+    for rule in usable(None):
         kept = [
             label for label in peer_vote(judgments, rule, settings.agreement.min_judges) if label.outcome.kept
         ]

@@ -62,6 +62,11 @@ keeps. The strictest stands first. `reliability` stands between: it may keep wha
 on the word of judges that proved right; a majority is a majority of whoever sits there."""
 
 
+def usable(reliability: Reliability | None) -> tuple[str, ...]:
+    """Names of the rules that can be used, the strictest first: `reliability` only where it was learned."""
+    return tuple(name for name in RULES if reliability is not None or name != Outcome.RELIABILITY.value)
+
+
 def decide(votes: Votes, rule: str, min_judges: int, reliability: Reliability | None = None) -> Verdict:
     """One pair's votes, an entry a judge that was asked (None: it failed), to the panel's verdict.
 
@@ -114,7 +119,7 @@ def settled(
     """Whether `decide(votes)` gives the pair's outcome and grade already, whatever `remaining` judges answer.
 
     True only where every completion of the votes, failures of the remaining judges among them, has the same
-    outcome and grade; then they need not be asked. Under `reliability` with more than 7 known judges
+    outcome and grade; then they need not be asked. Under `reliability` with more than 6 known judges
     remaining it says False without looking.
     """
     now = decide(votes, rule, min_judges, reliability)

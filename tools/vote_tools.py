@@ -17,7 +17,7 @@ from pydantic import BaseModel, Field
 
 from serm.core.records import Judgment, Label, Outcome, PairKey
 from serm.core.settings_loop import AgreementSettings
-from serm.tools.peer_vote import RULES, peer_vote
+from serm.tools.peer_vote import RULES, peer_vote, usable
 from serm.tools.reliability import Reliability
 from serm.tools.result import result
 
@@ -52,7 +52,7 @@ class VoteDesk:
     @cached_property
     def rules(self) -> tuple[str, ...]:
         """Rules that can be tried: `reliability` only where something was learned."""
-        return tuple(name for name in RULES if self.reliability or name != Outcome.RELIABILITY.value)
+        return usable(self.reliability)
 
     @cached_property
     def judges(self) -> list[dict[str, Any]]:

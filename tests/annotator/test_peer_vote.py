@@ -58,8 +58,10 @@ def _four(values: Sequence[float]) -> GradeDistribution:
 
 WORTH = Reliability(
     judges=("a", "b", "c"),
+    worth=(1.0, 0.5, 0.1),
     base=(0.5, 0.0, 0.0, -0.3),
     weights=(vote_for(2.0), vote_for(0.7), vote_for(0.1)),
+    lean=(0.0, 0.1, 0.1, 0.4),
     thresholds=(0.6, 0.45, 0.45, 0.3),
     graded=300,
 )
