@@ -54,7 +54,7 @@ async def judge_shard(
     with span(f"judge {judge.name}", SpanKind.SHARD, judge=judge.name, pairs=len(pairs)) as current:
         keys = [cache_key(judge, pair, paths) for pair in pairs]
         recorded = await asyncio.to_thread(store.get, keys)
-        done = {key: found for key, found in recorded.items() if _is_final(found, retry=manner.retry)}
+        done = {key: found for key, found in recorded.items() if is_final(found, retry=manner.retry)}
         todo = [(key, pair) for key, pair in dict(zip(keys, pairs, strict=True)).items() if key not in done]
         manner.progress(len(done))
         work = _Work(judge, store, paths_of(judge, paths), slots or asyncio.Semaphore(1), manner)
@@ -65,7 +65,8 @@ async def judge_shard(
     return report
 
 
-def _is_final(judgment: Judgment, *, retry: bool) -> bool:
+def is_final(judgment: Judgment, *, retry: bool) -> bool:
+    """Whether a recorded judgment stands, `retry` being as in `Manner`."""
     if judgment.failure is None:
         return True
     return judgment.failure.kind in FINAL if retry else judgment.failure.kind not in UNASKED

@@ -10,7 +10,7 @@ from typing import Self
 import pandas as pd
 
 from serm.agents.backends import BUILDERS, Opening
-from serm.agents.judge_shard import Manner, judge_shard
+from serm.agents.judge_shard import Manner, is_final, judge_shard
 from serm.agents.shard_report import ShardReport
 from serm.core.errors import ConfigError, JudgeError
 from serm.core.records import GRADES, Judgment, Pair, PairKey
@@ -122,6 +122,11 @@ class Panel:
         judge = instead or self.members[name].judge
         keys = [cache_key(judge, pair, self.paths) for pair in pairs_of(frame)]
         return {judgment.key: judgment for judgment in store.get(keys).values()}
+
+    def open_to(self, name: str, frame: pd.DataFrame, store: JudgmentStore) -> int:
+        """How many pairs of a frame a judge would be asked for: those of which it has no final word."""
+        said = self.recorded(name, frame, store).values()
+        return len(frame) - sum(is_final(judgment, retry=self.retry) for judgment in said)
 
     def judgments(self, frame: pd.DataFrame, store: JudgmentStore) -> list[Judgment]:
         """What the panel has said of a pairs frame, in its order, each pair's judges in theirs.

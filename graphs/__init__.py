@@ -1,17 +1,20 @@
 """Who goes when: the LangGraph state machines and the calls that run them.
 
-`from serm.graphs import build_supervisor_graph, evolve`
+`from serm.graphs import annotate, build_supervisor_graph, evolve`
 """
 
 from importlib import import_module
 from typing import TYPE_CHECKING, Any, Final
 
 if TYPE_CHECKING:
+    from serm.graphs.annotation import Annotation, annotate
     from serm.graphs.reviewing import answer_review, pending_review
     from serm.graphs.run import EvolutionResult, build_supervisor_graph, evolve, run_config
 
 __all__ = [
+    "Annotation",
     "EvolutionResult",
+    "annotate",
     "answer_review",
     "build_supervisor_graph",
     "evolve",
@@ -19,7 +22,12 @@ __all__ = [
     "run_config",
 ]
 
-_ELSEWHERE: Final = {"answer_review": "reviewing", "pending_review": "reviewing"}
+_ELSEWHERE: Final = {
+    "Annotation": "annotation",
+    "annotate": "annotation",
+    "answer_review": "reviewing",
+    "pending_review": "reviewing",
+}
 
 
 def __getattr__(name: str) -> Any:

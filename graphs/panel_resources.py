@@ -128,6 +128,10 @@ class PanelResources(ABC):
             said = "; ".join(f"{name}: {fault}" for name, fault in faults.items())
             raise JudgeError(f"the panel is not ready: {said}", "`serm doctor CONFIG` asks the judges again.")
 
+    def before_asking(self, number: int, asking: Mapping[str, pd.DataFrame]) -> None:
+        """Called before the judges are sent off to grade the frames `asking`, by their names."""
+        del number, asking  # a loop has its judges proven before anything is mined for them
+
     def trace_id(self, number: int) -> str:
         """The trace of a round: the same name in every process that works on it."""
         return digest([self.settings.fingerprint(), str(self.workspace.folder), "round", number])

@@ -38,19 +38,28 @@ class MinerState(TypedDict, total=False):
     sample: str
 
 
-class ShardTask(TypedDict):
-    """What one fan-out task is handed: one judge, one shard of the sample."""
-
-    round: int
-    sample: str
-    judge: str
-    first: int  # row of the sample, inclusive
-    last: int  # exclusive
-
-
 class AnnotatorState(TypedDict, total=False):
     round: int
     sample: str
+    gold: str  # names the human-graded pairs that the panel grades to be weighed; "": none
+    reliability: str  # a name in the workspace's reliability/; "": the rule needs none
+    wave: int  # of judges, counted from 0
+    closed: str  # why no judge is asked any more; "" while they are
     graded: Annotated[int, operator.add]  # judgments that are a grade
     failed: Annotated[int, operator.add]  # judgments that are a failure
     labels: str
+    debated: str  # the labels before the debate, where there was one
+
+
+class ShardTask(TypedDict):
+    """What one fan-out task is handed: one judge, one shard of the pairs that it is to grade now."""
+
+    round: int
+    sample: str
+    gold: str
+    reliability: str
+    wave: int
+    labels: str  # those whose dropped pairs are debated
+    judge: str
+    first: int  # row of the judge's pairs, inclusive
+    last: int  # exclusive

@@ -8,7 +8,7 @@ from typing import Any
 from langgraph.errors import GraphInterrupt
 
 from serm.graphs.events import Event
-from serm.graphs.resources import Resources
+from serm.graphs.panel_resources import PanelResources
 from serm.storage.trace import SpanKind, span
 
 Node = Callable[[Any], dict[str, Any]]
@@ -16,7 +16,7 @@ Node = Callable[[Any], dict[str, Any]]
 # Both return a Node, typed Any: LangGraph's node types name the state, and these serve three of them.
 
 
-def watched(resources: Resources, node: Node) -> Any:
+def watched(resources: PanelResources, node: Node) -> Any:
     """The same node, announced: for those that stand between two rounds and belong to neither trace."""
 
     def run(state: Mapping[str, Any]) -> dict[str, Any]:
@@ -27,7 +27,7 @@ def watched(resources: Resources, node: Node) -> Any:
     return run
 
 
-def traced(resources: Resources, node: Node) -> Any:
+def traced(resources: PanelResources, node: Node) -> Any:
     """The same node, announced, with a span around it that keeps what it read and what it returned.
 
     A node that waits for a person has not failed: its span says what it waits for.

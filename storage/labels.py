@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 
 from serm.core.columns import DISTRIBUTION
-from serm.core.records import Label
+from serm.core.records import GradeDistribution, Label, Outcome
 
 LABELS_SCHEMA: Final = pa.schema(
     [
@@ -56,3 +56,27 @@ def read_labels(path: Path) -> pd.DataFrame:
     frame["grade"] = frame["grade"].astype("Int8")
     frame["votes"] = [json.loads(votes) for votes in frame["votes"]]
     return frame
+
+
+def labels_of(path: Path) -> list[Label]:
+    """The labels file as records, in its order."""
+    return [
+        Label(
+            query_id=row["query_id"],
+            doc_id=row["doc_id"],
+            grade=row["grade"],
+            distribution=_distribution(row),
+            outcome=Outcome(row["outcome"]),
+            votes=tuple((judge, grade) for judge, grade in json.loads(row["votes"])),
+            rationale=row["rationale"],
+            calls=row["calls"],
+            tokens=row["tokens"],
+            cost=row["cost"],
+        )
+        for row in pq.read_table(path).to_pylist()
+    ]
+
+
+def _distribution(row: Mapping[str, Any]) -> GradeDistribution | None:
+    p0, p1, p2, p3 = (row[name] for name in DISTRIBUTION)
+    return None if p0 is None else (p0, p1, p2, p3)
