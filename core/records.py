@@ -42,6 +42,7 @@ class FailureKind(StrEnum):
     MISSING = "missing"  # no answer recorded
     TIMEOUT = "timeout"
     REFUSED = "refused"  # the server refused for good: 400, 401, 403, 404
+    TOO_LONG = "too_long"  # the prompt and the text are longer than the model's context
     RATE_LIMITED = "rate_limited"  # 429 until the retries ran out
     SERVER = "server"  # 5xx or a broken connection until the retries ran out
     UNPARSABLE = "unparsable"  # prose, cut-off JSON, wrong schema
