@@ -3,23 +3,24 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import os
 import random
-import time
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Any, Final
 
-from openai import AsyncOpenAI
-from openai.types.chat import ChatCompletion
+from openai import AsyncOpenAI, DefaultAioHttpClient
 
 from serm.core.errors import BudgetExceededError, ConfigError
 from serm.core.records import Failure, FailureKind
 from serm.core.settings_loop import LlmSettings, Price
-from serm.llm.asking import Message, Reply, T
-from serm.llm.budget import Budget, cost, most
+from serm.llm.asking import Message, Reply, T, Turn
+from serm.llm.budget import Budget, most
+from serm.llm.completions import Completion, read_completion, turn_of
+from serm.llm.features import Knowledge, Offer
 from serm.llm.retry import Problem, back_off, problem_of
 from serm.llm.spec import BackendSpec
+from serm.llm.tally import Tally
 
 _UNREAD: Final = 1_000_003
 """Added to the seed for each answer of a path that could not be read (chosen: no path comes near it)."""
@@ -28,7 +29,11 @@ NO_KEY: Final = "EMPTY"
 
 
 class ChatClient:
-    """One model on one server. It retries by itself, and nobody else does; every request is within budget."""
+    """One model on one server: fulfils `Asker` and `Converser`.
+
+    It retries by itself, and nobody else does; every request is within budget. A server that knows no
+    log-probabilities or no JSON schema is asked for less, from then on: see `features`.
+    """
 
     simulated = False
     remote = True
@@ -56,10 +61,12 @@ class ChatClient:
         self._client = AsyncOpenAI(
             api_key=api_key(spec),
             base_url=spec.target or None,
-            timeout=settings.timeout,
+            timeout=None,  # the clock is ours: it also covers an answer that comes drop by drop
             max_retries=0,
+            http_client=DefaultAioHttpClient(timeout=None),
         )
         self._limit = "max_tokens" if spec.target else "max_completion_tokens"
+        self._knowledge = Knowledge()
         self._jitter = random.Random()
         self._not_before = 0.0  # loop time until which the server asked to be left alone
 
@@ -70,7 +77,7 @@ class ChatClient:
         *,
         schema: dict[str, Any],
         path: int,
-        logprobs: bool = False,  # noqa: ARG002 - not yet
+        logprobs: bool = False,
     ) -> Reply[T]:
         """Ask until `read` makes a value of the text, the server refuses, or the retries run out.
 
@@ -78,53 +85,90 @@ class ChatClient:
         Raises BudgetExceededError where not even the first request is within budget; where a further one is
         not, the reply is a failure of that kind.
         """
-        began = time.monotonic()
-        tally = _Tally()
-        format_ = {"type": "json_schema", "json_schema": {"name": "answer", "schema": schema, "strict": True}}
-        unread = 0  # answers that could not be read: the same seed would give the same again
-        for attempt in range(self._settings.retries + 1):
-            await self._wait_for_server()
+        return await self._exchange(
+            messages,
+            lambda said: read(said.text),
+            path,
+            lambda refused: self._knowledge.offer(schema, logprobs=logprobs, without=refused),
+        )
+
+    async def turn(
+        self, messages: Sequence[Message], tools: Sequence[dict[str, Any]], *, path: int
+    ) -> Reply[Turn]:
+        """The model's next turn, asked for as `ask` asks for an answer. Raises as it does."""
+        offer = Offer((), {"tools": list(tools), "tool_choice": "auto"} if tools else {})
+        return await self._exchange(messages, turn_of, path, lambda _: offer)
+
+    async def _exchange(
+        self,
+        messages: Sequence[Message],
+        read: Callable[[Completion], T | Failure],
+        path: int,
+        offered: Callable[[Collection[str]], Offer],
+    ) -> Reply[T]:
+        """The one retry layer: request after request, until `read` makes a value of what was said.
+
+        `offered` is told which features this exchange was refused for; a request without them is no retry.
+        """
+        tally = Tally(self._price)
+        attempt = unread = 0  # unread: answers that could not be read; the same seed would give them again
+        refused: set[str] = set()
+        while True:
+            offer = offered(refused)
+            request = self._request(messages, offer.options, path, unread)
             try:
-                got = await self._request(messages, format_, path, unread, tally)
+                said = await self._send(request, tally)
             except BudgetExceededError as error:
                 if not tally.requests:
                     raise
-                return tally.reply(None, Failure(FailureKind.OVER_BUDGET, error.message), began)
-            value = read(got) if isinstance(got, str) else got.failure
-            if not isinstance(value, Failure):
-                return tally.reply(value, None, began)
-            unread += isinstance(got, str)
-            problem = (
-                got if isinstance(got, Problem) else Problem(value, value.kind is FailureKind.UNPARSABLE)
-            )
+                return tally.failed(Failure(FailureKind.OVER_BUDGET, error.message))
+            if isinstance(said, Completion):
+                self._knowledge.answered(offer.features, refused)
+                value = read(said)
+                if not isinstance(value, Failure):
+                    return tally.reply(value, said.tokens)
+                unread += 1
+                problem = Problem(value, again=value.kind is FailureKind.UNPARSABLE)
+            else:
+                problem = said
+            fault = self._knowledge.fault(offer.features, problem.failure.message)
+            if problem.objects and fault is not None:
+                refused.add(fault)
+                continue
             if not problem.again or attempt == self._settings.retries:
-                return tally.reply(None, problem.failure, began)
+                return tally.failed(problem.failure)
             await self._pause(attempt, problem.wait)
-        raise AssertionError("the last attempt returns")
+            attempt += 1
 
-    async def _request(
-        self, messages: Sequence[Message], format_: dict[str, Any], path: int, unread: int, tally: _Tally
-    ) -> str | Problem:
-        """One request: its text, or what went wrong."""
-        reserved = most(self._price, [message["content"] for message in messages], self._settings.max_tokens)
-        request: dict[str, Any] = {
+    def _request(
+        self, messages: Sequence[Message], options: Mapping[str, Any], path: int, unread: int
+    ) -> dict[str, Any]:
+        return {
             "model": self.model,
             "messages": messages,
-            "response_format": format_,
+            **options,
             "temperature": self._settings.path_temperature if path else self._settings.temperature,
             "seed": self._seed + path + _UNREAD * unread,
             self._limit: self._settings.max_tokens,
         }
+
+    async def _send(self, request: dict[str, Any], tally: Tally) -> Completion | Problem:
+        """One request: what was said, or what went wrong."""
+        await self._wait_for_server()
+        reserved = most(self._price, [json.dumps(request, ensure_ascii=False)], self._settings.max_tokens)
         self._budget.reserve(reserved)
-        tally.requests += 1
         paid = 0.0
         try:
+            tally.requests += 1
             async with asyncio.timeout(self._settings.timeout):
-                completion = await self._client.chat.completions.create(**request)
-            paid = tally.count(completion, self._price, reserved)
-            return text_of(completion)
+                body = await self._client.post("/chat/completions", cast_to=bytes, body=request)
+            said = read_completion(body)
+            paid = tally.count(said, reserved)
+            return said if isinstance(said, Completion) else Problem(said, again=True)
         except Exception as error:
-            return problem_of(error)
+            problem = problem_of(error)
+            paid = tally.charge(reserved if problem.charged else 0.0)
+            return problem
         finally:
             self._budget.settle(reserved, paid)
 
@@ -135,42 +179,12 @@ class ChatClient:
         await asyncio.sleep(wait)
 
     async def _wait_for_server(self) -> None:
-        left = self._not_before - asyncio.get_running_loop().time()
-        if left > 0:
+        clock = asyncio.get_running_loop().time
+        while (left := self._not_before - clock()) > 0:  # another call may have been told to wait longer
             await asyncio.sleep(left)
 
     async def close(self) -> None:
         await self._client.close()
-
-
-@dataclass
-class _Tally:
-    requests: int = 0
-    tokens_in: int = 0
-    tokens_out: int = 0
-    cost: float = 0.0
-
-    def count(self, completion: object, price: Price | None, otherwise: float) -> float:
-        """Add what an answered request took; returns its cost, `otherwise` where the server says nothing."""
-        usage = completion.usage if isinstance(completion, ChatCompletion) else None
-        paid = cost(price, usage.prompt_tokens, usage.completion_tokens) if usage else otherwise
-        if usage:
-            self.tokens_in += usage.prompt_tokens
-            self.tokens_out += usage.completion_tokens
-        self.cost += paid
-        return paid
-
-    def reply(self, value: T | None, failure: Failure | None, began: float) -> Reply[T]:
-        latency = time.monotonic() - began
-        return Reply(value, failure, self.tokens_in, self.tokens_out, self.cost, latency, self.requests)
-
-
-def text_of(completion: object) -> str:
-    """The text of a completion; "" where the server answered with something else."""
-    if not isinstance(completion, ChatCompletion) or not completion.choices:
-        return ""
-    message = completion.choices[0].message
-    return (message.content or "") if message else ""
 
 
 def api_key(spec: BackendSpec) -> str:

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
-import json
 import random
 import time
+from collections.abc import Iterator
 from dataclasses import dataclass
 from email.utils import parsedate_to_datetime
 from typing import Final
 
+import aiohttp
 import openai
 
 from serm.core.records import Failure, FailureKind
+from serm.llm.too_long import is_too_long
 
 FIRST_WAIT: Final = 0.5
 """Seconds before the first retry; doubled for each further one (chosen)."""
@@ -28,21 +30,32 @@ class Problem:
     failure: Failure
     again: bool  # whether asking again can help
     wait: float | None = None  # seconds that the server asked for
+    objects: bool = False  # whether the server objects to what it was asked for
+    charged: bool = False  # whether it may have been answered all the same, and be charged for
 
 
 def problem_of(error: Exception) -> Problem:
-    """Sort an error of a request. 429, 5xx, timeouts, broken connections and broken bodies are asked again;
-    400, 401, 403, 404 and the like never; an error that is not the server's is raised."""
-    if isinstance(error, (TimeoutError, openai.APITimeoutError)):
-        return Problem(Failure(FailureKind.TIMEOUT, "no answer in time"), again=True)
+    """Sort an error of a request. 429, 5xx, timeouts and broken connections are asked again; 400, 401, 403,
+    404 and the like never; an error that is not the server's is raised."""
     if isinstance(error, openai.APIStatusError):
         return _of_status(error)
-    if isinstance(error, (openai.APIResponseValidationError, json.JSONDecodeError)):
-        return Problem(Failure(FailureKind.UNPARSABLE, f"a broken body: {_short(error)}"), again=True)
-    if isinstance(error, openai.APIConnectionError):
-        cause = error.__cause__ or error
-        return Problem(Failure(FailureKind.SERVER, f"the connection failed: {_short(cause)}"), again=True)
+    if isinstance(error, (TimeoutError, openai.APIConnectionError)):
+        causes = list(_causes(error))
+        if any(isinstance(cause, TimeoutError) for cause in causes):
+            return Problem(Failure(FailureKind.TIMEOUT, "no answer in time"), again=True, charged=True)
+        failure = Failure(
+            FailureKind.SERVER, f"the connection failed: {_short(causes[min(1, len(causes) - 1)])}"
+        )
+        sent = not any(isinstance(cause, aiohttp.ClientConnectorError) for cause in causes)
+        return Problem(failure, again=True, charged=sent)
     raise error
+
+
+def _causes(error: BaseException | None) -> Iterator[BaseException]:
+    """An error and what it comes from: the client library's name for it differs by its transport."""
+    while error is not None:
+        yield error
+        error = error.__cause__
 
 
 def _of_status(error: openai.APIStatusError) -> Problem:
@@ -58,8 +71,10 @@ def _of_status(error: openai.APIStatusError) -> Problem:
         return Problem(Failure(FailureKind.TIMEOUT, message), again=True)
     if status >= 500:
         wait = retry_after(error.response.headers.get("retry-after"))
-        return Problem(Failure(FailureKind.SERVER, message), again=True, wait=wait)
-    return Problem(Failure(FailureKind.REFUSED, message), again=False)
+        return Problem(Failure(FailureKind.SERVER, message), again=True, wait=wait, objects=status == 501)
+    if status in (400, 413, 422) and is_too_long(message):
+        return Problem(Failure(FailureKind.TOO_LONG, message), again=False)
+    return Problem(Failure(FailureKind.REFUSED, message), again=False, objects=status in (400, 422))
 
 
 def retry_after(header: str | None, now: float | None = None) -> float | None:

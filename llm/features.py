@@ -1,0 +1,66 @@
+"""What a server may not know, and what it is asked for instead."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass
+from typing import Any, Final
+
+LOGPROBS, SCHEMA, OBJECT = "logprobs", "json_schema", "json_object"
+_NAMES: Final[Mapping[str, re.Pattern[str]]] = {
+    LOGPROBS: re.compile(r"log_?probs", re.IGNORECASE),
+    SCHEMA: re.compile(r"response_?format|json_?schema|schema|grammar|guided|structured", re.IGNORECASE),
+    OBJECT: re.compile(r"response_?format|json_?object|grammar|guided|structured", re.IGNORECASE),
+}
+"""How a refusal speaks of a feature."""
+_TOP: Final = 20
+"""Likely tokens a place: the most that OpenAI gives, and more than the four that matter."""
+
+
+@dataclass(frozen=True, slots=True)
+class Offer:
+    """What a request asks for beside its messages: the features in it that a server may refuse, and all of
+    its options."""
+
+    features: tuple[str, ...]
+    options: Mapping[str, Any]
+
+
+class Knowledge:
+    """What one server was seen to accept and to refuse. It is asked for the most, until it refuses: with
+    log-probabilities, then without; by a JSON schema, then for any JSON object, then for a text.
+
+    A refusal may be the pair's fault as well (a text that is too long). So a feature is given up where the
+    refusal names it, or where the server has never accepted it; and it is remembered as unknown only once a
+    request without it was answered.
+    """
+
+    def __init__(self) -> None:
+        self._accepted: set[str] = set()
+        self.refused: set[str] = set()
+
+    def offer(self, schema: dict[str, Any], *, logprobs: bool, without: Collection[str] = ()) -> Offer:
+        """The most to ask for of an answer, `without` what this request was refused for."""
+        out = self.refused.union(without)
+        form = next((name for name in (SCHEMA, OBJECT) if name not in out), None)
+        features: list[str] = []
+        options: dict[str, Any] = {}
+        if logprobs and LOGPROBS not in out:
+            features.append(LOGPROBS)
+            options |= {"logprobs": True, "top_logprobs": _TOP}
+        if form is not None:
+            features.append(form)
+            described = {"json_schema": {"name": "answer", "schema": schema, "strict": True}}
+            options["response_format"] = {"type": form, **(described if form == SCHEMA else {})}
+        return Offer(tuple(features), options)
+
+    def fault(self, features: tuple[str, ...], refusal: str) -> str | None:
+        """The feature to give up after a refusal; None where it is the request's own fault."""
+        named = [name for name in features if _NAMES[name].search(refusal)]
+        return next(iter(named or (name for name in features if name not in self._accepted)), None)
+
+    def answered(self, features: tuple[str, ...], without: Collection[str]) -> None:
+        """A request with `features` was answered, after it was refused with those in `without`."""
+        self._accepted.update(features)
+        self.refused.update(name for name in without if name not in self._accepted)
