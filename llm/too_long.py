@@ -1,7 +1,8 @@
 """Whether a server refused a request because it is longer than its model's context. Pure.
 
-There is no common code for it: OpenAI says `context_length_exceeded`, vLLM "maximum context length", llama.cpp
-`exceed_context_size_error`, Anthropic "prompt is too long", Google "exceeds the maximum number of tokens".
+There is no common code for it: OpenAI says `context_length_exceeded`, vLLM "maximum context length",
+llama.cpp `exceed_context_size_error`, Anthropic "prompt is too long", Google "exceeds the maximum number of
+tokens".
 """
 
 from __future__ import annotations
