@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
-LOGPROBS, SCHEMA, OBJECT = "logprobs", "json_schema", "json_object"
+LOGPROBS, SCHEMA, OBJECT, FORCED = "logprobs", "json_schema", "json_object", "tool_choice"
 _NAMES: Final[Mapping[str, re.Pattern[str]]] = {
     LOGPROBS: re.compile(r"log_?probs", re.IGNORECASE),
     SCHEMA: re.compile(r"response_?format|json_?schema|schema|grammar|guided|structured", re.IGNORECASE),
     OBJECT: re.compile(r"response_?format|json_?object|grammar|guided|structured", re.IGNORECASE),
+    FORCED: re.compile(r"tool_?choice|required|forced", re.IGNORECASE),
 }
 """How a refusal speaks of a feature."""
 _TOP: Final = 20
@@ -29,7 +30,8 @@ class Offer:
 
 class Knowledge:
     """What one server was seen to accept and to refuse. It is asked for the most, until it refuses: with
-    log-probabilities, then without; by a JSON schema, then for any JSON object, then for a text.
+    log-probabilities, then without; by a JSON schema, then for any JSON object, then for a text; of tools, to
+    call one, then to call one or none.
 
     A refusal may be the pair's fault as well (a text that is too long). So a feature is given up where the
     refusal names it, or where the server has never accepted it; and it is remembered as unknown only once a
@@ -54,6 +56,14 @@ class Knowledge:
             described = {"json_schema": {"name": "answer", "schema": schema, "strict": True}}
             options["response_format"] = {"type": form, **(described if form == SCHEMA else {})}
         return Offer(tuple(features), options)
+
+    def offer_tools(self, tools: Sequence[dict[str, Any]], *, without: Collection[str] = ()) -> Offer:
+        """The most to ask for of a turn: that it calls one of `tools`, or only that it may."""
+        if not tools:
+            return Offer((), {})
+        forced = FORCED not in self.refused.union(without)
+        options = {"tools": list(tools), "tool_choice": "required" if forced else "auto"}
+        return Offer((FORCED,) if forced else (), options)
 
     def fault(self, features: tuple[str, ...], refusal: str) -> str | None:
         """The feature to give up after a refusal; None where it is the request's own fault."""

@@ -95,9 +95,13 @@ class ChatClient:
     async def turn(
         self, messages: Sequence[Message], tools: Sequence[dict[str, Any]], *, path: int
     ) -> Reply[Turn]:
-        """The model's next turn, asked for as `ask` asks for an answer. Raises as it does."""
-        offer = Offer((), {"tools": list(tools), "tool_choice": "auto"} if tools else {})
-        return await self._exchange(messages, turn_of, path, lambda _: offer)
+        """The model's next turn, asked for as `ask` asks for an answer. Raises as it does.
+
+        Where there are tools it has to call one, on servers that know how to make it.
+        """
+        return await self._exchange(
+            messages, turn_of, path, lambda refused: self._knowledge.offer_tools(tools, without=refused)
+        )
 
     async def _exchange(
         self,

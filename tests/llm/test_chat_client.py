@@ -196,7 +196,7 @@ def test_a_turn_brings_the_tools_and_the_calls_come_back_as_the_model_wrote_them
         ),
     )
     (body,) = stub.bodies
-    assert (body["tools"], body["tool_choice"], body["temperature"]) == ([TOOL], "auto", 0.7)
+    assert (body["tools"], body["tool_choice"], body["temperature"]) == ([TOOL], "required", 0.7)
     assert "response_format" not in body
     assert (reply.tokens_in, reply.tokens_out, reply.requests) == (100, 10, 1)
 
@@ -208,12 +208,30 @@ def test_a_turn_without_tools_asks_for_a_text(stub: ChatStub, use: Use) -> None:
     assert not {"tools", "tool_choice"} & set(stub.bodies[0])
 
 
+def test_a_server_that_makes_no_model_call_a_tool_is_asked_to_let_it(stub: ChatStub, use: Use) -> None:
+    def play(body: dict[str, Any], _: int) -> Move:
+        wrong = body["tool_choice"] != "auto"
+        return Status(400, 'only "auto" is supported for tool_choice') if wrong else Say("Good.")
+
+    async def work(client: ChatClient) -> list[Reply[Turn]]:
+        return [await client.turn(say(text), [TOOL], path=0) for text in ("a", "b")]
+
+    stub.play = play
+    first, second = use(work)
+    assert (first.value, second.value) == (Turn("Good."), Turn("Good."))
+    assert (first.requests, second.requests) == (2, 1), "it is remembered"
+
+
 @pytest.mark.parametrize(
     ("move", "kind", "requests"),
     [
         (Status(500), FailureKind.SERVER, 2),
         (Status(429), FailureKind.RATE_LIMITED, 2),
-        (Status(400, "tools are not supported"), FailureKind.REFUSED, 1),
+        (
+            Status(400, "tools are not supported"),
+            FailureKind.REFUSED,
+            2,
+        ),  # once more, unforced
         (Drop(), FailureKind.SERVER, 2),
         (Raw(b'{"choices": []}'), FailureKind.UNPARSABLE, 2),
     ],
