@@ -90,8 +90,8 @@ class MinerSettings(Section):
     drift_tests: tuple[DriftTestName, ...] = ("mmd",)
     """Tests of all queries beside the one of their regions: `mmd`, `ks` (of each dimension), `classifier`
     (can one be told from the other?), `outputs` (the model's own grade distributions)."""
-    drift_reference: Literal["last", "all"] = "last"
-    """What came before: the window before this one (the seed before the first), or all of them."""
+    drift_reference: Literal["last", "all"] = "all"
+    """What came before: the seed and all windows, or the last one alone (the seed before the first)."""
     near_duplicate: float = Field(default=0.97, gt=0, le=1)  # cosine of two documents of one query
     per_query: int = Field(default=20, ge=1)  # pairs of one query in a sample, at most
     list_size: int = Field(default=4, ge=1)
