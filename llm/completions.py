@@ -32,7 +32,7 @@ def read_completion(body: bytes) -> Completion | Failure:
         return Completion(
             text=message.get("content") or "",
             calls=tuple(_calls(message.get("tool_calls") or ())),
-            tokens=tuple(_tokens(answer["choices"][0].get("logprobs"))),
+            tokens=tuple(read_tokens(answer["choices"][0].get("logprobs"))),
             used=_used(answer.get("usage")),
         )
     except (ValueError, LookupError, TypeError, AttributeError, RecursionError):
@@ -52,7 +52,8 @@ def _calls(calls: Iterable[Mapping[str, Any]]) -> Iterable[ToolCall]:
         yield ToolCall(str(call.get("id") or ""), str(function["name"]), text)
 
 
-def _tokens(logprobs: Mapping[str, Any] | None) -> Iterable[Token]:
+def read_tokens(logprobs: Mapping[str, Any] | None) -> Iterable[Token]:
+    """OpenAI's log-probabilities of an answer as tokens, with what could have stood in the place of each."""
     for place in (logprobs or {}).get("content") or ():
         likely = {other["token"]: float(other["logprob"]) for other in place.get("top_logprobs") or ()}
         likely.setdefault(place["token"], float(place["logprob"]))  # what was said need not be among them

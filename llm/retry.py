@@ -44,7 +44,7 @@ def problem_of(error: Exception) -> Problem:
         if any(isinstance(cause, TimeoutError) for cause in causes):
             return Problem(Failure(FailureKind.TIMEOUT, "no answer in time"), again=True, charged=True)
         failure = Failure(
-            FailureKind.SERVER, f"the connection failed: {_short(causes[min(1, len(causes) - 1)])}"
+            FailureKind.SERVER, f"the connection failed: {short(causes[min(1, len(causes) - 1)])}"
         )
         sent = not any(isinstance(cause, aiohttp.ClientConnectorError) for cause in causes)
         return Problem(failure, again=True, charged=sent)
@@ -59,20 +59,22 @@ def _causes(error: BaseException | None) -> Iterator[BaseException]:
 
 
 def _of_status(error: openai.APIStatusError) -> Problem:
-    status = error.status_code
-    message = f"HTTP {status}: {_short(error)}"
-    if status == 429 and error.code == "insufficient_quota":  # no wait will help
-        return Problem(Failure(FailureKind.REFUSED, message), again=False)
+    if error.status_code == 429 and error.code == "insufficient_quota":  # no wait will help
+        return Problem(Failure(FailureKind.REFUSED, f"HTTP 429: {short(error)}"), again=False)
+    return problem_of_status(error.status_code, short(error), error.response.headers.get("retry-after"))
+
+
+def problem_of_status(status: int, said: str, asked: str | None = None) -> Problem:
+    """What an HTTP status other than 200 means; `asked` is the Retry-After header."""
+    message, wait = f"HTTP {status}: {said}", retry_after(asked)
     if status == 429:
-        wait = retry_after(error.response.headers.get("retry-after"))
         again = wait is None or wait <= LONGEST_OBEYED
         return Problem(Failure(FailureKind.RATE_LIMITED, message), again=again, wait=wait)
     if status == 408:
         return Problem(Failure(FailureKind.TIMEOUT, message), again=True)
     if status >= 500:
-        wait = retry_after(error.response.headers.get("retry-after"))
         return Problem(Failure(FailureKind.SERVER, message), again=True, wait=wait, objects=status == 501)
-    if status in (400, 413, 422) and is_too_long(message):
+    if status in (400, 413, 422) and is_too_long(said):
         return Problem(Failure(FailureKind.TOO_LONG, message), again=False)
     return Problem(Failure(FailureKind.REFUSED, message), again=False, objects=status in (400, 422))
 
@@ -100,6 +102,7 @@ def back_off(attempt: int, asked: float | None, jitter: random.Random) -> float:
     return jitter.uniform(bound / 2, bound)
 
 
-def _short(error: BaseException) -> str:
+def short(error: BaseException) -> str:
+    """An error's own words on one line."""
     text = " ".join(str(error).split()) or type(error).__name__
     return text if len(text) <= 300 else text[:297] + "..."
