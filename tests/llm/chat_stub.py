@@ -24,6 +24,18 @@ class Say:
 
 
 @dataclass(frozen=True)
+class Call:
+    """Answer with calls of tools: each a name, and arguments as the model writes them."""
+
+    calls: tuple[tuple[str, str], ...]
+    tokens_in: int = 100
+    tokens_out: int = 10
+    text: str = ""
+    usage: bool = True
+    after: float = 0.0  # seconds
+
+
+@dataclass(frozen=True)
 class Status:
     """Answer with an HTTP error."""
 
@@ -46,7 +58,7 @@ class Drop:
     """Break the connection without an answer."""
 
 
-Move = Say | Status | Raw | Drop
+Move = Say | Call | Status | Raw | Drop
 
 
 def grade(value: object, reason: str = "because") -> Say:
@@ -144,13 +156,18 @@ def serve() -> Iterator[ChatStub]:
         server.server_close()
 
 
-def completion(move: Say) -> dict[str, Any]:
+def completion(move: Say | Call) -> dict[str, Any]:
     usage = {
         "prompt_tokens": move.tokens_in,
         "completion_tokens": move.tokens_out,
         "total_tokens": move.tokens_in + move.tokens_out,
     }
-    message = {"role": "assistant", "content": move.text}
+    message: dict[str, Any] = {"role": "assistant", "content": move.text}
+    if isinstance(move, Call):
+        message["tool_calls"] = [
+            {"id": f"call-{n}", "type": "function", "function": {"name": name, "arguments": arguments}}
+            for n, (name, arguments) in enumerate(move.calls, start=1)
+        ]
     return {
         "id": "1",
         "object": "chat.completion",
