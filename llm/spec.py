@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import Final
 
 from serm.core.errors import ConfigError
+from serm.llm.providers import PROVIDERS
 
 
 @dataclass(frozen=True, slots=True)
@@ -14,8 +15,8 @@ class BackendSpec:
     """A backend string, taken apart."""
 
     text: str
-    kind: str  # openai, http, replay, simulated or scripted
-    target: str = ""  # the URL or the file
+    kind: str  # openai, http, langchain, replay, simulated or scripted
+    target: str = ""  # the URL, the file or LangChain's provider
     model: str = ""  # the model, or the judge in a file
     params: Mapping[str, float] = field(default_factory=dict)
 
@@ -39,6 +40,7 @@ def parse_backend(text: str) -> BackendSpec:
 EXAMPLES: Final = (
     "openai:gpt-4o",
     "http://localhost:8000/v1#model",
+    "anthropic:claude-sonnet-4-5",
     "replay:judgments.parquet#judge",
     "simulated:accuracy=0.85,shared=0.5,seed=7",
     "scripted:turns.yaml",
@@ -60,6 +62,23 @@ def _http(text: str, _: str) -> BackendSpec:
             "Write the URL, a `#` and the model's name: `http://localhost:8000/v1#Qwen/Qwen3-8B`.",
         )
     return BackendSpec(text, "http", target=url.rstrip("/"), model=model)
+
+
+def _provider(text: str, rest: str) -> BackendSpec:
+    provider = text.partition(":")[0]
+    if not rest.strip():
+        raise ConfigError(f"`{text}` names no model.", f"Write the model's name behind `{provider}:`.")
+    return BackendSpec(text, "langchain", target=provider, model=rest.strip())
+
+
+def _langchain(text: str, rest: str) -> BackendSpec:
+    provider, _, model = rest.partition(":")
+    if not provider.strip() or not model.strip():
+        raise ConfigError(
+            f"`{text}` does not name a provider and its model.",
+            "Write for instance `langchain:anthropic:claude-sonnet-4-5`.",
+        )
+    return BackendSpec(text, "langchain", target=provider.strip(), model=model.strip())
 
 
 def _replay(text: str, rest: str) -> BackendSpec:
@@ -106,5 +125,7 @@ _PARSERS: Final[Mapping[str, Callable[[str, str], BackendSpec]]] = {
     "replay": _replay,
     "simulated": _simulated,
     "scripted": _scripted,
+    "langchain": _langchain,
+    **dict.fromkeys(PROVIDERS, _provider),
 }
 KINDS: Final = tuple(_PARSERS)

@@ -23,6 +23,9 @@ SettingsWith = Callable[..., Settings]
         ("replay:a/b.parquet#gpt-4o", "replay", "a/b.parquet", "gpt-4o", "gpt-4o"),
         ("replay:C:/a#b.parquet#judge", "replay", "C:/a#b.parquet", "judge", "judge"),
         ("scripted:turns.yaml", "scripted", "turns.yaml", "", "turns.yaml"),
+        ("anthropic:claude-x-1", "langchain", "anthropic", "claude-x-1", "claude-x-1"),
+        ("bedrock:a.b-v1:0", "langchain", "bedrock", "a.b-v1:0", "a.b-v1:0"),
+        ("langchain:new_one:model:7b", "langchain", "new_one", "model:7b", "model:7b"),
         ("simulated:accuracy=0.9#anna", "simulated", "", "anna", "anna"),
     ],
 )
@@ -43,6 +46,8 @@ def test_a_simulated_judge_has_the_protocol_s_defaults() -> None:
         ("gpt-4o", "names no LLM backend"),
         ("claude:x", "replay:judgments.parquet#judge"),
         ("openai:", "names no model"),
+        ("ollama:", "names no model"),
+        ("langchain:anthropic", "does not name a provider and its model"),
         ("http://host:8000/v1", "does not name a server and its model"),
         ("replay:file.parquet", "does not name a file and a judge"),
         ("scripted:", "names no file"),

@@ -1,0 +1,63 @@
+"""Between our messages, which are OpenAI's, and LangChain's. Pure."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+from langchain_core.messages import AIMessage, BaseMessage, HumanMessage, SystemMessage, ToolMessage
+
+from serm.llm.asking import Message, ToolCall
+from serm.llm.completions import Completion, read_tokens
+
+
+def to_langchain(messages: Sequence[Message]) -> list[BaseMessage]:
+    """Our messages as LangChain's. A call whose arguments are no JSON object is sent back as
+    `{"arguments": THE TEXT}`: a provider would take nothing else."""
+    return [_MAKE[message["role"]](message) for message in messages]
+
+
+_MAKE = {
+    "system": lambda message: SystemMessage(message["content"]),
+    "user": lambda message: HumanMessage(message["content"]),
+    "assistant": lambda message: AIMessage(
+        message.get("content") or "", tool_calls=[_call(call) for call in message.get("tool_calls") or ()]
+    ),
+    "tool": lambda message: ToolMessage(message["content"], tool_call_id=message["tool_call_id"]),
+}
+
+
+def _call(call: Mapping[str, Any]) -> dict[str, Any]:
+    text = call["function"]["arguments"]
+    try:
+        arguments = json.loads(text)
+    except json.JSONDecodeError:
+        arguments = None
+    given = arguments if isinstance(arguments, dict) else {"arguments": text}
+    return {"name": call["function"]["name"], "args": given, "id": call["id"], "type": "tool_call"}
+
+
+def to_completion(message: AIMessage, *, answer: str = "") -> Completion:
+    """What a model said. `answer` is the tool that stands for the answer, where the provider has a model keep
+    to a schema by calling a tool: its arguments are the text then."""
+    calls = tuple(_calls(message))
+    text = str(message.text)
+    if answer and calls:
+        text = next((call.arguments for call in calls if call.name == answer), text)
+        calls = ()
+    used = message.usage_metadata
+    logprobs = message.response_metadata.get("logprobs")
+    return Completion(
+        text=text,
+        calls=calls,
+        tokens=tuple(read_tokens({"content": logprobs} if isinstance(logprobs, list) else logprobs)),
+        used=(used["input_tokens"], used["output_tokens"]) if used else None,
+    )
+
+
+def _calls(message: AIMessage) -> Iterator[ToolCall]:
+    for call in message.tool_calls:
+        yield ToolCall(call["id"] or "", call["name"], json.dumps(call["args"], ensure_ascii=False))
+    for bad in message.invalid_tool_calls:
+        yield ToolCall(bad["id"] or "", bad["name"] or "", bad["args"] or "")

@@ -1,0 +1,68 @@
+"""What an error of any provider's package means: they share no classes, but they share HTTP.
+
+Some packages raise LangChain's own `ModelError`s beside their own; of the others the status says most, and
+the name of the class the rest.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Final
+
+from langchain_core.exceptions import ContextOverflowError
+
+from serm.core.records import Failure, FailureKind
+from serm.llm.retry import Problem, problem_of_status, short
+from serm.llm.too_long import is_too_long
+
+_SLOW: Final = ("Timeout",)
+_APART: Final = ("ConnectionError", "ConnectError", "TransportError", "NetworkError", "ProtocolError")
+_STATUSES: Final = ("status_code", "http_status", "status", "code")
+
+
+def problem_of_provider(error: Exception) -> Problem:
+    """Sort an error of a provider's package. What cannot be told is a failure of the provider, asked again."""
+    if isinstance(error, ContextOverflowError):
+        return Problem(Failure(FailureKind.TOO_LONG, short(error)), again=False)
+    status = _status(error)
+    if status is not None:
+        return problem_of_status(status, short(error), _retry_after(error))
+    names = [cls.__name__ for cause in _causes(error) for cls in type(cause).__mro__]
+    if any(name.startswith(_SLOW) or name.endswith(("Timeout", "TimeoutError")) for name in names):
+        return Problem(Failure(FailureKind.TIMEOUT, "no answer in time"), again=True, charged=True)
+    if any(name.endswith(_APART) for name in names):
+        failure = Failure(FailureKind.SERVER, f"the connection failed: {short(error)}")
+        return Problem(failure, again=True, charged="ConnectionRefusedError" not in names)
+    if any(name.startswith("LengthFinishReason") for name in names):
+        return Problem(Failure(FailureKind.UNPARSABLE, "the answer was cut off"), again=True, charged=True)
+    if is_too_long(str(error)):
+        return Problem(Failure(FailureKind.TOO_LONG, short(error)), again=False)
+    message = f"{type(error).__name__}: {short(error)}"
+    return Problem(Failure(FailureKind.SERVER, message), again=True, charged=True)
+
+
+def _status(error: Exception) -> int | None:
+    """The HTTP status of an error or of its response, where it has one."""
+    for holder in (error, _response(error)):
+        for name in _STATUSES:
+            value = getattr(holder, name, None)
+            if isinstance(value, int) and 400 <= value < 600:
+                return int(value)
+    return None
+
+
+def _response(error: Exception) -> Any:
+    return getattr(error, "response", None)
+
+
+def _retry_after(error: Exception) -> str | None:
+    headers = getattr(_response(error), "headers", None)
+    value = headers.get("retry-after") if hasattr(headers, "get") else None
+    return value if isinstance(value, str) else None
+
+
+def _causes(error: BaseException | None) -> list[BaseException]:
+    found: list[BaseException] = []
+    while error is not None:
+        found.append(error)
+        error = error.__cause__ or error.__context__
+    return found
