@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
+import json
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 from langchain_core.messages import AIMessage, HumanMessage, ToolMessage
@@ -13,8 +16,10 @@ from serm.agents.panel import open_panel
 from serm.core import Pair, Settings
 from serm.core.errors import AgentError, ConfigError
 from serm.core.settings_loop import LlmSettings
+from serm.llm.asking import Turn
 from serm.llm.chat import chat_model
-from serm.llm.scripted import ScriptedChatModel
+from serm.llm.script import read_script
+from serm.llm.scripted import ScriptedAsker, ScriptedChatModel
 from serm.llm.spec import parse_backend
 from serm.storage.judgments import JudgmentStore
 
@@ -131,3 +136,25 @@ turns:
     assert dict(report.failures) == {"unparsable": 1, "out_of_range": 1}
     (judgment,) = store.for_pair("q-good", "d")
     assert (judgment.grade, judgment.rationale, judgment.simulated, judgment.paths) == (2, "so", True, (2,))
+
+
+def test_a_scripted_judge_takes_turns_with_tools(script: Path) -> None:
+    asker = ScriptedAsker(read_script(script, "drift"))
+    question = {"role": "user", "content": "go"}
+
+    def turn(*messages: dict[str, Any]) -> Turn:
+        reply = asyncio.run(asker.turn([question, *messages], [], path=3))
+        assert (reply.failure, reply.requests, reply.cost) == (None, 0, 0.0)
+        assert reply.value is not None
+        return reply.value
+
+    first = turn()
+    assert [(call.name, json.loads(call.arguments)) for call in first.calls] == [
+        ("detect_drift", {"level": 0.1}),
+        ("describe_window", {}),
+    ]
+    assert len({call.id for call in first.calls}) == 2
+    said = {"role": "assistant", "content": ""}
+    assert turn(said, {"role": "tool", "content": "found"}) == Turn("done")
+    assert turn(said, {"role": "tool", "content": "nothing found"}) == Turn("then I stop")
+    assert turn(said, said) == Turn(""), "a script that is over says nothing"
