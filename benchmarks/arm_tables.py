@@ -42,6 +42,11 @@ class Results:
         there = set(self.table["arm"])
         return tuple(arm for arm in self.protocol.arms if arm in there)
 
+    @property
+    def ours(self) -> str:
+        """The arm whose pairs and judges a report shows: `ours`, or else the first."""
+        return "ours" if "ours" in self.arms else self.arms[0]
+
     @cached_property
     def rounds(self) -> tuple[int, ...]:
         return tuple(sorted(self.table["round"].unique()))
@@ -61,6 +66,11 @@ class Results:
         frames = [rows.loc[[seed]].set_index("query_id")[self.measure].sort_index() for seed in self.seeds]
         index = frames[0].index
         return np.stack([frame.reindex(index).to_numpy(dtype=np.float64) for frame in frames])
+
+    def queries(self, arm: str, name: str) -> list[str]:
+        """The ids that the columns of `of` stand for, of a test."""
+        rows = self.table[(self.table["arm"] == arm) & (self.table["set"] == name)]
+        return sorted(rows["query_id"].unique())
 
     def evolving(self, arm: str, role: str = "champion") -> NDArray[np.float64]:
         """(seeds, queries) of all evolving sets together: each window before anything of it is used."""

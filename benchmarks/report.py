@@ -10,6 +10,7 @@ from pathlib import Path
 
 from serm.benchmarks.arm_tables import LEVEL, Results, by_round, costs, last_round
 from serm.benchmarks.collect import collect, reports
+from serm.benchmarks.html_report import html_report
 from serm.benchmarks.protocol import Protocol
 from serm.benchmarks.runner import Run
 from serm.evals.tables import markdown
@@ -21,7 +22,9 @@ def write_report(protocol: Protocol, out: Path, runs: Sequence[Run]) -> list[Pat
     table = collect(runs)
     results = Results(protocol, table, runs)
     text = results_markdown(results)
+    page = html_report(results, made_by(results), simulated_judges(results))
     return [
+        write_file(out / "report.html", lambda path: _write(path, page)),
         write_file(out / "results.parquet", lambda path: table.to_parquet(path, index=False)),
         write_file(out / "results.md", lambda path: _write(path, text)),
     ]
@@ -30,21 +33,8 @@ def write_report(protocol: Protocol, out: Path, runs: Sequence[Run]) -> list[Pat
 def results_markdown(results: Results) -> str:
     """The tables, and what made them: command, date, seeds, machine, and which judges were simulated."""
     protocol = results.protocol
-    simulated = sorted(
-        {
-            name
-            for run in results.runs
-            if run.done
-            for r in reports(run)
-            for name in r.get("simulated_judges", [])
-        }
-    )
-    head = (
-        f"# {protocol.name}\n\n"
-        f"`serm benchmark {protocol.name}`, {datetime.now(UTC).date().isoformat()}, "
-        f"seeds {', '.join(map(str, results.seeds))}, {platform.machine()} with {_cores()} cores, "
-        f"Python {platform.python_version()}.\n"
-    )
+    simulated = simulated_judges(results)
+    head = f"# {protocol.name}\n\n{made_by(results)}\n"
     if simulated:
         head += f"\nSimulated judges: {', '.join(simulated)}. Their labels are made from the human grades.\n"
     notes = [f"- {name}: {arm.note}" for name, arm in protocol.arms.items() if arm.note]
@@ -57,6 +47,23 @@ def results_markdown(results: Results) -> str:
         "**What it took**, a seed on average\n\n" + markdown(costs(results)),
     ]
     return "\n".join(part for part in parts if part)
+
+
+def made_by(results: Results) -> str:
+    """The command, the day, the seeds and the machine."""
+    return (
+        f"serm benchmark {results.protocol.name}, {datetime.now(UTC).date().isoformat()}, "
+        f"seeds {', '.join(map(str, results.seeds))}, {platform.machine()} with {_cores()} cores, "
+        f"Python {platform.python_version()}."
+    )
+
+
+def simulated_judges(results: Results) -> list[str]:
+    """Judges of any run whose answers were simulated."""
+    done = [run for run in results.runs if run.done]
+    return sorted(
+        {name for run in done for item in reports(run) for name in item.get("simulated_judges", [])}
+    )
 
 
 def _cores() -> int:

@@ -63,6 +63,11 @@ def test_arms_and_seeds_are_run_once_and_compared(
     assert "Simulated judges: ann, bob, cid" in text
     assert "nothing learned (not cost-matched)" in text
     assert re.search(r"\| ours \| late \| \d+ \| \d+\.\d \| [+-]", text)
+    page = (out / "report.html").read_text(encoding="utf-8")
+    assert "Simulated judges:" in page
+    assert page.count("<svg") >= 4
+    assert page.count("<details") == 20
+    assert not re.search(r"(src|href)=|@import|url\(", page)  # it needs nothing else
     marks = {file: file.stat().st_mtime_ns for file in out.glob("runs/*/*/done.json")}
     assert len(marks) == 6
     capfd.readouterr()
