@@ -147,6 +147,10 @@ class Panel:
         two of each remote judge."""
         return {name: self._portal.call(_prove, member.judge) for name, member in self.members.items()}
 
+    def cancel(self) -> None:
+        """Give up the calls in flight; those that a server has answered meanwhile are lost, and counted."""
+        self._portal.cancel()
+
     def close(self) -> None:
         """Free the judges and their loop. Safe to call twice."""
         if self._closed:

@@ -20,7 +20,6 @@ from pathlib import Path
 from typing import Any
 
 import pandas as pd
-from langgraph.runtime import RunControl
 
 from serm.agents.inquiry import Said
 from serm.core.errors import BudgetExceededError, ConfigError
@@ -28,6 +27,7 @@ from serm.core.records import Judgment, Outcome
 from serm.core.settings import Settings
 from serm.graphs.annotator import annotator_graph
 from serm.graphs.bench import ANNOTATION, LABELS, Bench, State
+from serm.graphs.control import Control
 from serm.graphs.events import Listener, nobody
 from serm.graphs.pairs_resources import PairsResources
 from serm.storage.labels import read_labels
@@ -59,7 +59,7 @@ def annotate(
     gold: pd.DataFrame | None = None,
     on_event: Listener = nobody,
     retry_failed: bool = False,
-    control: RunControl | None = None,
+    control: Control | None = None,
 ) -> Annotation:
     """Have the panel of `settings` label `pairs`: query_id, query, doc_id, text, perhaps title and language.
 
@@ -83,6 +83,7 @@ def annotate(
         panel.retry = retry_failed
         if control is not None:
             panel.stop = lambda: control.drain_requested
+            control.on_abort(panel.cancel)
         graph, began = annotator_graph(resources), time.time_ns()
         start = {"round": ROUND, "sample": resources.name}
         over_budget = ""

@@ -26,7 +26,7 @@ from serm.core.records import Label, Outcome, PairKey
 from serm.core.settings_loop import AgreementSettings
 from serm.graphs.panel_resources import PanelResources
 from serm.storage.judgments import JudgmentStore
-from serm.tools.peer_vote import RULES
+from serm.tools.peer_vote import usable
 
 State = Mapping[str, Any]
 LABELS, ANNOTATION, LEARNED = "labels.parquet", "annotation.json", "reliability.json"
@@ -121,8 +121,8 @@ class Bench:
             agreement, model = self.agreement, None
             if found := learned.get(judges):
                 agreement, model = agreement.model_copy(update={"rule": found.rule}), found.model
-            stricter = [rule for rule in list(RULES) if model or rule != Outcome.RELIABILITY.value]
-            rules = stricter[: stricter.index(agreement.rule) + 1] if chaired_by_a_model else ()
+            names = usable(model)
+            rules = names[: names.index(agreement.rule) + 1] if chaired_by_a_model else ()
             yield Jury(judges, agreement, model, remote=panel.remote, rules=rules)
 
     def waves(self, state: State) -> int:
