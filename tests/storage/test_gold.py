@@ -1,0 +1,80 @@
+"""Human grades of any file of pairs, and what is wrong with one told by file, row and field."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pandas as pd
+import pytest
+
+from serm.core.errors import DataError
+from serm.storage.gold import read_gold
+
+ROWS = [("q1", "007", 2), ("q1", "d2", 0), ("q2", "007", None)]
+FOUND = [("q1", "007", 2), ("q1", "d2", 0)]
+
+
+def write(path: Path) -> Path:
+    frame = pd.DataFrame(ROWS, columns=["query_id", "doc_id", "grade"]).astype({"grade": "Int8"})
+    kind = path.suffix
+    if kind == ".parquet":
+        frame.to_parquet(path)
+    elif kind == ".csv":
+        frame.to_csv(path, index=False)
+    elif kind == ".tsv":
+        frame.to_csv(path, index=False, sep="\t")
+    elif kind == ".jsonl":
+        lines = [{"query_id": q, "doc_id": d, **({} if g is None else {"grade": g})} for q, d, g in ROWS]
+        path.write_text("".join(json.dumps(line) + "\n" for line in lines))
+    else:
+        path.write_text("".join(f"{q} 0 {d} {g}\n" for q, d, g in FOUND))
+    return path
+
+
+@pytest.mark.parametrize("ending", [".parquet", ".csv", ".tsv", ".jsonl", ".qrels", ".txt"])
+def test_every_format_gives_the_graded_pairs(tmp_path: Path, ending: str) -> None:
+    frame = read_gold(write(tmp_path / f"gold{ending}"))
+    assert list(frame.itertuples(index=False, name=None)) == FOUND
+
+
+def test_a_folder_is_read_as_pairs_are(tmp_path: Path) -> None:
+    frame = pd.DataFrame(ROWS, columns=["query_id", "doc_id", "grade"]).astype({"grade": "Int8"})
+    frame.assign(query="what", text="this").to_parquet(tmp_path / "pairs.parquet")
+    assert list(read_gold(tmp_path).itertuples(index=False, name=None)) == FOUND
+
+
+@pytest.mark.parametrize(
+    ("content", "told"),
+    [
+        ("query_id,doc_id,grade\nq,d,4\n", r"row 1, field grade: `4` is out of range"),
+        ("query_id,doc_id,grade\nq,d,0\nq,e,good\n", r"row 2, field grade: `good`"),
+        ("query_id,doc_id,grade\nq,d,0\nq,d,1\n", r"row 2, field grade: the pair q, d has two grades"),
+        ("query_id,doc_id,grade\n,d,0\n", r"row 1, field query_id: it is blank"),
+        ("query_id,sku,grade\nq,d,0\n", r"field doc_id: the column `doc_id` is missing"),
+        ("query_id,doc_id,grade\nq,d,\n", r"no row bears a grade"),
+        ("", r"no row bears a grade"),
+    ],
+)
+def test_what_is_wrong_is_told_by_file_row_and_field(tmp_path: Path, content: str, told: str) -> None:
+    file = tmp_path / "gold.csv"
+    file.write_text(content)
+    with pytest.raises(DataError, match=told) as caught:
+        read_gold(file)
+    assert str(file) in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "told"),
+    [
+        ("gold.qrels", "q 0 d 1\nq 0 e\n", "row 2: 3 fields"),
+        ("gold.jsonl", '{"query_id": "q", "doc_id": "d", "grade": 1}\nnothing\n', "row 2: no JSON"),
+        ("gold.parquet", "nothing", "no whole Parquet file"),
+    ],
+)
+def test_broken_files_are_refused(tmp_path: Path, name: str, content: str, told: str) -> None:
+    (tmp_path / name).write_text(content)
+    with pytest.raises(DataError, match=told):
+        read_gold(tmp_path / name)
+    with pytest.raises(DataError, match="no such file"):
+        read_gold(tmp_path / "elsewhere")
