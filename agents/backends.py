@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any, Final, cast
 
 import pandas as pd
@@ -106,6 +107,28 @@ def _chat(name: str, spec: BackendSpec, judge: JudgeSettings, opening: Opening) 
     return _over(client, name, judge, opening)
 
 
+def _vllm(name: str, spec: BackendSpec, judge: JudgeSettings, opening: Opening) -> Judge:
+    from serm.llm.vllm_asker import VllmAsker, require_vllm
+    from serm.llm.weights import weights_revision
+
+    require_vllm()
+    settings = opening.settings
+    folder = settings.resolve(Path(spec.model).expanduser())
+    price = price_of(settings.llm.prices, name, spec.model)
+    asker = VllmAsker(
+        spec.model,
+        settings.llm,
+        location=str(folder) if folder.is_dir() else spec.model,
+        seed=settings.random_seed,
+        price=price,
+        budget=opening.budget,
+    )
+    built = _over(asker, name, judge, opening)
+    if folder.is_dir():
+        built.revision = weights_revision(folder)
+    return built
+
+
 def _scripted(name: str, spec: BackendSpec, judge: JudgeSettings, opening: Opening) -> Judge:
     from serm.llm.script import read_script
     from serm.llm.scripted import ScriptedAsker
@@ -120,5 +143,6 @@ BUILDERS: Final[Mapping[str, Builder]] = {
     "simulated": _simulated,
     "openai": _chat,
     "http": _chat,
+    "vllm": _vllm,
     "scripted": _scripted,
 }

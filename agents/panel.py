@@ -208,7 +208,7 @@ def open_panel(
             Member(
                 BUILDERS[spec.kind](name, spec, judge, opening),
                 judge.sources,
-                asyncio.Semaphore(settings.llm.concurrency),
+                asyncio.Semaphore(settings.llm.shard if spec.batched else settings.llm.concurrency),
             )
         )
     return Panel(members, paths=settings.agreement.paths, sample=settings.tracing.sample, budget=budget)

@@ -15,7 +15,7 @@ class BackendSpec:
     """A backend string, taken apart."""
 
     text: str
-    kind: str  # openai, http, langchain, replay, simulated or scripted
+    kind: str  # openai, http, vllm, langchain, replay, simulated or scripted
     target: str = ""  # the URL, the file or LangChain's provider
     model: str = ""  # the model, or the judge in a file
     params: Mapping[str, float] = field(default_factory=dict)
@@ -24,6 +24,11 @@ class BackendSpec:
     def name(self) -> str:
         """What a judge is called that is given no name: what stands behind the `#` or the `:`."""
         return self.model or self.target or self.kind
+
+    @property
+    def batched(self) -> bool:
+        """Whether it batches by itself what is asked at the same time: then a whole shard is handed over."""
+        return self.kind == "vllm"
 
 
 def parse_backend(text: str) -> BackendSpec:
@@ -40,6 +45,7 @@ def parse_backend(text: str) -> BackendSpec:
 EXAMPLES: Final = (
     "openai:gpt-4o",
     "http://localhost:8000/v1#model",
+    "vllm:Qwen/Qwen3-8B",
     "anthropic:claude-sonnet-4-5",
     "replay:judgments.parquet#judge",
     "simulated:accuracy=0.85,shared=0.5,seed=7",
@@ -62,6 +68,12 @@ def _http(text: str, _: str) -> BackendSpec:
             "Write the URL, a `#` and the model's name: `http://localhost:8000/v1#Qwen/Qwen3-8B`.",
         )
     return BackendSpec(text, "http", target=url.rstrip("/"), model=model)
+
+
+def _vllm(text: str, rest: str) -> BackendSpec:
+    if not rest.strip():
+        raise ConfigError(f"`{text}` names no model.", "Write a hub's id or a folder: `vllm:Qwen/Qwen3-8B`.")
+    return BackendSpec(text, "vllm", model=rest.strip())
 
 
 def _provider(text: str, rest: str) -> BackendSpec:
@@ -122,6 +134,7 @@ _PARSERS: Final[Mapping[str, Callable[[str, str], BackendSpec]]] = {
     "openai": _openai,
     "http": _http,
     "https": _http,
+    "vllm": _vllm,
     "replay": _replay,
     "simulated": _simulated,
     "scripted": _scripted,
