@@ -27,10 +27,10 @@ SILENCE: Final = 30.0  # seconds after which a step without a moving line says h
 
 
 class RunProgress:
-    """A listener for `evolve(on_event=...)`. Safe to call from several threads."""
+    """A listener for `evolve`, and without `rounds` for `annotate`. Safe to call from several threads."""
 
-    def __init__(self, console: Console) -> None:
-        self._console = console
+    def __init__(self, console: Console, *, rounds: bool = True) -> None:
+        self._console, self._rounds = console, rounds
         self._progress = Progress(
             SpinnerColumn(),
             TextColumn("{task.description}"),
@@ -61,13 +61,12 @@ class RunProgress:
         with self._lock:
             if (event.round, event.step) != self._step:
                 self._finish()
-                if self._step is None or event.round != self._step[0]:
+                if self._rounds and (self._step is None or event.round != self._step[0]):
                     self.say(f"Round {event.round}" if event.round else "First models", style="bold")
                 self._step, self._began = (event.round, event.step), time.monotonic()
-                self._progress.reset(self._task, total=event.total or None)
-            self._progress.update(
-                self._task, description=_name(event.step), completed=event.done, total=event.total or None
-            )
+                self._progress.reset(self._task, total=event.total or None, description=_name(event.step))
+            if event.total:  # one that does not know how far it is takes nothing back
+                self._progress.update(self._task, completed=event.done, total=event.total)
             if event.message:
                 self.say(f"  {event.message}")
             if not self._console.is_terminal and event.total and time.monotonic() - self._said > SILENCE:

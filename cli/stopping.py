@@ -24,12 +24,16 @@ class Stop:
 
 
 @contextmanager
-def stopping(ask: Callable[[], object]) -> Iterator[Stop]:
-    """Call `ask` on the first signal; on the second raise KeyboardInterrupt. Handlers are put back after."""
+def stopping(ask: Callable[[], object], at_once: Callable[[], object] = lambda: None) -> Iterator[Stop]:
+    """Call `ask` on the first signal; on the second `at_once`, and raise KeyboardInterrupt.
+
+    Handlers are put back after.
+    """
     stop = Stop()
 
     def handle(number: int, _: FrameType | None) -> None:
         if stop.signal is not None:
+            at_once()
             raise KeyboardInterrupt
         stop.signal = number
         ask()
