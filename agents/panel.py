@@ -20,6 +20,7 @@ from serm.llm.base import Judge, cache_key
 from serm.llm.budget import Budget
 from serm.llm.portal import Portal
 from serm.llm.spec import parse_backend
+from serm.llm.vllm_engine import ENGINES
 from serm.storage.judgments import JudgmentStore
 from serm.storage.knowledge import Searchable
 
@@ -145,7 +146,14 @@ class Panel:
     def prove(self) -> dict[str, str]:
         """Have each judge show that it works: a sentence where it does not, "" where it does. Costs a call or
         two of each remote judge."""
-        return {name: self._portal.call(_prove, member.judge) for name, member in self.members.items()}
+        try:
+            return {name: self._portal.call(_prove, member.judge) for name, member in self.members.items()}
+        finally:
+            self.rest()
+
+    def rest(self) -> None:
+        """Have models that run in this process leave the device to others, until they are asked again."""
+        ENGINES.rest()
 
     def cancel(self) -> None:
         """Give up the calls in flight; those that a server has answered meanwhile are lost, and counted."""

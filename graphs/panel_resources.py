@@ -132,6 +132,11 @@ class PanelResources(ABC):
         """Called before the judges are sent off to grade the frames `asking`, by their names."""
         del number, asking  # a loop has its judges proven before anything is mined for them
 
+    def rest_judges(self) -> None:
+        """Have judges that hold the device leave it to others, until they are asked again."""
+        if self._panel is not None:
+            self._panel[1].rest()
+
     def trace_id(self, number: int) -> str:
         """The trace of a round: the same name in every process that works on it."""
         return digest([self.settings.fingerprint(), str(self.workspace.folder), "round", number])

@@ -66,6 +66,7 @@ def train_challenger(resources: Resources, state: SupervisorState) -> str:
     snapshot = read_snapshot(snapshot_path(resources, state["snapshot"]))
     if not (snapshot["origin"] == "new").any():
         return state["champion"]
+    resources.rest_judges()
     starts = {"champion": state["champion"], "seed": state["frozen"], "untrained": state["untrained"]}
     return resources.models.trained(
         starts[settings.training.start],

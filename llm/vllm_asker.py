@@ -64,7 +64,7 @@ class VllmAsker:
         seed: int = 0,
         price: Price | None = None,
         budget: Budget | None = None,
-        engines: Engines = ENGINES,
+        engines: Engines | None = None,
     ) -> None:
         """`location` is where the model lies, if not in a hub under its name. Nothing is loaded before the
         first question."""
@@ -79,8 +79,8 @@ class VllmAsker:
             **({"vllm": decisive} if decisive else {}),
         }
         self.deterministic = settings.temperature == settings.path_temperature == 0
-        self._engines = engines
-        self._engine = engines.borrow(location or model, settings.vllm)
+        self._engines = engines or ENGINES
+        self._engine = self._engines.borrow(location or model, settings.vllm)
 
     async def ask(
         self,

@@ -1,0 +1,434 @@
+"""Judges whose model vLLM runs in this process, over a stand-in for vLLM that the tests can look into."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import threading
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from serm.agents import panel as panels
+from serm.agents.panel import Panel, open_panel
+from serm.core import FailureKind, Pair, Settings
+from serm.core.errors import BudgetExceededError, JudgeError, MissingDependencyError
+from serm.core.settings_loop import LlmSettings, Price
+from serm.llm import vllm_asker
+from serm.llm.asking import Token
+from serm.llm.budget import Budget
+from serm.llm.engine import HiccupError, Said, TooLongError, UnfitError, Wish
+from serm.llm.parse import GradeReply, parse_grade
+from serm.llm.spec import parse_backend
+from serm.llm.vllm_asker import VllmAsker
+from serm.llm.vllm_engine import Engine, Engines
+from serm.llm.weights import weights_revision
+from serm.storage.judgments import JudgmentStore
+
+SettingsWith = Callable[..., Settings]
+PairsOf = Callable[..., list[Pair]]
+Play = Callable[[Wish, int], "str | Exception"]
+SCHEMA = {"type": "object", "properties": {"grade": {"type": "integer", "enum": [0, 1, 2, 3]}}}
+MESSAGES = [{"role": "user", "content": "[word]"}]
+
+
+def word(wish: Wish) -> str:
+    return str(wish.messages[-1]["content"]).rpartition("[")[2].rstrip("]")
+
+
+class FakeCore:
+    """Says what `play` says of a wish and how often its word was asked about; holds answers back until as
+    many as `together` are being asked for."""
+
+    def __init__(self, play: Play, *, sleeps: bool = True, together: int = 1) -> None:
+        self.sleeps, self.play, self.together = sleeps, play, together
+        self.wishes: list[Wish] = []
+        self.story: list[str] = []
+        self.most = self._now = 0
+        self._times: dict[str, int] = {}
+        self.threads: set[str] = set()
+
+    async def generate(self, wish: Wish) -> Said:
+        self.threads.add(threading.current_thread().name)
+        self.wishes.append(wish)
+        self._now += 1
+        self.most = max(self.most, self._now)
+        async with asyncio.timeout(10):
+            while self.most < self.together:
+                await asyncio.sleep(0.001)
+        await asyncio.sleep(0.001 * (len(self.wishes) % 3))  # ends come in another order than beginnings
+        self._now -= 1
+        times = self._times[word(wish)] = self._times.get(word(wish), -1) + 1
+        text = self.play(wish, times)
+        if isinstance(text, Exception):
+            raise text
+        tokens = (Token(text, ((text, -0.1),)),) if wish.watched else ()
+        return Said(text, 100, 10, cut=not text.endswith("}"), tokens=tokens)
+
+    async def sleep(self) -> None:
+        self.story.append("sleep")
+
+    async def wake(self) -> None:
+        self.story.append("wake")
+
+    def shut_down(self) -> None:
+        self.story.append("down")
+
+
+class Bench:
+    """Engines over fake cores, and what was loaded."""
+
+    def __init__(self) -> None:
+        self.play: Play = lambda wish, times: answer(2)
+        self.sleeps, self.together = True, 1
+        self.loaded: list[tuple[str, Mapping[str, object]]] = []
+        self.cores: list[FakeCore] = []
+        self.engines = Engines(self._start)
+
+    def _start(self, model: str, arguments: Mapping[str, object]) -> FakeCore:
+        self.loaded.append((model, dict(arguments)))
+        self.cores.append(FakeCore(self._say, sleeps=self.sleeps, together=self.together))
+        return self.cores[-1]
+
+    def _say(self, wish: Wish, times: int) -> str | Exception:
+        return self.play(wish, times)
+
+    def asker(self, model: str = "m", *, budget: Budget | None = None, **llm: Any) -> VllmAsker:
+        price = Price(input=1_000_000, output=1_000_000) if budget else None
+        settings = LlmSettings(**llm)
+        return VllmAsker(model, settings, seed=7, price=price, budget=budget, engines=self.engines)
+
+    @property
+    def core(self) -> FakeCore:
+        return self.cores[-1]
+
+
+def answer(grade: int) -> str:
+    return json.dumps({"grade": grade, "reason": f"said {grade}"})
+
+
+@pytest.fixture
+def bench(monkeypatch: pytest.MonkeyPatch) -> Iterator[Bench]:
+    made = Bench()
+    monkeypatch.setattr(vllm_asker, "find_spec", lambda name: object())
+    monkeypatch.setattr(vllm_asker, "ENGINES", made.engines)
+    monkeypatch.setattr(panels, "ENGINES", made.engines)
+    yield made
+    made.engines.shut_down()
+
+
+@pytest.fixture
+def panel_with(bench: Bench, settings_with: SettingsWith) -> Callable[..., Panel]:
+    def make(*judges: Any, **sections: Any) -> Panel:
+        return open_panel(settings_with(*(judges or ("vllm:m",)), **sections))
+
+    return make
+
+
+def ask(asker: VllmAsker, *, path: int = 0, logprobs: bool = False) -> Any:
+    async def once() -> Any:
+        try:
+            return await asker.ask(MESSAGES, parse_grade, schema=SCHEMA, path=path, logprobs=logprobs)
+        finally:
+            await asker.close()
+
+    return asyncio.run(once())
+
+
+def test_a_shard_is_handed_over_whole_whatever_the_concurrency_and_loads_one_model(
+    bench: Bench, panel_with: Callable[..., Panel], store: JudgmentStore, pairs: PairsOf
+) -> None:
+    bench.together = 30
+    with panel_with(llm={"concurrency": 2}) as panel:
+        report = panel.judge("m", pairs(*(f"w{n}" for n in range(30))), store)
+    assert (report.graded, bench.core.most) == (30, 30)
+    assert len(bench.loaded) == 1
+
+
+def test_a_failed_call_shifts_none_of_its_neighbours(
+    bench: Bench, panel_with: Callable[..., Panel], store: JudgmentStore, pairs: PairsOf
+) -> None:
+    wrong = {"w3": UnfitError("malformed"), "w5": TooLongError("too long"), "w8": HiccupError("lost")}
+    bench.play = lambda wish, times: wrong.get(word(wish)) or answer(int(word(wish)[1:]) % 4)
+    bench.together = 10
+    with panel_with(llm={"retries": 1}) as panel:
+        panel.judge("m", pairs(*(f"w{n}" for n in range(10))), store)
+    kinds = {"w3": FailureKind.REFUSED, "w5": FailureKind.TOO_LONG, "w8": FailureKind.SERVER}
+    for number in range(10):
+        (judgment,) = store.for_pair(f"q-w{number}", f"d-w{number}")
+        kind = judgment.failure.kind if judgment.failure else None
+        assert kind is kinds.get(f"w{number}")
+        assert judgment.grade == (None if kind else number % 4)
+        assert judgment.requests == (2 if number == 8 else 1)
+
+
+def test_judges_of_one_model_share_it_and_other_arguments_are_another_engine(
+    bench: Bench, panel_with: Callable[..., Panel], store: JudgmentStore, pairs: PairsOf
+) -> None:
+    two = ({"backend": "vllm:m", "name": "a"}, {"backend": "vllm:m", "name": "b", "prompt": "grade_only"})
+    with panel_with(*two, llm={"vllm": {"max_model_len": 512}}) as panel:
+        for name in panel.names:
+            panel.judge(name, pairs("x"), store)
+        assert bench.loaded == [("m", {"max_model_len": 512})]
+        ask(bench.asker(vllm={"max_model_len": 1024}))
+    assert len(bench.loaded) == 2
+    assert {wish.messages[0]["content"] for wish in bench.cores[0].wishes} != set()
+    assert len({str(wish.messages[0]) for wish in bench.cores[0].wishes}) == 2
+
+
+def test_paths_have_temperatures_and_seeds_of_their_own_and_answers_are_held_to_the_schema(
+    bench: Bench, panel_with: Callable[..., Panel], store: JudgmentStore, pairs: PairsOf
+) -> None:
+    grades = iter([3, 1, 3, 3])
+    bench.play = lambda wish, times: answer(next(grades))
+    with panel_with(agreement={"paths": 5}, llm={"max_tokens": 99}) as panel:
+        panel.judge("m", pairs("x"), store)
+    wishes = bench.core.wishes
+    assert [(wish.temperature, wish.seed) for wish in wishes] == [(0.0, 7), (0.7, 8), (0.7, 9), (0.7, 10)]
+    assert {wish.max_tokens for wish in wishes} == {99}
+    assert all(wish.schema["properties"]["grade"]["enum"] == [0, 1, 2, 3] for wish in wishes)
+    assert all(wish.schema["required"] == ["grade", "reason"] for wish in wishes)
+    (judgment,) = store.for_pair("q-x", "d-x")
+    assert (judgment.grade, judgment.paths, judgment.tokens_in) == (3, (3, 1, 3, 3), 400)
+
+
+def test_log_probabilities_are_asked_for_the_tokens_of_the_grades(bench: Bench) -> None:
+    assert ask(bench.asker()).tokens == ()
+    assert bench.core.wishes[-1].watched == ()
+    reply = ask(bench.asker(), logprobs=True)
+    assert bench.core.wishes[-1].watched == ("0", "1", "2", "3")
+    assert reply.tokens[0].text == answer(2)
+
+
+def test_an_unreadable_answer_is_asked_for_again_with_another_seed_only_where_it_could_differ(
+    bench: Bench,
+) -> None:
+    bench.play = lambda wish, times: '{"gra' if times == 0 else answer(1)
+    reply = ask(bench.asker(retries=3), path=1)
+    assert (reply.value, reply.requests) == (GradeReply(1, "said 1"), 2)
+    assert [wish.seed for wish in bench.core.wishes] == [8, 8 + 1_000_003]
+    bench.play = lambda wish, times: '{"gra'
+    reply = ask(bench.asker(retries=3), path=0)
+    assert (reply.failure.kind, reply.requests) == (FailureKind.UNPARSABLE, 1)
+    assert "cut off after 10 tokens (`llm.max_tokens`)" in reply.failure.message
+
+
+def test_an_engine_that_died_ends_the_work_and_the_next_panel_starts_another(
+    bench: Bench, panel_with: Callable[..., Panel], store: JudgmentStore, pairs: PairsOf
+) -> None:
+    bench.play = lambda wish, times: JudgeError("the engine has died") if word(wish) == "w1" else answer(0)
+    with panel_with() as panel:
+        with pytest.raises(JudgeError, match="has died"):
+            panel.judge("m", pairs("w0", "w1", "w2"), store)
+        with pytest.raises(JudgeError, match="has died"):
+            panel.judge("m", pairs("w4"), store)
+        assert store.lost_calls() == 0
+    bench.play = lambda wish, times: answer(1)
+    with panel_with() as panel:
+        assert panel.judge("m", pairs("w0", "w1", "w2"), store).failed == 0
+    assert (len(bench.loaded), bench.cores[0].story) == (2, ["down"])
+
+
+def test_a_model_that_cannot_be_loaded_is_tried_once_a_panel(
+    bench: Bench, panel_with: Callable[..., Panel], store: JudgmentStore, pairs: PairsOf
+) -> None:
+    def refuse(model: str, arguments: Mapping[str, object]) -> FakeCore:
+        bench.loaded.append((model, arguments))
+        raise JudgeError(f"vLLM cannot load `{model}`")
+
+    bench.engines._start = refuse
+    with panel_with({"backend": "vllm:m", "name": "a"}, {"backend": "vllm:m", "name": "b"}) as panel:
+        faults = panel.prove()
+        with pytest.raises(JudgeError, match="cannot load"):
+            panel.judge("a", pairs("x"), store)
+    assert all("cannot load `m`" in fault for fault in faults.values())
+    assert len(bench.loaded) == 1
+
+
+def test_an_engine_sleeps_when_the_panel_rests_and_wakes_when_it_is_asked(
+    bench: Bench, panel_with: Callable[..., Panel], store: JudgmentStore, pairs: PairsOf
+) -> None:
+    with panel_with() as panel:
+        assert panel.prove() == {"m": ""}
+        assert bench.core.story == ["sleep"]
+        panel.rest()  # it sleeps already
+        panel.judge("m", pairs("x"), store)
+        assert bench.core.story == ["sleep", "wake"]
+        panel.rest()
+    assert bench.core.story == ["sleep", "wake", "sleep"]
+    with panel_with() as panel:  # the next round's: nothing is loaded anew
+        panel.judge("m", pairs("y"), store)
+    assert bench.core.story == ["sleep", "wake", "sleep", "wake", "sleep"]
+    assert len(bench.loaded) == 1
+
+
+def test_an_engine_that_is_being_asked_does_not_sleep(bench: Bench) -> None:
+    bench.together = 2  # the first answer waits for the second question
+
+    async def run() -> None:
+        first, second = bench.asker(), bench.asker()
+        asking = asyncio.create_task(first.ask(MESSAGES, parse_grade, schema=SCHEMA, path=0))
+        while not (bench.cores and bench.core.wishes):
+            await asyncio.sleep(0.001)
+        await asyncio.to_thread(bench.engines.rest)
+        await second.ask(MESSAGES, parse_grade, schema=SCHEMA, path=0)
+        await asking
+        assert bench.core.story == []
+        await first.close()
+        assert bench.core.story == []  # the other one still has it
+        await second.close()
+        assert bench.core.story == ["sleep"]
+
+    asyncio.run(run())
+
+
+def test_where_vllm_cannot_sleep_it_says_so_once_and_is_shut_down_with_the_panel(
+    bench: Bench,
+    panel_with: Callable[..., Panel],
+    store: JudgmentStore,
+    pairs: PairsOf,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    bench.sleeps = False
+    with panel_with() as panel:
+        panel.judge("m", pairs("x"), store)
+        panel.rest()
+        panel.rest()
+        assert bench.core.story == []
+    assert bench.core.story == ["down"]
+    assert caplog.text.count("cannot sleep on this device") == 1
+
+
+def test_an_engine_that_does_not_fall_asleep_is_shut_down_and_loaded_anew(bench: Bench) -> None:
+    asker = bench.asker()
+
+    async def fail() -> None:
+        raise RuntimeError("no")
+
+    async def run() -> None:
+        await asker.ask(MESSAGES, parse_grade, schema=SCHEMA, path=0)
+        bench.core.sleep = fail  # type: ignore[method-assign]
+        await asyncio.to_thread(bench.engines.rest)
+        assert bench.core.story == ["down"]
+        await asker.ask(MESSAGES, parse_grade, schema=SCHEMA, path=0)
+        await asker.close()
+
+    asyncio.run(run())
+    assert len(bench.loaded) == 2
+
+
+def test_an_engine_outlives_the_event_loops_of_those_that_ask(bench: Bench) -> None:
+    keep = bench.asker()
+    for _ in range(3):
+        assert ask(bench.asker()).value.grade == 2
+    assert bench.core.threads == {"vllm m"}
+    asyncio.run(keep.close())
+
+
+def test_a_stuck_engine_is_given_up_and_a_slow_one_is_not() -> None:
+    core = FakeCore(lambda wish, times: answer(2))
+    engine = Engine("m", lambda: core, patience=0.1)
+    wish = Wish(MESSAGES, SCHEMA, 0.0, 0, 16)
+
+    async def run() -> list[Any]:
+        core.together = 2
+        stuck = await asyncio.gather(engine.generate(wish), return_exceptions=True)
+        core.together = 1
+
+        async def later(number: int) -> Said:
+            await asyncio.sleep(0.06 * number)
+            return Said("{}", 1, 1)
+
+        waits = iter(range(1, 6))
+        core.generate = lambda wish: later(next(waits))  # type: ignore[method-assign]
+        slow = await asyncio.gather(*(engine.generate(wish) for _ in range(5)), return_exceptions=True)
+        return [*stuck, *slow]
+
+    stuck, *slow = asyncio.run(run())
+    assert type(stuck).__name__ == "StalledError"
+    assert all(isinstance(said, Said) for said in slow)  # the last took 0.3 s, others ended meanwhile
+    engine.shut_down()
+
+
+def test_a_stated_price_counts_against_the_budget(bench: Bench) -> None:
+    budget = Budget(2_000)
+    reply = ask(bench.asker(budget=budget, max_tokens=16))
+    assert (reply.cost, budget.paid) == (110.0, 110.0)
+    with pytest.raises(BudgetExceededError):
+        ask(bench.asker(budget=Budget(50), max_tokens=16))
+
+
+def test_a_turn_is_a_call_of_one_of_the_tools(bench: Bench) -> None:
+    parameters = {
+        "type": "object",
+        "properties": {"query": {"$ref": "#/$defs/Text"}},
+        "$defs": {"Text": {"type": "string"}},
+    }
+    tools = [
+        {"type": "function", "function": {"name": "search", "parameters": parameters}},
+        {"type": "function", "function": {"name": "finish"}},
+    ]
+    said = ['{"name": "search", "arguments": {"query": "x"}}', '{"name": "sea']
+    bench.play = lambda wish, times: said[times]
+
+    async def run() -> list[Any]:
+        asker = bench.asker()
+        replies = [await asker.turn(MESSAGES, tools, path=0) for _ in said]
+        await asker.close()
+        return [reply.value for reply in replies]
+
+    called, cut = asyncio.run(run())
+    ((call,),) = [called.calls]
+    assert (call.name, json.loads(call.arguments)) == ("search", {"query": "x"})
+    assert (cut.text, cut.calls) == ('{"name": "sea', ())
+    wish = bench.core.wishes[0]
+    assert list(wish.tools) == tools
+    assert [form["properties"]["name"]["const"] for form in wish.schema["anyOf"]] == ["search", "finish"]
+    assert wish.schema["$defs"] == {"Text": {"type": "string"}}
+
+
+def test_judgments_are_named_by_what_decides_them(bench: Bench) -> None:
+    fast = bench.asker(vllm={"gpu_memory_utilization": 0.5})
+    assert fast.sampling == bench.asker().sampling
+    assert fast.sampling != bench.asker(vllm={"quantization": "fp8"}).sampling
+    assert not fast.deterministic
+    assert bench.asker(path_temperature=0).deterministic
+    assert bench.loaded == []
+
+
+def test_a_model_in_a_folder_has_its_weights_as_revision(
+    bench: Bench, panel_with: Callable[..., Panel], tmp_path: Path
+) -> None:
+    folder = tmp_path / "model"
+    folder.mkdir()
+    weights = folder / "model.safetensors"
+    weights.write_bytes(b"a" * 3_000_000)
+    with panel_with("vllm:model") as panel:
+        judge = panel.members["model"].judge
+        assert judge.revision == weights_revision(folder)
+        panel.prove()
+    assert bench.loaded[0][0] == str(folder)
+    weights.write_bytes(b"a" * 2_999_999 + b"b")
+    with panel_with("vllm:model") as panel:
+        assert panel.members["model"].judge.revision not in ("", judge.revision)
+
+
+def test_without_vllm_the_extra_is_named(
+    settings_with: SettingsWith, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(vllm_asker, "find_spec", lambda name: None)
+    with pytest.raises(MissingDependencyError, match=r"pip install 'serm\[vllm\]'"):
+        open_panel(settings_with("vllm:Qwen/Qwen3-8B"))
+
+
+def test_the_backend_string_is_a_hub_s_id_or_a_folder() -> None:
+    spec = parse_backend("vllm:Qwen/Qwen3-8B")
+    assert (spec.kind, spec.model, spec.name, spec.batched) == (
+        "vllm",
+        "Qwen/Qwen3-8B",
+        "Qwen/Qwen3-8B",
+        True,
+    )
+    assert not parse_backend("openai:gpt-4o").batched
