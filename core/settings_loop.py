@@ -105,6 +105,9 @@ class JudgeSettings(Section):
     sources: tuple[str, ...] = ()  # the sources whose pairs it judges; none named: all
     grades: dict[int, int] = Field(default_factory=dict)  # recorded value: grade, for judges on another scale
     prompt: str = "umbrela"  # a prompt of agents/prompts, or a path to one
+    document_limit: int | None = Field(default=None, ge=100)
+    """Characters of a document that a prompt shows, the first ones; none: all. A model whose context is too
+    short for a prompt answers with the failure `too_long`."""
     knowledge: bool = False  # it may search the corpus and earlier labels before it grades (`knowledge`)
     logprobs: Literal["auto", "off"] = "auto"
     """`auto`: take the grade's distribution from the tokens' log-probabilities where the backend gives them;
