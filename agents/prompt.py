@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Final
 
@@ -23,6 +23,9 @@ AGENT: Final = "agent"
 """That of judges that search, where the config names none."""
 _SLOT: Final = re.compile(r"\{(query|document|language)\}")
 _FIELDS: Final = ("grade", "reason")
+LONGEST_WORD: Final = 40
+"""Characters that are given up for a whole word's sake, at most (chosen): not every script has spaces."""
+_LAST_WORD: Final = re.compile(r"\s\S*\Z")
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,24 +36,38 @@ class Prompt:
     system: str
     user: str  # with the slots {query}, {document} and {language}
     fields: tuple[str, ...]  # of the answer, in the order in which they are to be written
+    limit: int | None = None  # characters of a document that are shown; None: all
 
     @property
     def hash(self) -> str:
-        return digest([self.system, self.user, self.fields])
+        said = [self.system, self.user, self.fields]
+        return digest(said if self.limit is None else [*said, self.limit])
 
     def messages(self, pair: Pair) -> list[Message]:
         """The conversation that a judge is to answer. A text's own braces are left as they are."""
         values: Mapping[str, str] = {
             "query": pair.query,
-            "document": document_text([pair.title], [pair.text])[0],
+            "document": shorten(document_text([pair.title], [pair.text])[0], self.limit),
             "language": pair.language or "unknown",
         }
         user = _SLOT.sub(lambda match: values[match.group(1)], self.user)
         return [{"role": "system", "content": self.system}, {"role": "user", "content": user}]
 
 
-def read_prompt(name: str, folder: Path | None = None) -> Prompt:
-    """A prompt that comes with serm, by its name, or a YAML file, by its path from `folder`.
+def shorten(text: str, limit: int | None) -> str:
+    """The first `limit` characters, whole words where there are spaces, and a mark where something is cut."""
+    if limit is None or len(text) <= limit:
+        return text
+    cut = text[:limit]
+    if not text[limit].isspace():  # in the middle of a word
+        whole = _LAST_WORD.sub("", cut)
+        cut = whole if limit - len(whole) <= LONGEST_WORD else cut
+    return f"{cut} …"
+
+
+def read_prompt(name: str, folder: Path | None = None, limit: int | None = None) -> Prompt:
+    """A prompt that comes with serm, by its name, or a YAML file, by its path from `folder`; `limit` are the
+    characters of a document that it shows.
 
     Raises ConfigError where there is none, or where it lacks what a prompt needs.
     """
@@ -61,7 +78,7 @@ def read_prompt(name: str, folder: Path | None = None) -> Prompt:
         content = yaml.safe_load(file.read_text(encoding="utf-8"))
     except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
         raise ConfigError(f"the prompt {file} cannot be read: {error}") from error
-    return _check(content, file)
+    return replace(_check(content, file), limit=limit)
 
 
 def _check(content: Any, file: Path) -> Prompt:
