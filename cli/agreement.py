@@ -13,7 +13,9 @@ def add_to(app: typer.Typer) -> None:
 
 
 def agreement(
-    labels: Annotated[Path, typer.Argument(metavar="LABELS", help="Labels, as `serm annotate` writes them.")],
+    labels: Annotated[
+        Path, typer.Argument(metavar="LABELS", help="Labels: Parquet, JSONL, CSV or TREC qrels.")
+    ],
     *,
     gold: Annotated[
         Path,
@@ -38,11 +40,11 @@ def agreement(
     from serm.evals.agreement import agreement as measure
     from serm.evals.rater import Draws
     from serm.storage.gold import read_gold
-    from serm.storage.labels import read_labels
+    from serm.storage.labels_io import read_labels_any
 
     if not 0.5 < level < 1:
         raise ConfigError(f"--level is {level}.", "A confidence lies between 0.5 and 1, as 0.95.")
-    report = measure(read_labels(labels), read_gold(gold), Draws(level, resamples))
+    report = measure(read_labels_any(labels), read_gold(gold), Draws(level, resamples))
     if png is not None:
         from serm.cli.agreement_plot import draw
 

@@ -31,7 +31,7 @@ def draw(report: AgreementReport, file: Path) -> None:
     raters = [report.panel, *report.judges]
     columns = min(_ACROSS, len(raters))
     rows = math.ceil(len(raters) / columns)
-    figure = Figure(figsize=(_SIDE * columns, (_SIDE + 0.3) * rows), layout="constrained")
+    figure = Figure(figsize=(_SIDE * columns, (_SIDE + 0.3) * rows), layout="tight")
     FigureCanvasAgg(figure)
     for place, rater in enumerate(raters, start=1):
         axes = figure.add_subplot(rows, columns, place)

@@ -97,7 +97,8 @@ def _outcomes(labels: pd.DataFrame, rows: pd.DataFrame) -> Sequence[OfOutcome]:
     costs = _cost(labels)
     right = rows["grade"].eq(rows["grade_human"])
     found = []
-    for outcome in sorted(labels["outcome"].dropna().unique(), key=lambda item: (order.get(item, 99), item)):
+    named = {outcome for outcome in labels["outcome"].dropna() if outcome}  # qrels name none
+    for outcome in sorted(named, key=lambda item: (order.get(item, 99), item)):
         its = labels["outcome"] == outcome
         graded = (rows["outcome"] == outcome) & rows["grade"].notna()
         accuracy = float(right[graded].mean()) if graded.any() else np.nan

@@ -10,7 +10,8 @@ import pytest
 
 from serm.cli.main import run
 from serm.core.records import Label, Outcome
-from serm.storage.labels import write_labels
+from serm.storage.labels import read_labels, write_labels
+from serm.storage.labels_io import write_labels_as
 
 HUMAN = [0, 1, 2, 3] * 10
 
@@ -61,6 +62,20 @@ def test_json_and_a_picture(files: tuple[Path, Path], capsys: pytest.CaptureFixt
     assert report["judges"][2]["graded"] == 0
     assert report["judges"][2]["measures"]["kappa"]["mean"] is None
     assert picture.read_bytes().startswith(b"\x89PNG")
+
+
+@pytest.mark.parametrize("ending", [".jsonl", ".csv", ".qrels"])
+def test_every_format_of_labels_says_the_same_of_the_panel(
+    files: tuple[Path, Path], ending: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    labels, gold = files
+    other = labels.with_suffix(ending)
+    write_labels_as(read_labels(labels), other)
+    assert run(["agreement", str(other), "--gold", str(gold), "--json", "--resamples", "100"]) == 0
+    report = json.loads(capsys.readouterr().out)
+    assert (report["panel"]["graded"], report["panel"]["measures"]["qwk"]["mean"]) == (32, 1.0)
+    assert len(report["judges"]) == (0 if ending == ".qrels" else 3)
+    assert len(report["outcomes"]) == (0 if ending == ".qrels" else 2)
 
 
 @pytest.mark.parametrize(
