@@ -1,6 +1,7 @@
 """The `reliability` rule on recorded judges of TREC Deep Learning, against one judge and against unanimity.
 
     python -m serm.benchmarks.judging.agreement [../shared/data/trec-dl] [--draws 20] [--only NAME]
+    python -m serm.benchmarks.judging.agreement --labels FILE   # for `serm agreement FILE --gold PAIRS`
 
 Prints Markdown: `weak` (a weak panel on 2020), `kept` (labels of each grade as many as unanimity keeps),
 `sure` (what `keep` does), `added` (whichever judges are added), `unseen` (2021). The rule was tuned on 2019
@@ -17,10 +18,21 @@ from typing import Final
 import numpy as np
 
 from serm.benchmarks.judging.over_draws import OverDraws
-from serm.benchmarks.judging.recorded import Ints, Recorded, counted, decided, filled, learned, read_years
+from serm.benchmarks.judging.recorded import (
+    Ints,
+    Recorded,
+    counted,
+    decided,
+    filled,
+    labels,
+    learned,
+    read_years,
+)
 from serm.core.records import GRADES
+from serm.core.settings_loop import AgreementSettings
 from serm.evals.rater import calibration
 from serm.evals.tables import Cells, markdown
+from serm.storage.labels import write_labels
 from serm.tools.peer_vote import majority, unanimous
 
 DATA: Final = Path("../shared/data/trec-dl")
@@ -198,8 +210,13 @@ def main() -> None:
     options.add_argument("data", nargs="?", type=Path, default=DATA, help="the folder trec-dl")
     options.add_argument("--draws", type=int, default=20, help="random draws of the graded pairs")
     options.add_argument("--only", choices=TABLES, action="append", help="only this table; may be repeated")
+    options.add_argument("--labels", type=Path, help="write one draw's labels of 2020, and no table")
     chosen = options.parse_args()
     years = read_years(chosen.data)
+    if chosen.labels is not None:
+        rule = learned(years[2019][0], WEAK, GRADED, draw=0, keep=AgreementSettings().keep)
+        write_labels(labels(rule, years[2020][0], WEAK), chosen.labels)
+        return
     for name in chosen.only or TABLES:
         print(f"**{name}**: {TABLES[name].__doc__!s}\n\n{TABLES[name](years, chosen.draws)}", flush=True)
 

@@ -6,7 +6,6 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -14,8 +13,9 @@ from numpy.typing import NDArray
 
 from serm.core.columns import KEY
 from serm.core.hashing import query_bucket
-from serm.core.records import GRADES, N_GRADES
+from serm.core.records import GRADES, N_GRADES, Label, Outcome, PairKey
 from serm.evals.rater import NO_GRADE
+from serm.tools.peer_vote import decide
 from serm.tools.reliability import Reliability, Votes, learn
 
 Ints = NDArray[np.int64]
@@ -26,12 +26,15 @@ Floats = NDArray[np.float64]
 class Recorded:
     """n pairs: human grades, queries as numbers, and the votes of every judge (-1: none, or out of range)."""
 
+    keys: list[PairKey]
     human: Ints
     queries: Ints
     votes: dict[str, Ints]
 
-    def only(self, rows: NDArray[Any]) -> Recorded:
+    def only(self, rows: NDArray[np.bool_]) -> Recorded:
+        """The pairs that `rows` (n,) says."""
         return Recorded(
+            [key for key, wanted in zip(self.keys, rows.tolist(), strict=True) if wanted],
             self.human[rows],
             pd.factorize(self.queries[rows])[0],
             {judge: votes[rows] for judge, votes in self.votes.items()},
@@ -39,7 +42,7 @@ class Recorded:
 
     def having(self, further: dict[str, Ints]) -> Recorded:
         """With more judges."""
-        return Recorded(self.human, self.queries, {**self.votes, **further})
+        return Recorded(self.keys, self.human, self.queries, {**self.votes, **further})
 
     def __len__(self) -> int:
         return len(self.human)
@@ -65,7 +68,8 @@ def read_years(folder: Path) -> dict[int, tuple[Recorded, NDArray[np.bool_]]]:
             str(judge): rows[judge].where(rows[judge].isin(GRADES), NO_GRADE).to_numpy(np.int64)
             for judge in table.columns
         }
-        recorded = Recorded(rows["grade"].to_numpy(np.int64), pd.factorize(rows["query_id"])[0], votes)
+        keys = [PairKey(*key) for key in rows[[*KEY]].itertuples(index=False, name=None)]
+        recorded = Recorded(keys, rows["grade"].to_numpy(np.int64), pd.factorize(rows["query_id"])[0], votes)
         found[int(str(year))] = (
             recorded,
             (rows["query_id"].map(lambda name: query_bucket(name, 5)) == 0).to_numpy(bool),
@@ -91,6 +95,16 @@ def decided(rule: Reliability, data: Recorded, judges: Sequence[str]) -> tuple[I
     grades = np.array([NO_GRADE if grade is None else grade for grade, _ in said], dtype=np.int64)
     posteriors = np.array([posterior for _, posterior in said])
     return grades[place.ravel()], posteriors[place.ravel()]
+
+
+def labels(rule: Reliability, data: Recorded, judges: Sequence[str]) -> list[Label]:
+    """The rule's labels, as `peer_vote` gives them."""
+    found = []
+    for key, row in zip(data.keys, data.panel(judges).tolist(), strict=True):
+        votes = tuple(votes_of(judges, row))
+        said = decide(votes, Outcome.RELIABILITY.value, 1, rule)
+        found.append(Label(key.query_id, key.doc_id, said.grade, said.distribution, said.outcome, votes))
+    return found
 
 
 def counted(rule: Callable[[Sequence[int]], int | None], data: Recorded, judges: Sequence[str]) -> Ints:

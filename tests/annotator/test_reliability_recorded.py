@@ -10,7 +10,16 @@ import pytest
 
 from serm.benchmarks.judging import agreement
 from serm.benchmarks.judging.over_draws import OverDraws
-from serm.benchmarks.judging.recorded import Recorded, counted, decided, filled, learned, read_years
+from serm.benchmarks.judging.recorded import (
+    Recorded,
+    counted,
+    decided,
+    filled,
+    labels,
+    learned,
+    read_years,
+)
+from serm.core.records import PairKey
 from serm.tools.peer_vote import unanimous
 
 DRAWS = 3
@@ -68,17 +77,21 @@ def made(n: int = 400) -> Recorded:
     rng = np.random.default_rng(0)
     human = rng.integers(0, 4, n)
     good = np.where(rng.random(n) < 0.8, human, rng.integers(0, 4, n))
-    return Recorded(human, np.arange(n) // 10, {"good": good, "silent": np.where(human > 1, -1, good)})
+    keys = [PairKey(f"q{row // 10}", f"d{row}") for row in range(n)]
+    return Recorded(keys, human, np.arange(n) // 10, {"good": good, "silent": np.where(human > 1, -1, good)})
 
 
 def test_the_benchmark_s_figures_come_from_the_rule_that_users_call() -> None:
     data = made()
     rule = learned(data, ("good", "silent"), 100, draw=0, keep=0.6)
     grades, posteriors = decided(rule, data, ("good", "silent"))
+    written = labels(rule, data, ("good", "silent"))
     for row in range(0, 400, 37):
         votes = [(name, int(of[row]) if of[row] >= 0 else None) for name, of in data.votes.items()]
         grade, posterior = rule.decide(votes)
         assert (grades[row], tuple(posteriors[row])) == (-1 if grade is None else grade, posterior)
+        assert (written[row].key, written[row].grade) == (data.keys[row], grade)
+    assert [len(data.only(data.human == grade)) for grade in range(4)] == np.bincount(data.human).tolist()
 
 
 def test_an_interval_over_draws_and_queries_holds_no_difference_between_a_rule_and_itself() -> None:
