@@ -1,4 +1,4 @@
-"""The miner's five agents: their tools, their rules, and their turn at the desk."""
+"""The miner's agents: their tools, their rules, and their turn at the desk."""
 
 from __future__ import annotations
 
@@ -21,6 +21,10 @@ SCORERS: Final[Mapping[str, tuple[str, ...]]] = {
     "uncertainty": ("score_uncertainty",),
     "disagreement": ("score_uncertainty", "score_disagreement"),
     "drift": ("detect_drift", "score_uncertainty"),
+    "skipped": ("find_skipped_high",),
+    "bald": ("score_uncertainty", "score_bald"),
+    "committee": ("score_uncertainty", "score_committee"),
+    "novelty": ("score_novelty",),
 }
 """The tools of each agent, beside describe_window, nominate and finish."""
 
@@ -103,4 +107,10 @@ RULES: Final[Mapping[str, Callable[[Said], Call]]] = {
     "uncertainty": _one_list("score_uncertainty", "the model is unsure of the grade"),
     "disagreement": _one_list("score_disagreement", "the model contradicts itself under dropout"),
     "drift": _drift,
+    "skipped": _one_list(
+        "find_skipped_high", "users passed it over more often than its position explains, and it scores high"
+    ),
+    "bald": _one_list("score_bald", "its label would tell the model much"),
+    "committee": _one_list("score_committee", "the model, the one before it and the base model disagree"),
+    "novelty": _one_list("score_novelty", "its query is unlike any before, and others like it are around"),
 }

@@ -10,11 +10,13 @@ import pandas as pd
 from serm.core.columns import KEY, document_text
 from serm.core.hashing import digest
 from serm.core.records import PairKey
+from serm.graphs.reference import earlier_queries
 from serm.graphs.resources import Resources
 from serm.graphs.state import MinerState
 from serm.graphs.training import labels_path
 from serm.relevance_model.base import FloatArray
 from serm.tools.desk import Ints, MiningDesk
+from serm.tools.language import with_languages
 
 
 def mining_key(resources: Resources, state: MinerState) -> str:
@@ -29,6 +31,7 @@ def mining_key(resources: Resources, state: MinerState) -> str:
             settings.agents.model_dump(mode="json"),
             settings.budget.pairs_per_round,
             settings.random_seed,
+            *(_other_models(state) if settings.miner.agents.get("committee") else ()),
         ]
     )
 
@@ -42,19 +45,30 @@ def _make_desk(resources: Resources, state: MinerState) -> MiningDesk:
     number = state["round"]
     settings = resources.settings
     model = resources.models.open(state["champion"])
-    window = resources.pairs(number)
-    queries, query_index = _distinct(window["query"].tolist())
-    texts = document_text(window["title"], window["text"])
-    documents, document_index = _distinct(texts)
+    others = _other_models(state)
+    pairs = resources.pairs(number)
+    window = with_languages(pairs)  # for the agents; models know languages as the log names them
+    queries, query_index = _distinct(pairs["query"].tolist())
+    documents, document_index = _distinct(document_text(pairs["title"], pairs["text"]))
+
+    def texts(rows: Ints) -> tuple[list[str], list[str]]:
+        return (
+            [queries[index] for index in query_index[rows]],
+            [documents[index] for index in document_index[rows]],
+        )
 
     def stochastic(rows: Ints) -> FloatArray:
         return model.stochastic(
-            [queries[index] for index in query_index[rows]],
-            [documents[index] for index in document_index[rows]],
+            *texts(rows),
             passes=settings.miner.passes,
             seed=settings.random_seed + number,
-            languages=window["language"].iloc[rows].tolist(),
+            languages=pairs["language"].iloc[rows].tolist(),
         )
+
+    def committee(rows: Ints) -> FloatArray:
+        languages = pairs["language"].iloc[rows].tolist()
+        members = [model, *(resources.models.open(key) for key in others)]
+        return np.stack([member.score(*texts(rows), languages).expected for member in members])
 
     return MiningDesk(
         window=window,
@@ -63,8 +77,9 @@ def _make_desk(resources: Resources, state: MinerState) -> MiningDesk:
         query_index=query_index,
         document_embeddings=model.embed_documents(documents),
         document_index=document_index,
-        reference_queries=model.embed_queries(_reference_queries(resources, number)),
+        reference=earlier_queries(resources, number, state["champion"]),
         stochastic=stochastic,
+        committee=committee if others else None,
         labelled=frozenset(_labelled(resources, state["earlier_labels"])),
         settings=settings.miner,
         seed=settings.random_seed + number,
@@ -77,10 +92,10 @@ def _distinct(texts: Sequence[str]) -> tuple[list[str], Ints]:
     return [str(value) for value in values], codes.astype(np.int64)
 
 
-def _reference_queries(resources: Resources, number: int) -> list[str]:
-    """What the stream was like before: the queries of the last window, or of the seed in the first round."""
-    frame = resources.pairs(number - 1) if number > 1 else resources.dataset.seed()
-    return [str(query) for query in frame["query"].unique()]
+def _other_models(state: MinerState) -> list[str]:
+    """The model before the current one and the base model, where they are others than the current one."""
+    found = dict.fromkeys(state[key] for key in ("previous", "untrained") if key in state)
+    return [name for name in found if name != state["champion"]]
 
 
 def _labelled(resources: Resources, names: Sequence[str]) -> set[PairKey]:

@@ -6,7 +6,7 @@ A checkpoint holds the whole state at every step, so nothing here may grow with 
 from __future__ import annotations
 
 import operator
-from typing import Annotated, Literal, TypedDict
+from typing import Annotated, Final, Literal, TypedDict
 
 Verdict = Literal["promoted", "rolled_back"]
 
@@ -29,9 +29,15 @@ class SupervisorState(TypedDict, total=False):
     stop: str  # why the run ended; "" while it goes on
 
 
+MINED_FROM: Final = ("champion", "previous", "untrained", "earlier_labels")
+"""What the miner takes over from the supervisor's state, beside the round."""
+
+
 class MinerState(TypedDict, total=False):
     round: int
     champion: str
+    previous: str
+    untrained: str
     earlier_labels: list[str]
     scores: str  # a name in the workspace's scores/
     nominated: Annotated[dict[str, str], operator.or_]  # agent: a name in the workspace's nominations/

@@ -12,7 +12,7 @@ from serm.graphs.gating import hold_gate
 from serm.graphs.reporting import report_round, report_start
 from serm.graphs.resources import Resources
 from serm.graphs.reviewing import review_dropped
-from serm.graphs.state import SupervisorState
+from serm.graphs.state import MINED_FROM, SupervisorState
 from serm.graphs.stopping import why_stop
 from serm.graphs.training import make_snapshot, train_challenger, train_seed_model
 from serm.storage.trace import SpanKind, span
@@ -63,7 +63,7 @@ class SupervisorNodes:
         }
 
     def mine(self, state: SupervisorState) -> Update:
-        return {"sample": _invoke(self._mine, state, "champion", "earlier_labels")["sample"]}
+        return {"sample": _invoke(self._mine, state, *MINED_FROM)["sample"]}
 
     def annotate(self, state: SupervisorState) -> Update:
         return {"labels": _invoke(self._annotate, state, "sample")["labels"]}

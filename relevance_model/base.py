@@ -16,7 +16,7 @@ FloatArray = NDArray[np.float32]
 
 
 def expected_grade(probabilities: FloatArray) -> FloatArray:
-    """f(q, d) = sum over y of y P(y | q, d) (SERM, as summarised). (n, 4) -> (n,), in grades, 0 to 3."""
+    """f(q, d) = sum over y of y P(y | q, d) (SERM, as summarised). (..., 4) -> (...), in grades, 0 to 3."""
     return np.asarray(probabilities @ np.asarray(GRADES, dtype=np.float32), dtype=np.float32)
 
 
@@ -54,7 +54,7 @@ class RelevanceModel(Protocol):
         seed: int,
         languages: Sequence[str] | None = None,
     ) -> FloatArray:
-        """Expected grades of n pairs under dropout: (passes, n). Repeatable by `seed`."""
+        """Grade distributions of n pairs under dropout: (passes, n, 4). Repeatable by `seed`."""
 
     def embed_queries(self, texts: Sequence[str]) -> FloatArray:
         """(n, d) unit vectors; of the encoder, or of the base encoder where the kind has none of its own."""

@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 
 from serm.core.hashing import digest
+from serm.core.records import N_GRADES
 from serm.relevance_model.base import FloatArray, Scores, expected_grade
 from serm.relevance_model.description import write_description
 from serm.relevance_model.encoder import TextEncoder
@@ -69,8 +70,8 @@ class BiEncoder:
         for number in range(passes):
             vectors = self.encoder.embed_under_dropout(texts, seed * 1_000 + number)
             cosines = _row_products(vectors[: len(queries)], vectors[len(queries) :])
-            rows.append(expected_grade(self.head.probabilities(cosines, languages)))
-        return np.stack(rows) if rows else np.empty((0, len(queries)), dtype=np.float32)
+            rows.append(self.head.probabilities(cosines, languages))
+        return np.stack(rows) if rows else np.empty((0, len(queries), N_GRADES), dtype=np.float32)
 
     def embed_queries(self, texts: Sequence[str]) -> FloatArray:
         return self.encoder.embed(self._prefixed(texts))

@@ -119,8 +119,8 @@ class CrossEncoderModel:
             for number in range(passes):
                 with seeded(seed * 1_000 + number, self.compute):
                     logits = self._logits(noisy, queries, documents)
-                rows.append(expected_grade(softmax(logits / self.temperature)))
-        return np.stack(rows) if rows else np.empty((0, len(queries)), dtype=np.float32)
+                rows.append(softmax(logits / self.temperature))
+        return np.stack(rows) if rows else np.empty((0, len(queries), N_GRADES), dtype=np.float32)
 
     def embed_queries(self, texts: Sequence[str]) -> FloatArray:
         return self.texts.embed([self.query_prefix + text for text in texts])

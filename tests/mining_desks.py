@@ -11,6 +11,7 @@ from serm.core.records import PairKey
 from serm.core.settings_loop import MinerSettings
 from serm.relevance_model.base import Scores, expected_grade
 from serm.tools.desk import MiningDesk
+from serm.tools.query_sample import QuerySample
 
 
 def unit(vectors: np.ndarray) -> np.ndarray:
@@ -70,8 +71,15 @@ def make_desk(
         query_index=query_index,
         document_embeddings=unit(rng.normal(size=(n, 24))),
         document_index=np.arange(n),
-        reference_queries=topics(rng, max(queries, 60), centres, old),
-        stochastic=lambda rows: np.random.default_rng([seed, 9]).random((4, len(rows)), dtype=np.float32),
+        reference=QuerySample(
+            topics(rng, max(queries, 60), centres, old),
+            names=[f"{text} {i}" for i in range(max(queries, 60))],
+            languages=rng.choice(["en", "de"], max(queries, 60)).tolist(),
+        ),
+        stochastic=lambda rows: (
+            np.random.default_rng([seed, 9]).dirichlet(np.ones(4), (4, len(rows))).astype(np.float32)
+        ),
+        committee=lambda rows: np.random.default_rng([seed, 8]).random((3, len(rows)), dtype=np.float32),
         labelled=labelled,
         settings=MinerSettings(**settings),
         seed=seed,

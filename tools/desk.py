@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 
@@ -14,6 +14,9 @@ from numpy.typing import NDArray
 from serm.core.records import Nomination, PairKey
 from serm.core.settings_loop import MinerSettings
 from serm.relevance_model.base import FloatArray, Scores
+from serm.tools.density import density, novelty
+from serm.tools.query_sample import QuerySample, query_means
+from serm.tools.strata import frequencies, strata
 from serm.tools.uncertainty import entropy
 
 Ints = NDArray[np.int64]
@@ -29,8 +32,10 @@ class MiningDesk:
     query_index: Ints  # (n,): the row of query_embeddings that belongs to a pair
     document_embeddings: FloatArray  # (unique documents, d), unit vectors
     document_index: Ints  # (n,)
-    reference_queries: FloatArray  # (m, d): queries of the windows before, or of the seed
-    stochastic: Callable[[Ints], FloatArray]  # rows (k,) -> expected grades (passes, k) under dropout
+    reference: QuerySample  # queries of the windows before, and of the seed
+    stochastic: Callable[[Ints], FloatArray]  # rows (k,) -> grade distributions (passes, k, 4) under dropout
+    committee: Callable[[Ints], FloatArray] | None = None
+    """Rows (k,) -> expected grades (members, k) of the current, the previous and the base model."""
     labelled: frozenset[PairKey] = frozenset()  # never nominated again
     settings: MinerSettings = field(default_factory=MinerSettings)
     seed: int = 0
@@ -52,12 +57,43 @@ class MiningDesk:
         return {PairKey(*key): row for row, key in enumerate(keys)}
 
     @cached_property
-    def query_names(self) -> list[str]:
-        """The text of each row of `query_embeddings`."""
-        rows = np.full(len(self.query_embeddings), -1, dtype=np.int64)
+    def current(self) -> QuerySample:
+        """The window's queries, in the order of `query_embeddings`."""
+        rows = np.zeros(len(self.query_embeddings), dtype=np.int64)
         rows[self.query_index[::-1]] = np.arange(len(self.window))[::-1]  # the first row of each
-        texts = self.window["query"].to_numpy()
-        return [str(texts[row]) if row >= 0 else "" for row in rows]
+        return QuerySample(
+            self.query_embeddings,
+            names=[str(text) for text in self.window["query"].to_numpy()[rows]],
+            languages=[str(name) for name in self.window["language"].to_numpy()[rows]],
+            outputs=lambda: query_means(self.scores.probabilities, self.query_index, len(rows)),
+        )
+
+    @property
+    def query_names(self) -> Sequence[str]:
+        """The text of each row of `query_embeddings`."""
+        return self.current.names
+
+    @cached_property
+    def query_strata(self) -> NDArray[np.str_]:
+        """(queries,): head, torso or tail."""
+        return strata(frequencies(self.window, self.query_index, len(self.query_embeddings)))
+
+    @cached_property
+    def query_density(self) -> NDArray[np.float64]:
+        """(queries,): 0 for a query that stands alone, 1 for one in a crowd."""
+        return density(self.query_embeddings, seed=self.seed)
+
+    @cached_property
+    def query_novelty(self) -> NDArray[np.float64]:
+        """(queries,): 0 for a query that was there before, 1 for one unlike any."""
+        return novelty(self.query_embeddings, self.reference.embeddings, seed=self.seed)
+
+    def weighed(self, rows: Ints, values: NDArray[np.floating]) -> NDArray[np.float64]:
+        """Doubts of rows (k,), (k,), times the density of their queries to the power `miner.density`."""
+        power = self.settings.density
+        if not power:
+            return np.asarray(values, dtype=np.float64)
+        return np.asarray(values * self.query_density[self.query_index[rows]] ** power, dtype=np.float64)
 
     def numbers(self, column: str) -> NDArray[np.float64]:
         """A feedback column as floats; all NaN where the log has none."""

@@ -6,10 +6,12 @@ import numpy as np
 
 from serm.tools.desk import DeskView
 from serm.tools.result import result
+from serm.tools.strata import STRATA
 
 
 def describe_window(view: DeskView) -> str:
-    """Sizes, languages, feedback and the model's state of mind in this window, and your quota."""
+    """Sizes, languages, frequent and rare queries, feedback and the model's state of mind in this window, and
+    your quota."""
     desk = view.desk
     expected = desk.scores.expected
     some = len(expected) > 0
@@ -24,8 +26,9 @@ def describe_window(view: DeskView) -> str:
             "pairs": len(desk.window),
             "unlabelled": int(desk.unlabelled.sum()),
             "queries": len(desk.query_embeddings),
-            "reference_queries": len(desk.reference_queries),
+            "reference_queries": len(desk.reference),
             "languages": {str(name)[:20]: int(count) for name, count in languages.items()},
+            "queries_by_frequency": {name: int((desk.query_strata == name).sum()) for name in STRATA},
             "pairs_with": {name: int(np.isfinite(desk.numbers(name)).sum()) for name in logged},
             "score_quartiles": [round(q, 3) for q in quartiles],
             "mean_entropy": round(float(desk.entropy.mean()), 3) if some else None,

@@ -1,4 +1,4 @@
-"""Has the query stream moved? Two-sample test on embeddings, by maximum mean discrepancy.
+"""Has the query stream moved? The two-sample test by maximum mean discrepancy; `drift_tests` has others.
 
 Source: Gretton et al., A Kernel Two-Sample Test, JMLR 2012: unbiased MMD^2 with an RBF kernel, the bandwidth
 by the median heuristic, the p-value by permuting which sample a query belongs to.
@@ -45,7 +45,7 @@ def mmd_test(
     if min(len(reference), len(current)) < 2:
         raise ValueError("a drift test needs at least two queries on either side")
     rng = np.random.default_rng(seed)
-    left, right = (_drawn(side, max_sample, rng) for side in (reference, current))
+    left, right = (drawn(side, max_sample, rng) for side in (reference, current))
     m, n = len(left), len(right)
     pooled = np.concatenate([left, right]).astype(np.float32)
     members = np.zeros((m + n, permutations + 1), dtype=np.float32)  # column 0: the samples as they came
@@ -68,13 +68,14 @@ def mmd_test(
     )
 
 
-def _drawn(side: FloatArray, size: int, rng: np.random.Generator) -> FloatArray:
+def drawn(side: FloatArray, size: int, rng: np.random.Generator) -> FloatArray:
+    """All rows, or `size` of them at random."""
     return side if len(side) <= size else side[np.sort(rng.choice(len(side), size, replace=False))]
 
 
 def _median_distance(pooled: FloatArray, rng: np.random.Generator, size: int = 500) -> float:
     """Median squared distance of at most `size` rows to each other: the bandwidth."""
-    some = _drawn(pooled, size, rng)
+    some = drawn(pooled, size, rng)
     distances = _squared_distances(some, some)[np.triu_indices(len(some), 1)]
     return max(float(np.median(distances)), 1e-6)
 

@@ -1,102 +1,121 @@
-"""Where the query stream moved: clusters of queries whose share of the traffic changed.
+"""Where the query stream moved: groups of queries whose share of the traffic changed.
 
-The clusters are made from both samples without regard to which is which. If nothing drifted, the number of a
-cluster's members that are current is then hypergeometric, so Fisher's exact test holds; Holm's correction
-keeps the chance of any false region at the level.
+If nothing drifted, the number of a group's members that are current is hypergeometric given its size, because
+groups are made blind to which query is current: Fisher's exact test holds. Of many groups the p-values are
+corrected for the false discovery rate, and groups too small to tell cost nothing (`corrections.discrete`).
 
-Against a change in a few percent of the traffic this test is far stronger than MMD over all queries, which is
-stronger against a small move of them all. `detect` asks both, each at half the level.
+Against a change in a few percent of the traffic this test is far stronger than one over all queries, which is
+stronger against a small move of them all. `drift.detect` asks both, each at half the level.
 """
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy.stats import hypergeom
-from sklearn.cluster import MiniBatchKMeans
 
 from serm.relevance_model.base import FloatArray
-from serm.tools.drift import DriftTest, mmd_test
+from serm.tools.corrections import discrete
+from serm.tools.query_groups import Basis, Group, query_groups
+from serm.tools.query_sample import QuerySample
 
 Kind = Literal["new", "growing", "dying"]
 NEW = 10.0  # a region whose share grew more than so many times is new; chosen
-PER_REGION = 25  # queries that a cluster holds on average; chosen
-MAX_CLUSTERS = 200
+TOLD = 0.5  # share of a region's queries that others tell of already, from which it is left out; chosen
+COMPARABLE = 0.5  # a region tells of another one that changed at most twice as much; chosen
+
+Ints = NDArray[np.int64]
 
 
 @dataclass(frozen=True, slots=True)
 class Region:
-    """One cluster of queries. `members` are rows of the current sample, nearest to the centre first."""
+    """Queries that became more or fewer. Members are rows of either sample, the most typical first."""
 
     kind: Kind
-    members: NDArray[np.int64]
-    reference: int  # queries of the reference sample in it
-    current: int
+    basis: Basis
+    name: str  # the word or the language that its queries have in common; "" for a cluster
+    members: Ints  # of the current sample
+    before: Ints  # of the reference sample
     growth: float  # current share / reference share; infinite where the reference has none
-    p_value: float  # after Holm's correction
+    p_value: float  # corrected
+
+    @property
+    def current(self) -> int:
+        return len(self.members)
+
+    @property
+    def reference(self) -> int:
+        return len(self.before)
 
 
-def drifted_regions(
-    reference: FloatArray, current: FloatArray, *, level: float, seed: int, clusters: int | None = None
-) -> list[Region]:
-    """Regions whose share changed at `level`, the most certain first. (m, d), (n, d)."""
+def drifted_regions(reference: QuerySample, current: QuerySample, *, level: float, seed: int) -> list[Region]:
+    """Regions whose share changed at `level`, the most certain first.
+
+    Of groups that tell of the same queries the most certain one is kept.
+    """
     m, n = len(reference), len(current)
     if min(m, n) < 2:
         return []
-    pooled = np.concatenate([reference, current]).astype(np.float32)
-    count = clusters or int(np.clip((m + n) // PER_REGION, 2, MAX_CLUSTERS))
-    kmeans = MiniBatchKMeans(
-        n_clusters=min(count, m + n), random_state=seed, n_init=3, batch_size=1024, max_iter=50
-    ).fit(pooled)
-    labels = np.asarray(kmeans.labels_)
-    ours = np.bincount(labels[m:], minlength=kmeans.n_clusters)
-    theirs = np.bincount(labels[:m], minlength=kmeans.n_clusters)
-    p_values = holm(np.array([_two_sided(a, b, m, n) for a, b in zip(theirs, ours, strict=True)]))
-    regions = []
-    for cluster in np.flatnonzero(p_values <= level):
-        a, b = int(theirs[cluster]), int(ours[cluster])
-        growth = (b / n) / (a / m) if a else float("inf")
-        rows = np.flatnonzero(labels[m:] == cluster)
-        centre = kmeans.cluster_centers_[cluster]
-        near = np.argsort(((current[rows] - centre) ** 2).sum(axis=1), kind="stable")
-        kind: Kind = "dying" if growth < 1 else "new" if growth > NEW else "growing"
-        regions.append(Region(kind, rows[near], a, b, growth, float(p_values[cluster])))
-    return sorted(regions, key=lambda region: (region.p_value, -region.current))
+    vectors = np.concatenate([reference.embeddings, current.embeddings]).astype(np.float32)
+    names = _both(reference.names, current.names)
+    languages = _both(reference.languages, current.languages)
+    groups = query_groups(vectors, names, languages, seed=seed)
+    ours = np.array([int((group.rows >= m).sum()) for group in groups], dtype=np.int64)
+    theirs = np.array([len(group.rows) for group in groups], dtype=np.int64) - ours
+    p_values = discrete(*fisher(theirs, ours, m, n), level)
+    moved = np.flatnonzero(p_values <= level)
+    moved = moved[np.lexsort((-(ours + theirs)[moved], p_values[moved]))]
+    found = (_region(groups[row], vectors, m, float(p_values[row])) for row in moved)
+    return list(_distinct(found, m, n))
 
 
-@dataclass(frozen=True, slots=True)
-class Drift:
-    """`p_value` is that of both tests together: twice the smaller one's."""
+def fisher(reference: Ints, current: Ints, m: int, n: int) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Fisher's exact test of k groups that hold so many of m reference and of n current queries.
 
-    p_value: float
-    overall: DriftTest
-    regions: list[Region]
-
-
-def detect(reference: FloatArray, current: FloatArray, *, level: float, seed: int) -> Drift:
-    """Whether and where queries drifted, with at most `level` chance of a false alarm. (m, d), (n, d).
-
-    Raises ValueError where a side has fewer than two rows.
+    Returns two-sided p-values (twice the smaller tail) and the least that each could have been, given the
+    group's size. (k,), (k,).
     """
-    overall = mmd_test(reference, current, seed=seed)
-    regions = drifted_regions(reference, current, level=level / 2, seed=seed)
-    least = min([overall.p_value, *(region.p_value for region in regions)])
-    return Drift(min(1.0, 2.0 * least), overall, regions)
+    size = reference + current
+    law = hypergeom(m + n, n, size)
+    low, high = np.maximum(0, size - m), np.minimum(n, size)
+    p_values = 2.0 * np.minimum(law.cdf(current), law.sf(current - 1))
+    least = 2.0 * np.minimum(law.pmf(low), law.pmf(high))
+    return np.minimum(p_values, 1.0), np.minimum(least, 1.0)
 
 
-def holm(p_values: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Holm's step-down correction of k p-values (k,)."""
-    order = np.argsort(p_values, kind="stable")
-    steps = np.minimum(p_values[order] * np.arange(len(p_values), 0, -1), 1.0)
-    corrected = np.empty(len(p_values))
-    corrected[order] = np.maximum.accumulate(steps)
-    return corrected
+def _both(first: Sequence[str], second: Sequence[str]) -> list[str]:
+    return [*first, *second] if len(first) and len(second) else []
 
 
-def _two_sided(reference: int, current: int, m: int, n: int) -> float:
-    """Twice the smaller tail of Fisher's exact test."""
-    law = hypergeom(m + n, n, reference + current)
-    return float(min(1.0, 2.0 * min(law.cdf(current), law.sf(current - 1))))
+def _region(group: Group, vectors: FloatArray, m: int, p_value: float) -> Region:
+    centre = vectors[group.rows].mean(axis=0)
+    typical = group.rows[np.argsort(-(vectors[group.rows] @ centre), kind="stable")]
+    members, before = typical[typical >= m] - m, typical[typical < m]
+    n = len(vectors) - m
+    growth = (len(members) / n) / (len(before) / m) if len(before) else float("inf")
+    kind: Kind = "dying" if growth < 1 else "new" if growth > NEW else "growing"
+    return Region(kind, group.basis, group.name, members, before, growth, p_value)
+
+
+def _distinct(regions: Iterator[Region], m: int, n: int) -> Iterator[Region]:
+    """Leave out a region most of whose queries lie in others that changed about as much."""
+    kept: list[tuple[float, Region]] = []
+    for region in regions:
+        change = _change(region, m, n)
+        told = np.zeros(m + n, dtype=bool)
+        for other_change, other in kept:
+            if other_change * change > 0 and abs(other_change) >= np.log(COMPARABLE) + abs(change):
+                told[m + other.members] = told[other.before] = True
+        own = region.before if region.kind == "dying" else m + region.members
+        if told[own].mean() < TOLD:
+            kept.append((change, region))
+            yield region
+
+
+def _change(region: Region, m: int, n: int) -> float:
+    """Log of the growth, with half a query added to both sides: finite, and small where a group is small."""
+    return float(np.log((region.current + 0.5) / n) - np.log((region.reference + 0.5) / m))

@@ -18,19 +18,31 @@ class NoArguments(Arguments):
 
 
 class UncertaintyArguments(Arguments):
-    measure: Literal["entropy", "margin"] = Field("entropy", description="how uncertainty is measured")
+    measure: Literal["entropy", "margin"] | None = Field(None, description="how uncertainty is measured")
     language: str | None = Field(None, description="only pairs in this language, as describe_window names it")
+    stratum: Literal["head", "torso", "tail"] | None = Field(
+        None, description="only pairs of queries that are this frequent"
+    )
     top: int = Field(TOP, ge=1, description="how many candidates to keep, the most uncertain first")
 
 
-class DisagreementArguments(Arguments):
+class PoolArguments(Arguments):
     pool: int | None = Field(None, ge=1, description="pairs to judge repeatedly, the most uncertain first")
     top: int = Field(TOP, ge=1, description="how many candidates to keep")
 
 
+class NoveltyArguments(Arguments):
+    top: int = Field(TOP, ge=1, description="how many candidates to keep")
+
+
+class SkippedArguments(Arguments):
+    high_score: float | None = Field(None, ge=0, le=3, description="model scores above this are high")
+    top: int = Field(TOP, ge=1, description="how many candidates to keep")
+
+
 class DriftArguments(Arguments):
-    level: float | None = Field(None, gt=0, lt=1, description="significance of the test and of each region")
-    max_regions: int = Field(5, ge=1, le=8, description="regions to report, the most certain first")
+    level: float | None = Field(None, gt=0, lt=1, description="significance of all tests together")
+    max_regions: int = Field(8, ge=1, le=8, description="regions to report, the most certain first")
 
 
 class FeedbackArguments(Arguments):

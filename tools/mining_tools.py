@@ -2,7 +2,7 @@
 
 What a tool finds stays on the desk as a list of candidates with an id; an agent passes ids on, never pairs.
 To add a signal, write its pure function in a file of its own, its tool in `signal_tools`, its arguments in
-`mining_arguments`, and a line below.
+`mining_arguments`, and a line below. `feedback_tools` has those that read clicks.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from typing import Any, Final
 
 from langchain_core.tools import BaseTool, StructuredTool
 
-from serm.tools import desk_tools, signal_tools
+from serm.tools import desk_tools, drift_tools, feedback_tools, signal_tools
 from serm.tools import mining_arguments as arguments
 from serm.tools.desk import DeskView
 
@@ -20,11 +20,15 @@ Tool = tuple[Callable[..., str], type[arguments.Arguments]]
 
 TOOLS: Final[Mapping[str, Tool]] = {
     "describe_window": (desk_tools.describe_window, arguments.NoArguments),
-    "find_engaged_low": (signal_tools.find_engaged_low, arguments.FeedbackArguments),
-    "fit_click_model": (signal_tools.fit_click_model, arguments.ClickModelArguments),
+    "find_engaged_low": (feedback_tools.find_engaged_low, arguments.FeedbackArguments),
+    "fit_click_model": (feedback_tools.fit_click_model, arguments.ClickModelArguments),
     "score_uncertainty": (signal_tools.score_uncertainty, arguments.UncertaintyArguments),
-    "score_disagreement": (signal_tools.score_disagreement, arguments.DisagreementArguments),
-    "detect_drift": (signal_tools.detect_drift, arguments.DriftArguments),
+    "score_disagreement": (signal_tools.score_disagreement, arguments.PoolArguments),
+    "score_bald": (signal_tools.score_bald, arguments.PoolArguments),
+    "score_committee": (signal_tools.score_committee, arguments.PoolArguments),
+    "score_novelty": (signal_tools.score_novelty, arguments.NoveltyArguments),
+    "detect_drift": (drift_tools.detect_drift, arguments.DriftArguments),
+    "find_skipped_high": (feedback_tools.find_skipped_high, arguments.SkippedArguments),
     "nominate": (desk_tools.nominate, arguments.NominateArguments),
     "finish": (desk_tools.finish, arguments.FinishArguments),
 }

@@ -15,7 +15,7 @@ from serm.agents.policy import decider
 from serm.core.errors import ConfigError
 from serm.core.records import PairKey
 from serm.core.settings import Settings
-from serm.core.settings_loop import AGENT_NAMES
+from serm.core.settings_loop import AGENT_NAMES, DEFAULT_AGENTS
 from serm.storage.trace import Span, SpanKind, Tracer, read_spans
 from serm.tools.desk import MiningDesk
 from serm.tools.selection import select
@@ -65,7 +65,7 @@ def mine(desk: MiningDesk, config: Settings, quota: int = 20) -> dict[str, pd.Da
             name: pool.submit(
                 copy_context().run, mine_with, name, desk, decider(config, name), quota, max_steps=6
             )
-            for name in AGENT_NAMES
+            for name in DEFAULT_AGENTS
         }
         return {name: future.result() for name, future in futures.items()}
 
@@ -81,7 +81,7 @@ def test_all_five_agents_nominate_by_their_rules(tmp_path: Path) -> None:
 
 def test_rules_nominate_the_same_pairs_every_time(tmp_path: Path) -> None:
     first, second = (mine(make_desk(queries=120), settings(tmp_path, None, "rules")) for _ in range(2))
-    for name in AGENT_NAMES:
+    for name in DEFAULT_AGENTS:
         pd.testing.assert_frame_equal(first[name], second[name])
 
 
@@ -92,7 +92,7 @@ def test_under_a_model_the_trace_holds_its_tool_calls_and_their_results(
     nominations = mine(make_desk(queries=120), settings(tmp_path, script, "llm"))
     assert all(len(frame) == 7 for frame in nominations.values())
     agents = {item.name: item for item in spans(tmp_path, SpanKind.AGENT)}
-    assert set(agents) == set(AGENT_NAMES)
+    assert set(agents) == set(DEFAULT_AGENTS)
     assert not any(agent.attributes["fell_back"] for agent in agents.values())
     tools = {item.name: item for item in spans(tmp_path, SpanKind.TOOL)}
     scorer, detector = tools["score_uncertainty"], tools["detect_drift"]
@@ -175,13 +175,13 @@ def test_the_drift_agent_nominates_from_the_new_region(tmp_path: Path) -> None:
 
 def test_a_quota_of_nothing_is_no_error() -> None:
     desk = make_desk(queries=120)
-    assert all(len(mine_with(name, desk, None, 0)) == 0 for name in AGENT_NAMES)
+    assert all(len(mine_with(name, desk, None, 0)) == 0 for name in DEFAULT_AGENTS)
 
 
 def test_a_window_that_is_all_labelled_is_no_error() -> None:
     desk = make_desk(queries=120)
     done = make_desk(queries=120, labelled=frozenset(desk.row_of))
-    assert all(len(mine_with(name, done, None, 20)) == 0 for name in AGENT_NAMES)
+    assert all(len(mine_with(name, done, None, 20)) == 0 for name in DEFAULT_AGENTS)
 
 
 def test_the_nominations_of_all_agents_fill_a_sample(tmp_path: Path) -> None:
@@ -189,7 +189,7 @@ def test_the_nominations_of_all_agents_fill_a_sample(tmp_path: Path) -> None:
     nominations = mine(desk, settings(tmp_path, None, "rules"), quota=60)
     sample = select(pd.concat(nominations.values(), ignore_index=True), desk, 100)
     assert len(sample) == 100
-    assert set(sample["agent"]) == set(AGENT_NAMES)
+    assert set(sample["agent"]) == set(DEFAULT_AGENTS)
 
 
 def test_every_agent_has_rules_tools_and_a_prompt() -> None:

@@ -48,7 +48,7 @@ def test_scores_come_a_row_a_pair_with_probabilities_and_expected_grades(tiny: M
 def test_no_pair_at_all_gives_empty_scores(tiny: ModelSettings) -> None:
     model = _biencoder(tiny)
     assert model.score([], []).probabilities.shape == (0, 4)
-    assert model.stochastic([], [], passes=3, seed=1).shape == (3, 0)
+    assert model.stochastic([], [], passes=3, seed=1).shape == (3, 0, 4)
     assert model.embed_queries([]).shape == (0, 32)
 
 
@@ -107,7 +107,8 @@ def test_prefixes_reach_the_encoder_and_change_the_id(
 def test_stochastic_scores_differ_between_passes_and_repeat_by_seed(tiny: ModelSettings) -> None:
     model = _biencoder(tiny)
     first = model.stochastic(QUERIES, DOCUMENTS, passes=3, seed=11)
-    assert first.shape == (3, 4)
+    assert first.shape == (3, 4, 4)
+    np.testing.assert_allclose(first.sum(axis=2), 1.0, atol=1e-5)
     assert (np.abs(first[0] - first[1]) > 0).any()
     assert (model.stochastic(QUERIES, DOCUMENTS, passes=3, seed=11) == first).all()
     assert (model.stochastic(QUERIES, DOCUMENTS, passes=3, seed=12) != first).any()

@@ -89,7 +89,7 @@ def test_calibration_sets_a_temperature_that_makes_grades_likelier(
 
 def test_stochastic_scores_repeat_by_seed(model: CrossEncoderModel) -> None:
     first = model.stochastic(QUERIES, DOCUMENTS, passes=2, seed=1)
-    assert first.shape == (2, 3)
+    assert first.shape == (2, 3, 4)
     assert (first[0] != first[1]).any()
     assert (first == model.stochastic(QUERIES, DOCUMENTS, passes=2, seed=1)).all()
 

@@ -104,4 +104,4 @@ def test_on_a_card_training_learns_and_repeats(
     assert np.log(trained.score(*pairs).probabilities[rows]).mean() > before + 0.2
     again = train(start, toy, quick, seed=1)
     np.testing.assert_allclose(trained.score(*pairs).expected, again.score(*pairs).expected, atol=0.05)
-    assert trained.stochastic(*pairs, passes=2, seed=1).shape == (2, len(toy))
+    assert trained.stochastic(*pairs, passes=2, seed=1).shape == (2, len(toy), 4)

@@ -3,10 +3,16 @@ import pytest
 from mining_desks import topics, unit
 
 from serm.tools.drift import mmd_test
-from serm.tools.drift_regions import detect, drifted_regions, holm
+from serm.tools.drift_regions import drifted_regions
+from serm.tools.drift_report import detect
+from serm.tools.query_sample import QuerySample
 
 CENTRES = unit(np.random.default_rng(0).normal(size=(12, 48)))
 OLD = np.r_[np.ones(11) / 11, 0.0]
+
+
+def sample(rng: np.random.Generator, n: int, shares: np.ndarray) -> QuerySample:
+    return QuerySample(topics(rng, n, CENTRES, shares))
 
 
 def with_a_new_topic(share: float) -> np.ndarray:
@@ -26,16 +32,6 @@ def test_p_values_are_uniform_where_nothing_drifted() -> None:
     assert np.quantile(p, [0.25, 0.5, 0.75]) == pytest.approx([0.25, 0.5, 0.75], abs=0.11)
 
 
-def test_both_tests_together_raise_no_more_false_alarms_than_the_level() -> None:
-    rng = np.random.default_rng(2)
-    alarms = [
-        detect(topics(rng, 60, CENTRES, OLD), topics(rng, 60, CENTRES, OLD), level=0.05, seed=i).p_value
-        <= 0.05
-        for i in range(200)
-    ]
-    assert np.mean(alarms) <= 0.05 + 3 * 0.0154
-
-
 def test_a_move_of_all_queries_is_seen() -> None:
     rng = np.random.default_rng(3)
     before = unit(rng.normal(size=(150, 24)))
@@ -50,20 +46,19 @@ def test_a_new_topic_of_one_in_ten_queries_is_found_and_named_by_its_own_queries
     found = 0
     for seed in range(10):
         rng = np.random.default_rng(seed)
-        before = topics(rng, 300, CENTRES, OLD)
-        after = topics(rng, 300, CENTRES, with_a_new_topic(0.1))
+        before, after = sample(rng, 300, OLD), sample(rng, 300, with_a_new_topic(0.1))
         drift = detect(before, after, level=0.05, seed=seed)
         new = [region for region in drift.regions if region.kind == "new"]
         found += bool(new)
         for region in new:
-            nearest = (after[region.members] @ CENTRES.T).argmax(axis=1)
+            nearest = (after.embeddings[region.members] @ CENTRES.T).argmax(axis=1)
             assert (nearest == 11).mean() > 0.9
     assert found >= 9
 
 
 def test_a_topic_that_vanishes_is_dying() -> None:
     rng = np.random.default_rng(4)
-    before, after = topics(rng, 400, CENTRES, with_a_new_topic(0.25)), topics(rng, 400, CENTRES, OLD)
+    before, after = sample(rng, 400, with_a_new_topic(0.25)), sample(rng, 400, OLD)
     regions = drifted_regions(before, after, level=0.05, seed=0)
     dying = [region for region in regions if region.kind == "dying"]
     assert dying
@@ -72,9 +67,9 @@ def test_a_topic_that_vanishes_is_dying() -> None:
 
 def test_the_same_seed_gives_the_same_report() -> None:
     rng = np.random.default_rng(5)
-    before, after = topics(rng, 80, CENTRES, OLD), topics(rng, 80, CENTRES, with_a_new_topic(0.3))
+    before, after = sample(rng, 80, OLD), sample(rng, 80, with_a_new_topic(0.3))
     first, second = (detect(before, after, level=0.05, seed=7) for _ in range(2))
-    assert first.overall == second.overall
+    assert first.shifts == second.shifts
     assert [r.members.tolist() for r in first.regions] == [r.members.tolist() for r in second.regions]
 
 
@@ -99,7 +94,3 @@ def test_the_blocks_give_the_textbook_estimate() -> None:
 def test_a_test_with_one_query_on_a_side_is_refused() -> None:
     with pytest.raises(ValueError, match="two queries"):
         mmd_test(CENTRES[:1], CENTRES, seed=0)
-
-
-def test_holm_multiplies_the_smallest_by_all_and_keeps_the_order() -> None:
-    assert holm(np.array([0.04, 0.01, 0.03])) == pytest.approx([0.06, 0.03, 0.06])

@@ -8,9 +8,20 @@ from pydantic import ValidationError
 
 from serm.tools.desk import DeskView
 from serm.tools.mining_tools import TOOLS, mining_tools
+from serm.tools.query_sample import QuerySample
 from serm.tools.result import result
 
-SCORERS = ("score_uncertainty", "score_disagreement", "detect_drift", "find_engaged_low", "fit_click_model")
+SCORERS = (
+    "score_uncertainty",
+    "score_disagreement",
+    "score_bald",
+    "score_committee",
+    "score_novelty",
+    "detect_drift",
+    "find_engaged_low",
+    "find_skipped_high",
+    "fit_click_model",
+)
 
 
 def tools_of(view: DeskView) -> dict[str, BaseTool]:
@@ -46,7 +57,7 @@ def test_a_scorer_keeps_a_list_of_unlabelled_candidates_the_best_first(name: str
     assert "c1" in json.dumps(told)
 
 
-@pytest.mark.parametrize("name", ["find_engaged_low", "fit_click_model"])
+@pytest.mark.parametrize("name", ["find_engaged_low", "fit_click_model", "find_skipped_high"])
 def test_without_feedback_in_the_log_a_tool_says_so(name: str) -> None:
     told = json.loads(tools_of(make_desk(logged=False).view("x", 50))[name].invoke({}))
     assert told["size"] == 0
@@ -55,7 +66,7 @@ def test_without_feedback_in_the_log_a_tool_says_so(name: str) -> None:
 
 def test_without_earlier_queries_the_drift_detector_says_so() -> None:
     view = make_desk().view("drift", 50)
-    view.desk.__dict__["reference_queries"] = np.zeros((0, 24), dtype=np.float32)
+    view.desk.__dict__["reference"] = QuerySample(np.zeros((0, 24), dtype=np.float32))
     told = json.loads(tools_of(view)["detect_drift"].invoke({}))
     assert told["drift"] is False
     assert "no earlier queries" in told["why"]
@@ -67,7 +78,7 @@ def test_the_drift_detector_names_the_new_topic_by_its_queries() -> None:
     assert told["p_value"] <= 0.05
     region = next(item for item in told["regions"] if item["kind"] == "new")
     assert region["queries"][1] > region["queries"][0]
-    assert len(region["examples"]) == 3
+    assert 3 <= len(region["examples"]) <= 5
     assert region["candidates"].startswith("c")
 
 
@@ -147,7 +158,7 @@ def test_every_tool_and_argument_is_described_for_a_chat_model() -> None:
     for tool in mining_tools(make_desk(queries=2).view("x", 9)):
         assert len(tool.description) > 20
         assert all("description" in field for field in tool.args.values()), tool.name
-    assert len(TOOLS) == 8
+    assert len(TOOLS) == 12
 
 
 def test_a_result_is_shortened_by_its_examples_first_and_its_findings_last() -> None:

@@ -1,0 +1,153 @@
+"""The tests of all queries, the corrections, and regions by words and languages."""
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from mining_desks import topics, unit
+
+from serm.tools.corrections import benjamini_hochberg, discrete, holm
+from serm.tools.drift_regions import drifted_regions, fisher
+from serm.tools.drift_report import detect, region_facts
+from serm.tools.drift_tests import TESTS
+from serm.tools.query_groups import query_groups, words_of
+from serm.tools.query_sample import QuerySample
+
+CENTRES = unit(np.random.default_rng(0).normal(size=(8, 12)))
+EVEN = np.ones(8) / 8
+WORDS = np.array(["red", "blue", "lamp", "chair", "shoe", "for", "home", "new", "small", "clock"])
+
+
+def outputs(rng: np.random.Generator, n: int, weights: tuple[float, ...]) -> np.ndarray:
+    return rng.dirichlet(weights, n).astype(np.float32)
+
+
+def queries(rng: np.random.Generator, n: int, *, topic: np.ndarray = EVEN, word: str = "") -> QuerySample:
+    """n queries of three words in two languages; `word` is in a tenth of them."""
+    texts = [" ".join(rng.choice(WORDS, 3, replace=False)) for _ in range(n)]
+    if word:
+        texts[: n // 10] = [f"{text} {word}" for text in texts[: n // 10]]
+    graded = outputs(rng, n, (2.0, 1.0, 1.0, 1.0))
+    return QuerySample(
+        topics(rng, n, CENTRES, topic), texts, rng.choice(["en", "de"], n).tolist(), lambda: graded
+    )
+
+
+@pytest.mark.parametrize("test", ["ks", "classifier", "outputs"])
+def test_p_values_of_each_test_keep_the_level_where_nothing_drifted(test: str) -> None:
+    rng = np.random.default_rng(1)
+    p = np.array([TESTS[test](queries(rng, 40), queries(rng, 50), seed).p_value for seed in range(200)])  # type: ignore[index]
+    assert (p <= 0.05).mean() <= 0.05 + 3 * 0.0154  # 200 windows: a share of .05 has that standard error
+
+
+def test_all_tests_and_regions_together_keep_the_level_on_two_hundred_undrifted_windows() -> None:
+    rng = np.random.default_rng(2)
+    alarms = [
+        detect(queries(rng, 50), queries(rng, 40), level=0.05, seed=seed, tests=tuple(TESTS)).drifted
+        for seed in range(200)
+    ]
+    assert np.mean(alarms) <= 0.05 + 3 * 0.0154
+
+
+def test_the_tests_see_a_move_of_all_queries_and_the_outputs_see_other_grades() -> None:
+    rng = np.random.default_rng(3)
+    before = queries(rng, 200)
+    tilted = np.r_[0.65, np.full(7, 0.05)]
+    moved = queries(rng, 200, topic=tilted)
+    for name in ("mmd", "ks", "classifier"):
+        assert TESTS[name](before, moved, 0).p_value < 0.01, name  # type: ignore[index]
+    worse = outputs(rng, 200, (6.0, 1.0, 1.0, 1.0))
+    graded = QuerySample(before.embeddings, outputs=lambda: worse)
+    shift = TESTS["outputs"](before, graded, 0)
+    assert shift.p_value < 0.01
+    assert shift.effect == pytest.approx(6 / 9 - 2 / 5, abs=0.06)
+
+
+def test_without_scores_or_with_too_few_queries_a_test_raises_no_alarm() -> None:
+    few = QuerySample(CENTRES[:3])
+    assert TESTS["outputs"](few, few, 0).p_value == 1.0
+    assert TESTS["classifier"](few, few, 0).p_value == 1.0
+    with pytest.raises(ValueError, match="two queries"):
+        detect(QuerySample(CENTRES[:1]), few, level=0.05, seed=0)
+
+
+def test_a_new_word_is_a_region_of_its_own_whatever_the_embedding_makes_of_it() -> None:
+    rng = np.random.default_rng(4)
+    before, now = queries(rng, 300), queries(rng, 300, word="zorblet")
+    (region,) = drifted_regions(before, now, level=0.05, seed=0)
+    assert (region.kind, region.basis, region.name) == ("new", "word", "zorblet")
+    assert (region.reference, region.current, region.growth) == (0, 30, float("inf"))
+    assert all("zorblet" in now.names[row] for row in region.members)
+    facts = region_facts(region, before, now, np.full(300, 0.5, dtype=np.float32))
+    assert facts.name.startswith("zorblet: ")
+    assert len(facts.examples) == 5
+    assert sum(share for _, share in facts.languages) == pytest.approx(1.0)
+    assert facts.uncertainty == pytest.approx(0.5)
+
+
+def test_a_word_that_died_is_told_by_queries_of_before() -> None:
+    rng = np.random.default_rng(5)
+    before, now = queries(rng, 300, word="fax"), queries(rng, 300)
+    (region,) = drifted_regions(before, now, level=0.05, seed=0)
+    assert (region.kind, region.growth) == ("dying", 0.0)
+    facts = region_facts(region, before, now)
+    assert all("fax" in text for text in facts.examples)
+    assert facts.uncertainty is None
+
+
+def test_a_new_language_is_one_region_and_not_one_a_word() -> None:
+    rng = np.random.default_rng(6)
+    before, now = queries(rng, 200), queries(rng, 200)
+    for row in range(80):
+        now.names[row] = "linterna roja"  # type: ignore[index]
+        now.languages[row] = "es"  # type: ignore[index]
+    regions = [
+        region for region in drifted_regions(before, now, level=0.05, seed=0) if region.kind != "dying"
+    ]
+    assert len(regions) == 1
+    assert set(regions[0].members.tolist()) == set(range(80))
+
+
+def test_scripts_without_spaces_are_read_by_pairs_of_characters() -> None:
+    assert words_of("Red LAMP, 2-fach") == ["red", "lamp", "2", "fach"]
+    assert words_of("红色台灯") == ["红色", "色台", "台灯"]
+
+
+def test_groups_are_made_without_texts_too_and_small_ones_are_left_out() -> None:
+    vectors = np.repeat(CENTRES[:2], [20, 4], axis=0)
+    groups = query_groups(vectors, [], [], seed=0)
+    assert [(group.basis, len(group.rows)) for group in groups] == [("cluster", 20)]
+
+
+@given(st.lists(st.floats(0, 1), min_size=1, max_size=30))
+def test_corrected_p_values_are_no_smaller_and_holms_are_the_stricter(p_values: list[float]) -> None:
+    p = np.array(p_values)
+    assert (benjamini_hochberg(p) >= p - 1e-12).all()
+    assert (holm(p) >= benjamini_hochberg(p) - 1e-12).all()
+
+
+def test_holm_multiplies_the_smallest_by_all_and_keeps_the_order() -> None:
+    assert holm(np.array([0.04, 0.01, 0.03])) == pytest.approx([0.06, 0.03, 0.06])
+
+
+def test_benjamini_and_hochberg_multiply_by_all_over_the_rank() -> None:
+    assert benjamini_hochberg(np.array([0.04, 0.01, 0.03])) == pytest.approx([0.04, 0.03, 0.04])
+
+
+def test_tests_that_could_never_tell_cost_the_others_nothing() -> None:
+    p, least = np.array([0.02, *[0.5] * 50]), np.array([1e-6, *[0.4] * 50])
+    assert discrete(p, least, 0.05)[0] == pytest.approx(0.02)
+    assert discrete(p, np.full(51, 1e-6), 0.05)[0] == pytest.approx(0.5)
+    assert discrete(np.zeros(0), np.zeros(0), 0.05).shape == (0,)
+
+
+@given(st.integers(0, 12), st.integers(0, 20))
+def test_fishers_test_agrees_with_scipys_tails(before: int, now: int) -> None:
+    from scipy.stats import fisher_exact
+
+    m, n = 30, 40
+    p, least = fisher(np.array([before]), np.array([now]), m, n)
+    table = [[now, before], [n - now, m - before]]
+    tails = [float(fisher_exact(table, alternative=side).pvalue) for side in ("greater", "less")]
+    assert p[0] == pytest.approx(min(1.0, 2 * min(tails)))
+    assert least[0] <= p[0] + 1e-12
