@@ -10,7 +10,6 @@ from serm.core.records import Failure
 from serm.core.settings_loop import Price
 from serm.llm.asking import Reply, T, Token
 from serm.llm.budget import cost
-from serm.llm.completions import Completion
 
 
 @dataclass(slots=True)
@@ -24,9 +23,9 @@ class Tally:
     cost: float = 0.0
     began: float = field(default_factory=time.monotonic)
 
-    def count(self, said: Completion | Failure, otherwise: float) -> float:
-        """Add what an answered request took; returns its cost, `otherwise` where the server says nothing."""
-        used = said.used if isinstance(said, Completion) else None
+    def count(self, used: tuple[int, int] | None, otherwise: float) -> float:
+        """Add the tokens that an answered request read and wrote; returns its cost, `otherwise` where the
+        server does not say."""
         if used is None:
             return self.charge(otherwise)
         self.tokens_in += used[0]

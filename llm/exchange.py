@@ -1,0 +1,189 @@
+"""Asking a chat model until it answers: retries, budget, pace and what its server does not know.
+
+Whatever brings the request to the model, OpenAI's protocol or a provider's package, is a subclass.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import random
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Collection, Mapping, Sequence
+from typing import Any, Final
+
+from serm.core.errors import BudgetExceededError
+from serm.core.records import Failure, FailureKind
+from serm.core.settings_loop import LlmSettings, Price
+from serm.llm.asking import Message, Reply, T, Turn
+from serm.llm.budget import TOKENS_AROUND, Budget, cost
+from serm.llm.completions import Completion, turn_of
+from serm.llm.features import Knowledge, Offer
+from serm.llm.rate import Pace
+from serm.llm.retry import Problem, back_off, problem_of
+from serm.llm.tally import Tally
+
+_UNREAD: Final = 1_000_003
+"""Added to the seed for each answer of a path that could not be read (chosen: no path comes near it)."""
+
+
+class Exchange(ABC):
+    """One model: fulfils `Asker` and `Converser`.
+
+    It retries by itself, and nobody else does; every request is within budget. A server that knows no
+    log-probabilities or no JSON schema is asked for less, from then on: see `features`.
+    """
+
+    simulated = False
+    remote = True
+
+    def __init__(
+        self,
+        model: str,
+        settings: LlmSettings,
+        *,
+        seed: int = 0,
+        price: Price | None = None,
+        budget: Budget | None = None,
+        limit: str = "max_tokens",
+    ) -> None:
+        """`limit` is what requests call the most tokens of an answer."""
+        self.model, self._price, self._settings, self._limit = model, price, settings, limit
+        self.sampling: Mapping[str, object] = {
+            "temperature": settings.temperature,
+            "path_temperature": settings.path_temperature,
+            "max_tokens": settings.max_tokens,
+            "seed": seed,
+        }
+        self.deterministic = settings.temperature == settings.path_temperature == 0
+        self._seed = seed
+        self._budget = budget or Budget(None)
+        self._knowledge = Knowledge()
+        self._pace = Pace(settings.requests_per_minute, settings.tokens_per_minute, settings.max_tokens)
+        self._weighs = price is not None or self._pace.weighs  # whether a request's size matters
+        self._jitter = random.Random()
+
+    @abstractmethod
+    async def _complete(self, request: dict[str, Any]) -> Completion | Failure:
+        """One request, in the form of OpenAI's chat completions: what was said, or why it cannot be read.
+        Raises what `_problem_of` knows to sort."""
+
+    def _problem_of(self, error: Exception) -> Problem:
+        return problem_of(error)
+
+    @abstractmethod
+    async def close(self) -> None:
+        """Free what it holds."""
+
+    async def ask(
+        self,
+        messages: Sequence[Message],
+        read: Callable[[str], T | Failure],
+        *,
+        schema: dict[str, Any],
+        path: int,
+        logprobs: bool = False,
+    ) -> Reply[T]:
+        """Ask until `read` makes a value of the text, the server refuses, or the retries run out.
+
+        Path 0 is sampled at `temperature`, further ones at `path_temperature`, each with a seed of its own.
+        Raises BudgetExceededError where not even the first request is within budget; where a further one is
+        not, the reply is a failure of that kind.
+        """
+        return await self._exchange(
+            messages,
+            lambda said: read(said.text),
+            path,
+            lambda refused: self._knowledge.offer(schema, logprobs=logprobs, without=refused),
+        )
+
+    async def turn(
+        self, messages: Sequence[Message], tools: Sequence[dict[str, Any]], *, path: int
+    ) -> Reply[Turn]:
+        """The model's next turn, asked for as `ask` asks for an answer. Raises as it does.
+
+        Where there are tools it has to call one, on servers that know how to make it.
+        """
+        return await self._exchange(
+            messages, turn_of, path, lambda refused: self._knowledge.offer_tools(tools, without=refused)
+        )
+
+    async def _exchange(
+        self,
+        messages: Sequence[Message],
+        read: Callable[[Completion], T | Failure],
+        path: int,
+        offered: Callable[[Collection[str]], Offer],
+    ) -> Reply[T]:
+        """The one retry layer: request after request, until `read` makes a value of what was said.
+
+        `offered` is told which features this exchange was refused for; a request without them is no retry.
+        """
+        tally = Tally(self._price)
+        attempt = unread = 0  # unread: answers that could not be read; the same seed would give them again
+        refused: set[str] = set()
+        while True:
+            offer = offered(refused)
+            request = self._request(messages, offer.options, path, unread)
+            try:
+                said = await self._send(request, tally)
+            except BudgetExceededError as error:
+                if not tally.requests:
+                    raise
+                return tally.failed(Failure(FailureKind.OVER_BUDGET, error.message))
+            if isinstance(said, Completion):
+                self._knowledge.answered(offer.features, refused)
+                value = read(said)
+                if not isinstance(value, Failure):
+                    return tally.reply(value, said.tokens)
+                unread += 1
+                problem = Problem(value, again=value.kind is FailureKind.UNPARSABLE)
+            else:
+                problem = said
+            fault = self._knowledge.fault(offer.features, problem.failure.message)
+            if problem.objects and fault is not None:
+                refused.add(fault)
+                continue
+            if not problem.again or attempt == self._settings.retries:
+                return tally.failed(problem.failure)
+            await self._pause(attempt, problem.wait)
+            attempt += 1
+
+    def _request(
+        self, messages: Sequence[Message], options: Mapping[str, Any], path: int, unread: int
+    ) -> dict[str, Any]:
+        return {
+            "model": self.model,
+            "messages": messages,
+            **options,
+            "temperature": self._settings.path_temperature if path else self._settings.temperature,
+            "seed": self._seed + path + _UNREAD * unread,
+            self._limit: self._settings.max_tokens,
+        }
+
+    async def _send(self, request: dict[str, Any], tally: Tally) -> Completion | Problem:
+        """One request: what was said, or what went wrong."""
+        size = len(json.dumps(request, ensure_ascii=False).encode()) if self._weighs else 0
+        counted = await self._pace.admit(size)
+        reserved = cost(self._price, TOKENS_AROUND + size, self._settings.max_tokens)
+        self._budget.reserve(reserved)
+        paid = 0.0
+        try:
+            tally.requests += 1
+            async with asyncio.timeout(self._settings.timeout):
+                said = await self._complete(request)
+            used = said.used if isinstance(said, Completion) else None
+            self._pace.correct(size, counted, used)
+            paid = tally.count(used, reserved)
+            return said if isinstance(said, Completion) else Problem(said, again=True)
+        except Exception as error:
+            problem = self._problem_of(error)
+            paid = tally.charge(reserved if problem.charged else 0.0)
+            return problem
+        finally:
+            self._budget.settle(reserved, paid)
+
+    async def _pause(self, attempt: int, asked: float | None) -> None:
+        if asked is not None:
+            self._pace.hold(asked)
+        await asyncio.sleep(back_off(attempt, asked, self._jitter))
