@@ -2,40 +2,79 @@
 
 from __future__ import annotations
 
+import os
+import select
 import sys
-from typing import Final, Protocol
+import termios
+import tty
+from typing import Final, Protocol, Self
 
 QUIT: Final = "q"
+_SAME_KEY: Final = 0.02  # seconds between two bytes of one key, at most; chosen
 
 
 class Keys(Protocol):
+    def __enter__(self) -> Self: ...
+
+    def __exit__(self, *_: object) -> None: ...
+
     def key(self) -> str:
-        """The next key, as it was typed; `q` where there is nobody any more. Ctrl-C is KeyboardInterrupt."""
+        """The next key; `q` where there is nobody any more. Ctrl-C is a KeyboardInterrupt."""
 
     def line(self, prompt: str) -> str:
         """A line of text; "" where there is nobody any more."""
 
 
 class TerminalKeys:
-    """One key at a time, without Enter."""
+    """One key at a time, without Enter. The terminal stays so between keys: what is typed ahead is kept."""
+
+    def __init__(self) -> None:
+        self._terminal = sys.stdin.fileno()
+
+    def __enter__(self) -> Self:
+        self._before = termios.tcgetattr(self._terminal)
+        tty.setcbreak(self._terminal, termios.TCSADRAIN)
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        termios.tcsetattr(self._terminal, termios.TCSADRAIN, self._before)
 
     def key(self) -> str:
-        import typer
-
         try:
-            return typer.getchar() or QUIT
-        except (EOFError, OSError):  # Ctrl-D; the terminal is gone
+            typed = os.read(self._terminal, 1)
+            if typed == b"\x1b":
+                typed += self._rest_of_sequence()
+        except OSError:  # the terminal is gone
             return QUIT
+        return QUIT if typed in (b"", b"\x04") else typed.decode(errors="replace")  # Ctrl-D
+
+    def _rest_of_sequence(self) -> bytes:
+        """What an arrow or the like sends behind its escape: the digits in it are no grades."""
+        if not select.select([self._terminal], [], [], _SAME_KEY)[0]:
+            return b""  # the Escape key alone
+        rest = os.read(self._terminal, 1)
+        while rest[:1] in (b"[", b"O") and (len(rest) == 1 or not b"@" <= rest[-1:] <= b"~"):
+            rest += os.read(self._terminal, 1)
+        return rest
 
     def line(self, prompt: str) -> str:
+        self.__exit__()
         try:
             return input(prompt)
         except EOFError:
             return ""
+        finally:
+            self.__enter__()
 
 
 class PipedKeys:
     """One line a key: its first character."""
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        return None
 
     def key(self) -> str:
         while line := sys.stdin.readline():

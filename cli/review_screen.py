@@ -68,19 +68,25 @@ class ReviewScreen:
         }
 
     def run(self) -> None:
-        while not self._quit:
-            if self._now is None:
+        with self._keys:
+            while not self._quit:
                 still = self._review.open()  # anew each time: someone else may be answering as well
-                if not still:
-                    return
-                self._show(still[0])
-            shown = self._now
-            assert shown is not None
-            action = self._actions.get(self._keys.key().lower())
-            if action is None:
-                self._say(LEGEND, "dim")
-            else:
-                action(shown)
+                if self._now is None and not still:
+                    self._end()
+                    continue
+                shown = self._now or self._show(still[0])
+                action = self._actions.get(self._keys.key().lower())
+                if action is None:
+                    self._say(LEGEND, "dim")
+                else:
+                    action(shown)
+
+    def _end(self) -> None:
+        """Every pair is answered: the last chance to take an answer back."""
+        self._say("Every pair has an answer: u takes your last one back, any other key ends.")
+        self._quit = self._keys.key().lower() != "u"
+        if not self._quit:
+            self._undo()
 
     # -- what a key does
 
@@ -122,7 +128,7 @@ class ReviewScreen:
             if said["reason"]:
                 self._say(f"    “{short(_clean(said['reason']), WORDS)}”", "dim")
 
-    def _undo(self, _: _Shown) -> None:
+    def _undo(self, _: _Shown | None = None) -> None:
         mine = [a for a in self._review.answers().values() if a.reviewer == self._reviewer]
         if not mine:
             self._say("there is nothing of yours to undo", "dim")
@@ -142,7 +148,7 @@ class ReviewScreen:
 
     # -- what the person sees
 
-    def _show(self, key: PairKey) -> None:
+    def _show(self, key: PairKey) -> _Shown:
         self._now = shown = _Shown(key, self._rows[key])
         asked = len(self._review.keys)
         done = asked - len(self._review.open())
@@ -157,6 +163,7 @@ class ReviewScreen:
         if not self._blind:
             self._show_votes(shown)
         self._say(LEGEND, "dim")
+        return shown
 
     def _text(self, shown: _Shown) -> None:
         pages = _pages(shown.row["text"])
