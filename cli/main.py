@@ -11,7 +11,20 @@ from typing import Annotated, Any
 import typer
 from typer.core import TyperGroup
 
-from serm.cli import agreement, annotate, benchmark, demo, doctor, evolve, init, models, review, trace, ui
+from serm.cli import (
+    agreement,
+    annotate,
+    benchmark,
+    demo,
+    doctor,
+    drift,
+    evolve,
+    init,
+    models,
+    review,
+    trace,
+    ui,
+)
 from serm.cli.errors import report
 
 _QUIET = {
@@ -48,7 +61,7 @@ app = typer.Typer(
     help="A self-evolving search-relevance model: agents mine, LLM judges agree, the model retrains, a gate "
     "decides.",
 )
-for command in (init, doctor, evolve, review, annotate, agreement, trace, models, ui, demo, benchmark):
+for command in (init, doctor, drift, evolve, review, annotate, agreement, trace, models, ui, demo, benchmark):
     command.add_to(app)
 
 

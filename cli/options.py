@@ -14,3 +14,6 @@ Place = Annotated[
 Round = Annotated[
     int | None, typer.Option("--round", min=1, help="The round; the newest finished one by default.")
 ]
+Window = Annotated[
+    str | None, typer.Option("--window", help="A window, by number or name; the last one by default.")
+]
