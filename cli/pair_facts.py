@@ -15,6 +15,7 @@ from serm.cli.rounds import Report, read_reports
 from serm.core.columns import DISTRIBUTION
 from serm.core.records import Judgment, PairKey
 from serm.core.settings_loop import ModelSettings
+from serm.storage.reviews import HumanAnswer, Review
 from serm.storage.workspace import Workspace
 
 Row = dict[str, Any]
@@ -37,6 +38,7 @@ class RoundFacts:
     nominations: tuple[Row, ...] = ()  # agent, score, reason
     sample: Row | None = None  # its row of the sample: agent whose share it used, agents, reason
     label: Row | None = None  # outcome, grade, votes, rationale
+    answer: HumanAnswer | None = None  # what a person said of it in a review, a skip too
     training: Row | None = None  # its row of the snapshot: origin, grade, p0..p3
     before: Score | None = None  # of the model that was in use when the round began
     after: Score | None = None  # of the model that the round trained
@@ -67,6 +69,7 @@ def gather(workspace: Workspace, key: PairKey, round_number: int | None = None) 
             nominations=tuple(_nominations(workspace, report, key)),
             sample=_row_in(workspace, report, "sample", key),
             label=_row_in(workspace, report, "labels", key),
+            answer=_answer(workspace, report, key),
             training=_row_in(workspace, report, "snapshot", key),
         )
         if facts.anything:
@@ -107,6 +110,11 @@ def _nominations(workspace: Workspace, report: Report, key: PairKey) -> Iterator
         row = _find(workspace.folder / file, key)
         if row is not None:
             yield {**row, "agent": agent}
+
+
+def _answer(workspace: Workspace, report: Report, key: PairKey) -> HumanAnswer | None:
+    human = report.get("human")
+    return Review(workspace.folder / human["review"]).answers().get(key) if human else None
 
 
 def _row_in(workspace: Workspace, report: Report, name: str, key: PairKey) -> Row | None:

@@ -11,6 +11,7 @@ from serm.cli.format import count, duration, money, short
 from serm.cli.pair_facts import PairFacts, RoundFacts, Score, distribution, gather, votes
 from serm.core.errors import DataError
 from serm.core.records import Judgment, PairKey
+from serm.storage.reviews import HumanAnswer
 from serm.storage.workspace import Workspace
 
 TEXT: Final = 300  # characters of a document that are shown
@@ -102,16 +103,29 @@ def _judged(one: RoundFacts, judgments: Sequence[Judgment], told: set[str]) -> I
         return
     said = votes(one.label)
     for judge, grade in said:
+        if one.answer is not None and judge == one.answer.judge:
+            continue
         latest = [item for item in judgments if item.judge == judge and item.grade == grade]
         if latest:
             told.update(item.cache_key for item in latest)
             yield from _judgment(latest[-1])
         else:
             yield _line("judge", f"{judge}: {'failed' if grade is None else f'grade {grade}'}")
+    if one.answer is not None:
+        yield from _person(one.answer)
     grade, outcome = one.label.get("grade"), one.label["outcome"]
     shares = distribution(one.label)
     result = f"{outcome}: " + (f"grade {grade}" if grade is not None else "no label")
     yield _line("panel", result + (f", vote shares {_shares(shares)}" if shares else ""))
+
+
+def _person(answer: HumanAnswer) -> Iterator[Text]:
+    said = "skipped it" if answer.grade is None else f"grade {answer.grade}"
+    took = "" if answer.seconds is None else f", after {duration(int(answer.seconds * 1e9))}"
+    seen = ", having seen the judges' votes" if answer.saw_votes else ""
+    yield _line("person", f"{answer.reviewer}: {said}{took}{seen}, on {answer.at[:10]}")
+    if answer.note:
+        yield _line("", f"“{short(answer.note, WORDS)}”")
 
 
 def _judgment(judgment: Judgment) -> Iterator[Text]:

@@ -213,7 +213,7 @@ def _answered(row: dict[str, Any], answer: HumanAnswer | None) -> dict[str, Any]
     """A label's row; with an answer all mass is on the person's grade, and the person is among the votes."""
     if answer is None:
         return row
-    votes = [*json.loads(row["votes"]), [f"human:{answer.reviewer}", answer.grade]]
+    votes = [*json.loads(row["votes"]), [answer.judge, answer.grade]]
     return {
         **row,
         "grade": answer.grade,

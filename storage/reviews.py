@@ -61,6 +61,11 @@ class HumanAnswer:
     def key(self) -> PairKey:
         return PairKey(self.query_id, self.doc_id)
 
+    @property
+    def judge(self) -> str:
+        """The person as one among the votes of a label."""
+        return f"human:{self.reviewer}"
+
 
 class Review:
     """One folder of it. Everything is read anew when asked for, as others may be answering too."""

@@ -297,5 +297,12 @@ def test_the_run_goes_on_from_the_review_to_the_rounds_that_were_asked_for(
     assert "waits for a person: 2 pairs" in tree
     assert "by anna" in tree
     assert "2 of 2 answered, 0 skipped" in tree
+    asked = json.loads((tmp_path / "workspace/rounds/001/round.json").read_text())["human"]["review"]
+    key = Review(tmp_path / "workspace" / asked).keys[0]
+    assert run(["trace", str(config), "--pair", *key]) == 0
+    story = capfd.readouterr().out
+    assert "person       anna: grade 3, after 0." in story
+    assert "human: grade 3, vote shares 0:0.00 1:0.00 2:0.00 3:1.00" in story
+    assert "human:anna" not in story
     (human,) = [line.split() for line in tree.splitlines() if line.split()[:1] == ["human"]]
     assert human[1:4] == ["2", "2", "5.0%"]

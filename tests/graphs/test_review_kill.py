@@ -21,7 +21,7 @@ from serm.graphs.run import evolve
 from serm.storage.reviews import Review
 
 LIMIT = 3
-KILLS = [("review", 1), ("answer", 1), ("answer", 2), ("review", 1), ("snapshot", 1)]
+KILLS = [("review", 1), ("answer", 2), ("review", 1), ("snapshot", 1)]
 """What is waited for in each life of the process, and how often; a moment later it is killed."""
 
 
