@@ -46,5 +46,4 @@ def draw_map(found: WindowDrift, path: Path) -> None:
     axes.set_ylabel("second component", fontsize=8)
     axes.tick_params(labelsize=7)
     axes.legend(fontsize=8, loc="best", frameon=False)
-    path.parent.mkdir(parents=True, exist_ok=True)
     write_file(path, lambda place: figure.savefig(place, format="png"))

@@ -93,7 +93,6 @@ def write_page(found: WindowDrift, path: Path) -> None:
             **_points(found),
         )
     )
-    path.parent.mkdir(parents=True, exist_ok=True)
 
     def write(place: Path) -> None:
         place.write_text(page, encoding="utf-8")

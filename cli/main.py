@@ -20,6 +20,7 @@ from serm.cli import (
     drift,
     evolve,
     init,
+    mine,
     models,
     review,
     trace,
@@ -61,7 +62,21 @@ app = typer.Typer(
     help="A self-evolving search-relevance model: agents mine, LLM judges agree, the model retrains, a gate "
     "decides.",
 )
-for command in (init, doctor, drift, evolve, review, annotate, agreement, trace, models, ui, demo, benchmark):
+for command in (
+    init,
+    doctor,
+    drift,
+    mine,
+    evolve,
+    review,
+    annotate,
+    agreement,
+    trace,
+    models,
+    ui,
+    demo,
+    benchmark,
+):
     command.add_to(app)
 
 
