@@ -6,6 +6,7 @@ pair that is being judged: neither its own document nor an earlier label of itse
 
 from __future__ import annotations
 
+import uuid
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
@@ -17,6 +18,7 @@ import pandas as pd
 from serm.core.columns import KEY, document_text
 from serm.core.hashing import digest, digest_texts
 from serm.core.records import Pair
+from serm.storage.artifacts import write_json
 from serm.storage.chroma import Chroma, Collection, Floats, Progress, Row, silent
 
 SHOWN: Final = 1_000
@@ -141,13 +143,13 @@ def open_knowledge(
 ) -> Knowledge:
     """Open the knowledge base and make it hold these documents and labels, and nothing else.
 
-    `folder` is where it lives, and names it on a server (`url`). `pairs` needs `text`, and `title` where
-    there is one; `labels` needs query_id, doc_id, query, text, grade and outcome, and bears kept labels only.
-    Whoever calls hands in nothing that a judge may not see. What is there already is not embedded again.
+    `folder` is where it lives; where a server has it (`url`), its name there. `pairs` needs `text`, and `title`
+    where there is one; `labels` needs query_id, doc_id, query, text, grade and outcome, and bears kept labels
+    only: whoever calls hands in nothing that a judge may not see. What is there is not embedded again.
     Raises WorkspaceLockedError, StorageError and ConfigError as `Chroma` does.
     """
     documents, judged = passage_rows(pairs), judged_rows(labels)
-    encoder, space = digest(embed.id), f"serm-{digest(str(folder.resolve()))}"
+    encoder, space = digest(embed.id), "serm" if url is None else _space(folder)
     chroma = Chroma(folder, url)
     try:
         collections = (
@@ -189,6 +191,15 @@ def judged_rows(labels: pd.DataFrame | None) -> dict[str, Row]:
         }
         rows[str(about["pair"])] = Row(f"{query}\n{document}", document[:SHOWN], about)
     return {digest(row.about): row for row in rows.values()}
+
+
+def _space(folder: Path) -> str:
+    """What names this knowledge base among others on a server: neither another machine's folder of the same
+    path nor a copy of this one may be taken for it."""
+    file = folder / "id"
+    if not file.is_file():
+        write_json(file, uuid.uuid4().hex)
+    return f"serm-{digest([file.read_text(encoding='utf-8'), str(folder.resolve())])}"
 
 
 def document_of(pair: Pair) -> str:

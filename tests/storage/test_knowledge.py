@@ -292,11 +292,18 @@ def test_a_server_holds_the_knowledge_of_several_workspaces_apart(
         assert one.sizes["judged"] == 40
         assert two.sizes == {"passages": len(PAIRS.head(8)[["title", "text"]].drop_duplicates()), "judged": 0}
         found = one.search("red lamp", 4, STRANGER)
-    assert not (tmp_path / "one").exists(), "nothing is kept here"
-    read = len(counting.documents)
+    assert [file.name for file in (tmp_path / "one").iterdir()] == ["id"], "nothing else is kept here"
+    read, name = len(counting.documents), (tmp_path / "one" / "id").read_text()
     with open_knowledge(tmp_path / "one", url, counting, PAIRS, labels) as one:
         assert one.search("red lamp", 4, STRANGER) == found
     assert len(counting.documents) == read
+
+    (tmp_path / "one" / "id").unlink()  # a folder of the same path on another machine
+    with open_knowledge(tmp_path / "one", url, encoder, PAIRS.head(8)) as other:
+        assert other.sizes["judged"] == 0
+    (tmp_path / "one" / "id").write_text(name)
+    with open_knowledge(tmp_path / "one", url, counting, PAIRS, labels):
+        assert len(counting.documents) == read, "nobody has touched it"
 
 
 @pytest.mark.parametrize(
