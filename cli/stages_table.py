@@ -8,7 +8,7 @@ from typing import Any
 from rich import box
 from rich.table import Table
 
-from serm.cli.format import duration, money
+from serm.cli.format import money
 from serm.cli.rounds import Report
 
 _HEADINGS = ("pairs", "kept", "of all", "right", "calls", "tokens", "cost", "time")
@@ -26,7 +26,7 @@ def stages_table(reports: Sequence[Report]) -> Table | None:
     title = "How the labels came about"
     table = Table(title=title, title_justify="left", box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0))
     table.add_column("round", justify="right")
-    table.add_column("stage")
+    table.add_column("stage", no_wrap=True)
     for heading in _HEADINGS:
         table.add_column(heading, justify="right")
     before = None
@@ -43,14 +43,18 @@ def worth_showing(reports: Sequence[Report]) -> bool:
 
 
 def _cells(stage: dict[str, Any]) -> Iterator[str]:
-    rule = stage.get("rule")
-    yield f"{stage['stage']}, {rule}" if rule else stage["stage"]
+    yield stage.get("rule") or stage["stage"]  # the panel by its rule
     yield f"{stage['pairs']:,}"
     yield f"{stage['kept']:,}" if "kept" in stage else ""
     yield f"{stage['share']:.1%}" if "share" in stage else ""
     right = stage.get("right")
     yield "" if "kept" not in stage else "-" if right is None else f"{right:.1%}"
     yield f"{stage['calls']:,}" if stage["calls"] else ""
-    yield f"{stage['tokens']:,}" if stage["tokens"] else ""
+    yield _thousands(stage["tokens"]) if stage["tokens"] else ""
     yield money(stage["cost"]) if stage["cost"] else ""
-    yield duration(int(stage["seconds"] * 1e9)) if stage.get("seconds") else ""
+    yield f"{stage['seconds'] / 60:.1f} min" if stage.get("seconds") else ""
+
+
+def _thousands(number: int) -> str:
+    """850, 12k, 3,400k: tokens are many."""
+    return f"{number:,}" if number < 10_000 else f"{number / 1_000:,.0f}k"
