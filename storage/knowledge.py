@@ -143,9 +143,9 @@ def open_knowledge(
 ) -> Knowledge:
     """Open the knowledge base and make it hold these documents and labels, and nothing else.
 
-    `folder` is where it lives; where a server has it (`url`), its name there. `pairs` needs `text`, and `title`
-    where there is one; `labels` needs query_id, doc_id, query, text, grade and outcome, and bears kept labels
-    only: whoever calls hands in nothing that a judge may not see. What is there is not embedded again.
+    `folder` is where it lives, or where a server (`url`) has it, its name there. `pairs` needs `text`, and
+    `title` where there is one; `labels` needs query_id, doc_id, query, text, grade and outcome, and has
+    kept labels only: hand in nothing that a judge may not see. What is there already is not embedded again.
     Raises WorkspaceLockedError, StorageError and ConfigError as `Chroma` does.
     """
     documents, judged = passage_rows(pairs), judged_rows(labels)
