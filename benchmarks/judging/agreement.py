@@ -3,8 +3,9 @@
     python -m serm.benchmarks.judging.agreement [../shared/data/trec-dl] [--draws 20] [--only NAME]
     python -m serm.benchmarks.judging.agreement --labels FILE   # for `serm agreement FILE --gold PAIRS`
 
-Prints Markdown: `weak` (a weak panel on 2020), `kept` (labels of each grade as many as unanimity keeps),
-`sure` (what `keep` does), `added` (whichever judges are added), `unseen` (2021). The rule was tuned on 2019
+Prints Markdown: `grades` (the years), `weak` (a weak panel on 2020), `kept` (labels of each grade as many as
+unanimity keeps), `sure` (what `keep` does), `added` (whichever judges are added), `unseen` (2021 by grades of
+2020), `own` (2021 by grades of its own). The rule was tuned on 2019
 and 2020, each learned from 300 pairs of the other; on 2021 nothing was. Takes about two minutes of one core.
 """
 
@@ -143,7 +144,16 @@ def added(years: Years, draws: int) -> str:
 def unseen(years: Years, draws: int) -> str:
     """2021, on which nothing was tuned: six judges that are no GPT-4, and gate queries of 2020."""
     (last, gate), (data, _) = years[2020], years[2021]
-    before = last.only(gate)
+    return _six("grades of 2020's gate", last.only(gate), data, draws)
+
+
+def own(years: Years, draws: int) -> str:
+    """2021 without its gate queries, on which nothing was tuned: the same six, and 2021's gate queries."""
+    data, gate = years[2021]
+    return _six("grades of 2021's gate", data.only(gate), data.only(~gate), draws)
+
+
+def _six(graded: str, before: Recorded, data: Recorded, draws: int) -> str:
     best = _alone(data, BEST)
     rows = [(f"{name} alone", "", *_figures(_alone(data, name), best), "") for name in (BEST, *NO_GPT4)]
     single = max((_alone(data, name) for name in NO_GPT4), key=lambda item: item.mean("kappa"))
@@ -154,15 +164,32 @@ def unseen(years: Years, draws: int) -> str:
         closed = (rule.mean("kappa") - single.mean("kappa")) / (best.mean("kappa") - single.mean("kappa"))
         rows.append(("reliability of the six", f"{n:,}", *_figures(rule, best), f"{closed:.0%}"))
     headings = (*_HEADINGS, f"kappa against {BEST}", "of the way from the best of the six")
-    return _table(("on 2021 (not tuned on)", "grades of 2020's gate", *headings), rows)
+    return _table(("on 2021 (not tuned on)", graded, *headings), rows)
+
+
+def grades(years: Years, draws: int) -> str:
+    """The years: pairs, queries and shares of the human grades."""
+    del draws
+    rows = [
+        (
+            str(year),
+            f"{len(data):,}",
+            str(data.n_queries),
+            *(f"{np.mean(data.human == grade):.0%}" for grade in GRADES),
+        )
+        for year, (data, _) in years.items()
+    ]
+    return _table(("year", "pairs", "queries", *map(str, GRADES)), rows)
 
 
 TABLES: Final[dict[str, Callable[[Years, int], str]]] = {
+    "grades": grades,
     "weak": weak,
     "kept": kept,
     "sure": sure,
     "added": added,
     "unseen": unseen,
+    "own": own,
 }
 
 _SHOWN: Final = ("kappa", "accuracy", "balanced_accuracy")
@@ -170,6 +197,7 @@ _HEADINGS: Final = ("kappa", "accuracy", "bal. acc.")
 
 
 def _figures(rule: OverDraws, best: OverDraws) -> tuple[str, ...]:
+    """Measures, and what kappa adds to the best judge's."""
     return (*(rule.told(item) for item in _SHOWN), "" if rule is best else rule.against(best, "kappa"))
 
 
