@@ -14,10 +14,11 @@ from serm.agents.prompt import AGENT, read_prompt
 from serm.core.errors import ConfigError
 from serm.core.records import PairKey
 from serm.core.settings import Settings
-from serm.core.settings_loop import JudgeSettings
+from serm.core.settings_loop import JudgeSettings, Price
 from serm.llm.asking import Asker
 from serm.llm.base import Judge
 from serm.llm.budget import Budget, price_of
+from serm.llm.providers import FREE
 from serm.llm.recordings import read_recordings
 from serm.llm.replay import ReplayJudge
 from serm.llm.simulated import SimulatedJudge
@@ -40,7 +41,7 @@ def _over(model: Asker, name: str, judge: JudgeSettings, opening: Opening) -> Ju
     """The judge over a chat model: with a prompt, or where it may search, an agent that calls tools."""
     settings = opening.settings
     if not judge.knowledge:
-        prompt = read_prompt(judge.prompt, settings.folder)
+        prompt = read_prompt(judge.prompt, settings.folder, judge.document_limit)
         return ChatJudge(name, model, prompt, judge.grades, logprobs=judge.logprobs == "auto")
     if not hasattr(model, "turn"):
         raise _cannot_search(name, judge)
@@ -52,7 +53,7 @@ def _over(model: Asker, name: str, judge: JudgeSettings, opening: Opening) -> Ju
     return JudgeAgent(
         name,
         cast(Any, model),
-        read_prompt(chosen, settings.folder),
+        read_prompt(chosen, settings.folder, judge.document_limit),
         opening.knowledge(),
         settings.knowledge,
         judge.grades,
@@ -96,15 +97,31 @@ def _simulated(name: str, spec: BackendSpec, judge: JudgeSettings, opening: Open
 def _chat(name: str, spec: BackendSpec, judge: JudgeSettings, opening: Opening) -> Judge:
     from serm.llm.openai_compatible import ChatClient  # heavy, and not needed for recorded judges
 
+    price = _price(name, spec, opening, free=bool(spec.target))
+    settings = opening.settings
+    client = ChatClient(spec, settings.llm, seed=settings.random_seed, price=price, budget=opening.budget)
+    return _over(client, name, judge, opening)
+
+
+def _langchain(name: str, spec: BackendSpec, judge: JudgeSettings, opening: Opening) -> Judge:
+    from serm.llm.langchain_model import LangchainModel
+
+    price = _price(name, spec, opening, free=spec.target in FREE)
+    settings = opening.settings
+    model = LangchainModel(spec, settings.llm, seed=settings.random_seed, price=price, budget=opening.budget)
+    return _over(model, name, judge, opening)
+
+
+def _price(name: str, spec: BackendSpec, opening: Opening, *, free: bool) -> Price | None:
+    """What a model's tokens cost, which has to be stated under a budget where they are not free."""
     settings = opening.settings
     price = price_of(settings.llm.prices, name, spec.model)
-    if price is None and not spec.target and settings.budget.currency is not None:
+    if price is None and not free and settings.budget.currency is not None:
         raise ConfigError(
             f"`budget.currency` is set, and there is no price for `{spec.model}`.",
             "State one under `llm.prices`, as money for a million tokens.",
         )
-    client = ChatClient(spec, settings.llm, seed=settings.random_seed, price=price, budget=opening.budget)
-    return _over(client, name, judge, opening)
+    return price
 
 
 def _vllm(name: str, spec: BackendSpec, judge: JudgeSettings, opening: Opening) -> Judge:
@@ -143,6 +160,7 @@ BUILDERS: Final[Mapping[str, Builder]] = {
     "simulated": _simulated,
     "openai": _chat,
     "http": _chat,
+    "langchain": _langchain,
     "vllm": _vllm,
     "scripted": _scripted,
 }

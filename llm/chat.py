@@ -53,6 +53,13 @@ def _openai(spec: BackendSpec, settings: LlmSettings, _: Path) -> BaseChatModel:
     )
 
 
+def _langchain(spec: BackendSpec, settings: LlmSettings, _: Path) -> BaseChatModel:
+    from serm.llm.langchain_model import open_model
+
+    # An agent's turn has no retry layer of ours around it: the provider's own is the one.
+    return open_model(spec, settings, retries=settings.retries)
+
+
 def _scripted(spec: BackendSpec, _: LlmSettings, folder: Path) -> BaseChatModel:
     file = folder / spec.target
     check_script(file)  # a script that cannot be read stops the run now, not in the middle of it
@@ -62,5 +69,6 @@ def _scripted(spec: BackendSpec, _: LlmSettings, folder: Path) -> BaseChatModel:
 _MODELS: Final[Mapping[str, Callable[[BackendSpec, LlmSettings, Path], BaseChatModel]]] = {
     "openai": _openai,
     "http": _openai,
+    "langchain": _langchain,
     "scripted": _scripted,
 }

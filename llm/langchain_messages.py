@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping, Sequence
-from typing import Any
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Any, Final
 
 from langchain_core.messages import AIMessage, BaseMessage, HumanMessage, SystemMessage, ToolMessage
+from langchain_core.messages import ToolCall as LangchainCall
 
 from serm.llm.asking import Message, ToolCall
 from serm.llm.completions import Completion, read_tokens
@@ -18,24 +19,27 @@ def to_langchain(messages: Sequence[Message]) -> list[BaseMessage]:
     return [_MAKE[message["role"]](message) for message in messages]
 
 
-_MAKE = {
-    "system": lambda message: SystemMessage(message["content"]),
-    "user": lambda message: HumanMessage(message["content"]),
-    "assistant": lambda message: AIMessage(
-        message.get("content") or "", tool_calls=[_call(call) for call in message.get("tool_calls") or ()]
-    ),
-    "tool": lambda message: ToolMessage(message["content"], tool_call_id=message["tool_call_id"]),
+def _assistant(message: Message) -> BaseMessage:
+    calls = [_call(call) for call in message.get("tool_calls") or ()]
+    return AIMessage(content=message.get("content") or "", tool_calls=calls)
+
+
+_MAKE: Final[Mapping[str, Callable[[Message], BaseMessage]]] = {
+    "system": lambda message: SystemMessage(content=message["content"]),
+    "user": lambda message: HumanMessage(content=message["content"]),
+    "assistant": _assistant,
+    "tool": lambda message: ToolMessage(content=message["content"], tool_call_id=message["tool_call_id"]),
 }
 
 
-def _call(call: Mapping[str, Any]) -> dict[str, Any]:
+def _call(call: Mapping[str, Any]) -> LangchainCall:
     text = call["function"]["arguments"]
     try:
         arguments = json.loads(text)
     except json.JSONDecodeError:
         arguments = None
     given = arguments if isinstance(arguments, dict) else {"arguments": text}
-    return {"name": call["function"]["name"], "args": given, "id": call["id"], "type": "tool_call"}
+    return LangchainCall(name=call["function"]["name"], args=given, id=call["id"], type="tool_call")
 
 
 def to_completion(message: AIMessage, *, answer: str = "") -> Completion:

@@ -6,6 +6,7 @@ the name of the class the rest.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any, Final
 
 from langchain_core.exceptions import ContextOverflowError
@@ -14,30 +15,26 @@ from serm.core.records import Failure, FailureKind
 from serm.llm.retry import Problem, problem_of_status, short
 from serm.llm.too_long import is_too_long
 
-_SLOW: Final = ("Timeout",)
 _APART: Final = ("ConnectionError", "ConnectError", "TransportError", "NetworkError", "ProtocolError")
 _STATUSES: Final = ("status_code", "http_status", "status", "code")
 
 
 def problem_of_provider(error: Exception) -> Problem:
-    """Sort an error of a provider's package. What cannot be told is a failure of the provider, asked again."""
-    if isinstance(error, ContextOverflowError):
-        return Problem(Failure(FailureKind.TOO_LONG, short(error)), again=False)
-    status = _status(error)
+    """Sort an error of a provider's package. What cannot be told is the provider's fault, and asked again."""
+    status, said = _status(error), short(error)
+    if isinstance(error, ContextOverflowError) or (status is None and is_too_long(str(error))):
+        return Problem(Failure(FailureKind.TOO_LONG, said), again=False)
     if status is not None:
-        return problem_of_status(status, short(error), _retry_after(error))
+        return problem_of_status(status, said, _retry_after(error))
     names = [cls.__name__ for cause in _causes(error) for cls in type(cause).__mro__]
-    if any(name.startswith(_SLOW) or name.endswith(("Timeout", "TimeoutError")) for name in names):
+    if any("Timeout" in name for name in names):
         return Problem(Failure(FailureKind.TIMEOUT, "no answer in time"), again=True, charged=True)
     if any(name.endswith(_APART) for name in names):
-        failure = Failure(FailureKind.SERVER, f"the connection failed: {short(error)}")
+        failure = Failure(FailureKind.SERVER, f"the connection failed: {said}")
         return Problem(failure, again=True, charged="ConnectionRefusedError" not in names)
-    if any(name.startswith("LengthFinishReason") for name in names):
-        return Problem(Failure(FailureKind.UNPARSABLE, "the answer was cut off"), again=True, charged=True)
-    if is_too_long(str(error)):
-        return Problem(Failure(FailureKind.TOO_LONG, short(error)), again=False)
-    message = f"{type(error).__name__}: {short(error)}"
-    return Problem(Failure(FailureKind.SERVER, message), again=True, charged=True)
+    cut = any(name.startswith("LengthFinishReason") for name in names)
+    kind = FailureKind.UNPARSABLE if cut else FailureKind.SERVER
+    return Problem(Failure(kind, f"{type(error).__name__}: {said}"), again=True, charged=True)
 
 
 def _status(error: Exception) -> int | None:
@@ -56,7 +53,7 @@ def _response(error: Exception) -> Any:
 
 def _retry_after(error: Exception) -> str | None:
     headers = getattr(_response(error), "headers", None)
-    value = headers.get("retry-after") if hasattr(headers, "get") else None
+    value = headers.get("retry-after") if isinstance(headers, Mapping) else None
     return value if isinstance(value, str) else None
 
 

@@ -1,0 +1,337 @@
+"""Chat models of LangChain's providers, against real servers on this machine that speak their protocols."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Callable
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
+
+import pytest
+from chat_stub import ChatStub, Drop, Move, Say, Status, grade
+from provider_stub import (
+    Answer,
+    anthropic_error,
+    anthropic_says,
+    ollama_says,
+    serve_provider,
+    tool_use,
+)
+
+from serm.agents.panel import open_panel
+from serm.core import FailureKind, Pair, Settings
+from serm.core.errors import ConfigError, MissingDependencyError
+from serm.core.settings_loop import LlmSettings
+from serm.llm import retry
+from serm.llm.chat import chat_model
+from serm.llm.spec import parse_backend
+from serm.storage.judgments import JudgmentStore
+
+pytestmark = pytest.mark.skipif(find_spec("langchain") is None, reason="langchain is not installed")
+
+SettingsWith = Callable[..., Settings]
+PairsOf = Callable[..., list[Pair]]
+
+
+@pytest.fixture
+def openai(stub: ChatStub, monkeypatch: pytest.MonkeyPatch) -> ChatStub:
+    """The stub where LangChain's own client of OpenAI's looks for it."""
+    monkeypatch.setenv("OPENAI_BASE_URL", stub.url)
+    monkeypatch.setenv("OPENAI_API_BASE", stub.url)
+    monkeypatch.setenv("OPENAI_API_KEY", "sk-test")
+    return stub
+
+
+def needs(package: str) -> None:
+    if find_spec(package) is None:
+        pytest.skip(f"{package} is not installed")
+
+
+# ----------------------------------------------------------------------------------------- OpenAI's protocol
+
+
+def test_a_provider_s_model_grades_by_the_schema_and_its_tokens_are_priced(
+    openai: ChatStub, store: JudgmentStore, settings_with: SettingsWith, pairs: PairsOf
+) -> None:
+    prices = {"stub": {"input": 1, "output": 2}}
+    settings = settings_with("langchain:openai:stub", llm={"prices": prices, "timeout": 5})
+    with open_panel(settings) as panel:
+        assert panel.names == ("stub",)
+        assert panel.prove() == {"stub": ""}
+        report = panel.judge("stub", pairs("a", "b"), store)
+    body = openai.bodies[-1]
+    schema = body["response_format"]["json_schema"]["schema"]
+    assert schema["properties"]["grade"] == {"type": "integer", "enum": [0, 1, 2, 3]}
+    assert [message["role"] for message in body["messages"]] == ["system", "user"]
+    assert (body["temperature"], body["seed"]) == (0.0, 7)
+    assert 512 in (body.get("max_tokens"), body.get("max_completion_tokens"))
+    assert report.graded == 2
+    assert report.cost == pytest.approx(2 * (100 * 1 + 10 * 2) / 1e6)
+    (judgment,) = store.for_pair("q-a", "d-a")
+    assert (judgment.grade, judgment.rationale, judgment.model) == (2, "because", "stub")
+
+
+@pytest.mark.parametrize(
+    "case",
+    [
+        (Status(500), FailureKind.SERVER, 3),
+        (Status(429), FailureKind.RATE_LIMITED, 3),
+        (Status(401), FailureKind.REFUSED, 1),
+        (Status(404), FailureKind.REFUSED, 1),
+        (Status(400, "This model's maximum context length is 8192 tokens"), FailureKind.TOO_LONG, 1),
+        (Say("I would say 2."), FailureKind.UNPARSABLE, 3),
+        (grade(7), FailureKind.OUT_OF_RANGE, 1),
+        (Drop(), FailureKind.SERVER, 3),
+        (Say('{"grade": 1}', after=3.0), FailureKind.TIMEOUT, 3),
+    ],
+)
+def test_its_failures_have_their_kinds_and_there_is_one_retry_layer(
+    openai: ChatStub,
+    store: JudgmentStore,
+    settings_with: SettingsWith,
+    pairs: PairsOf,
+    case: tuple[Move, FailureKind, int],
+) -> None:
+    move, kind, requests = case
+    openai.play = lambda body, times: move if "[bad]" in body["messages"][-1]["content"] else grade(1)
+    settings = settings_with("langchain:openai:stub", llm={"retries": 2, "timeout": 0.4})
+    with open_panel(settings) as panel:
+        panel.judge("stub", pairs("good"), store)
+        report = panel.judge("stub", pairs("bad", "good"), store)
+    assert dict(report.failures) == {kind.value: 1}
+    assert openai.asked("[bad]") == requests
+    (judgment,) = store.for_pair("q-good", "d-good")
+    assert judgment.grade == 1
+
+
+def test_a_provider_s_retry_after_is_waited_for(
+    openai: ChatStub, store: JudgmentStore, settings_with: SettingsWith, pairs: PairsOf
+) -> None:
+    openai.play = lambda body, times: grade(0) if times else Status(429, headers={"Retry-After": "0.4"})
+    with open_panel(settings_with("langchain:openai:stub", llm={"timeout": 5})) as panel:
+        assert panel.judge("stub", pairs("a"), store).graded == 1
+    assert openai.times[1] - openai.times[0] >= 0.4
+
+
+def test_panels_may_come_and_go(
+    openai: ChatStub, store: JudgmentStore, settings_with: SettingsWith, pairs: PairsOf
+) -> None:
+    """Its package keeps connections over the life of a process, and each panel has a loop of its own."""
+    for word in ("a", "b", "c"):
+        with open_panel(settings_with("langchain:openai:stub", llm={"timeout": 5, "retries": 0})) as panel:
+            assert panel.judge("stub", pairs(word), store).graded == 1
+
+
+# -------------------------------------------------------------------------------------- Anthropic's protocol
+
+
+def claude(monkeypatch: pytest.MonkeyPatch, url: str) -> None:
+    needs("langchain_anthropic")
+    monkeypatch.setattr(retry, "FIRST_WAIT", 0.01)
+    monkeypatch.setenv("NO_PROXY", "127.0.0.1")
+    monkeypatch.setenv("ANTHROPIC_API_URL", url)
+    monkeypatch.setenv("ANTHROPIC_API_KEY", "sk-ant")
+
+
+def test_a_claude_answers_through_a_tool_that_it_has_to_call(
+    store: JudgmentStore, settings_with: SettingsWith, pairs: PairsOf, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def play(body: dict[str, Any], number: int) -> Answer:
+        return anthropic_says(tool_use("answer", grade=3, reason="größer 你好"))
+
+    with serve_provider(play) as server:
+        claude(monkeypatch, server.url)
+        with open_panel(settings_with("anthropic:claude-stub", llm={"timeout": 5})) as panel:
+            assert panel.prove() == {"claude-stub": ""}
+            report = panel.judge("claude-stub", pairs("a"), store)
+    body = server.bodies[-1]
+    assert server.paths[-1] == "/v1/messages"
+    assert body["tools"][0]["input_schema"]["properties"]["grade"]["enum"] == [0, 1, 2, 3]
+    assert body["tool_choice"]["type"] in ("any", "tool")
+    assert body["max_tokens"] == 512
+    assert (report.graded, report.tokens_in, report.tokens_out) == (1, 90, 9)
+    (judgment,) = store.for_pair("q-a", "d-a")
+    assert (judgment.grade, judgment.rationale) == (3, "größer 你好")
+
+
+@pytest.mark.parametrize(
+    "case",
+    [
+        (anthropic_error(529, "overloaded_error", "Overloaded"), FailureKind.SERVER, 2),
+        (anthropic_error(429, "rate_limit_error", "slow down"), FailureKind.RATE_LIMITED, 2),
+        (anthropic_error(401, "authentication_error", "invalid x-api-key"), FailureKind.REFUSED, 1),
+        (
+            anthropic_error(400, "invalid_request_error", "prompt is too long: 208310 tokens > 200000"),
+            FailureKind.TOO_LONG,
+            1,
+        ),
+        (anthropic_says({"type": "text", "text": "I cannot grade."}), FailureKind.UNPARSABLE, 2),
+        (anthropic_says(tool_use("answer", grade="high")), FailureKind.UNPARSABLE, 2),
+    ],
+)
+def test_a_claude_that_fails_is_a_failure_of_its_kind(
+    store: JudgmentStore,
+    settings_with: SettingsWith,
+    pairs: PairsOf,
+    monkeypatch: pytest.MonkeyPatch,
+    case: tuple[Answer, FailureKind, int],
+) -> None:
+    answer, kind, requests = case
+    good = anthropic_says(tool_use("answer", grade=0, reason=""))
+    with serve_provider(lambda body, number: answer if number else good) as server:
+        claude(monkeypatch, server.url)
+        with open_panel(settings_with("anthropic:claude-stub", llm={"timeout": 5, "retries": 1})) as panel:
+            panel.judge("claude-stub", pairs("good"), store)
+            report = panel.judge("claude-stub", pairs("bad"), store)
+    assert dict(report.failures) == {kind.value: 1}
+    assert len(server.bodies) == 1 + requests
+
+
+def test_a_claude_decides_for_an_agent(monkeypatch: pytest.MonkeyPatch) -> None:
+    from langchain_core.tools import tool
+
+    @tool
+    def peer_vote(rule: str) -> str:
+        """Vote."""
+        return rule
+
+    with serve_provider(lambda *_: anthropic_says(tool_use("peer_vote", rule="unanimous"))) as server:
+        claude(monkeypatch, server.url)
+        model = chat_model(parse_backend("anthropic:claude-stub"), LlmSettings(timeout=5))
+        answer = model.bind_tools([peer_vote], tool_choice="any").invoke("vote")
+    assert [(call["name"], call["args"]) for call in answer.tool_calls] == [
+        ("peer_vote", {"rule": "unanimous"})
+    ]
+    assert answer.usage_metadata is not None
+    assert server.bodies[0]["tools"][0]["name"] == "peer_vote"
+
+
+def test_a_claude_may_search_before_it_grades(monkeypatch: pytest.MonkeyPatch) -> None:
+    import asyncio
+
+    from serm.llm.langchain_model import LangchainModel
+
+    search = {
+        "type": "function",
+        "function": {
+            "name": "search",
+            "description": "s",
+            "parameters": {"type": "object", "properties": {"query": {"type": "string"}}},
+        },
+    }
+    said: list[Answer] = [
+        anthropic_says({"type": "text", "text": "I look."}, tool_use("search", query="你好")),
+        anthropic_says({"type": "text", "text": '{"grade": 2}'}),
+    ]
+    with serve_provider(lambda body, number: said[number]) as server:
+        claude(monkeypatch, server.url)
+        model = LangchainModel(parse_backend("anthropic:claude-stub"), LlmSettings(timeout=5))
+        talk: list[dict[str, Any]] = [
+            {"role": "system", "content": "Grade."},
+            {"role": "user", "content": "A pair."},
+        ]
+        first = asyncio.run(model.turn(talk, [search], path=0))
+        assert first.value is not None
+        (call,) = first.value.calls
+        assert (call.name, json.loads(call.arguments)) == ("search", {"query": "你好"})
+        function = {"name": call.name, "arguments": "{not json"}
+        talk += [
+            {
+                "role": "assistant",
+                "content": first.value.text,
+                "tool_calls": [{"id": call.id, "type": "function", "function": function}],
+            },
+            {"role": "tool", "tool_call_id": call.id, "content": "found"},
+        ]
+        second = asyncio.run(model.turn(talk, [search], path=0))
+    assert second.value is not None
+    assert (second.value.text, second.value.calls) == ('{"grade": 2}', ())
+    sent = server.bodies[1]["messages"]
+    assert sent[1]["content"][-1]["input"] == {"arguments": "{not json"}
+    assert sent[2]["content"][0]["tool_use_id"] == call.id
+
+
+# ----------------------------------------------------------------------------------------- Ollama's protocol
+
+
+def test_an_ollama_is_held_to_the_schema_and_gives_log_probabilities(
+    store: JudgmentStore, settings_with: SettingsWith, pairs: PairsOf, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    needs("langchain_ollama")
+    likely = {"2": math.log(0.6), "1": math.log(0.2), "x": math.log(0.2)}
+    with serve_provider(lambda *_: ollama_says('{"grade": 2}', likely)) as server:
+        monkeypatch.setenv("NO_PROXY", "127.0.0.1")
+        monkeypatch.setenv("OLLAMA_HOST", server.url)
+        settings = settings_with({"backend": "ollama:qwen3:8b", "prompt": "grade_only"}, llm={"timeout": 5})
+        with open_panel(settings) as panel:
+            report = panel.judge("qwen3:8b", pairs("a"), store)
+    body = server.bodies[-1]
+    assert server.paths[-1] == "/api/chat"
+    assert body["model"] == "qwen3:8b"
+    assert body["format"]["properties"]["grade"]["enum"] == [0, 1, 2, 3]
+    assert (body["options"]["temperature"], body["options"]["seed"]) == (0.0, 7)
+    assert body["options"]["num_predict"] == 512
+    assert (report.graded, report.tokens_in, report.tokens_out) == (1, 80, 8)
+    (judgment,) = store.for_pair("q-a", "d-a")
+    assert judgment.grade == 2
+    assert judgment.distribution == pytest.approx((0, 0.25, 0.75, 0))
+    assert judgment.outside == pytest.approx(0.2)
+
+
+def test_an_ollama_without_the_model_is_a_judge_that_was_refused(
+    settings_with: SettingsWith, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    needs("langchain_ollama")
+    with serve_provider(lambda *_: (404, {"error": "model 'qwen3' not found"})) as server:
+        monkeypatch.setenv("NO_PROXY", "127.0.0.1")
+        monkeypatch.setenv("OLLAMA_HOST", server.url)
+        with open_panel(settings_with("ollama:qwen3", llm={"timeout": 5})) as panel:
+            assert "model 'qwen3' not found" in panel.prove()["qwen3"]
+    assert len(server.bodies) == 1
+
+
+# -------------------------------------------------------------------------------------------- what is missing
+
+
+def test_a_provider_whose_package_is_missing_is_named_with_the_line_that_installs_it(
+    settings_with: SettingsWith, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if find_spec("langchain_mistralai") is not None:
+        pytest.skip("langchain-mistralai is installed")
+    with pytest.raises(MissingDependencyError) as error:
+        open_panel(settings_with("mistralai:mistral-small"))
+    assert error.value.remedy == "pip install langchain-mistralai"
+
+
+def test_without_langchain_the_extra_is_named(
+    settings_with: SettingsWith, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(__import__("sys").modules, "langchain.chat_models", None)
+    with pytest.raises(MissingDependencyError) as error:
+        open_panel(settings_with("ollama:qwen3"))
+    assert error.value.remedy == "pip install 'serm[providers]'"
+
+
+@pytest.mark.parametrize(
+    ("backend", "says"),
+    [
+        ("langchain:nobody:model", "Unsupported"),
+        ("langchain:openai:gpt-4o", "OPENAI_API_KEY"),
+    ],
+)
+def test_a_provider_that_refuses_its_settings_is_a_config_error(
+    settings_with: SettingsWith, monkeypatch: pytest.MonkeyPatch, backend: str, says: str
+) -> None:
+    monkeypatch.delenv("OPENAI_API_KEY", raising=False)
+    with pytest.raises(ConfigError, match=says):
+        open_panel(settings_with(backend))
+
+
+def test_a_budget_needs_a_price_for_a_provider_that_is_paid(
+    settings_with: SettingsWith, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setenv("ANTHROPIC_API_KEY", "sk-ant")
+    with pytest.raises(ConfigError, match="no price for `claude-x`"):
+        open_panel(settings_with("anthropic:claude-x", budget={"currency": 5}))
