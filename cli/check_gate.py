@@ -3,17 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Final
 
 import numpy as np
 
 from serm.cli.checks import Finding, Patient, Status
 from serm.cli.format import count
 from serm.evals.bootstrap import detectable, queries_needed
-
-SPREAD: Final = 0.10
-"""Standard deviation, over queries, of the change in NDCG@4 between two models: about what was seen on TREC
-Deep Learning (a standard error of .8 points on 150 queries). The gate itself measures it in each round."""
+from serm.evals.power import SPREAD
 
 
 def check_gate(patient: Patient) -> Iterator[Finding]:

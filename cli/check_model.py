@@ -90,6 +90,11 @@ def measure(rows: pd.DataFrame, settings: ModelSettings, tokenizer: Any) -> Fit:
     return Fit(unknown / max(total, 1), cut / max(len(lengths), 1))
 
 
+def token_counts(settings: ModelSettings, texts: Sequence[str]) -> list[int]:
+    """How many tokens the model's tokenizer makes of each text, however long."""
+    return [len(ids) for ids in _ids(_tokenizer(settings), list(texts))]
+
+
 def _ids(tokenizer: Any, texts: list[str]) -> list[list[int]]:
     found = tokenizer(texts, add_special_tokens=False, truncation=False, verbose=False)["input_ids"]
     return [list(ids) for ids in found]

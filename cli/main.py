@@ -22,6 +22,7 @@ from serm.cli import (
     init,
     mine,
     models,
+    plan,
     review,
     trace,
     ui,
@@ -65,6 +66,7 @@ app = typer.Typer(
 for command in (
     init,
     doctor,
+    plan,
     drift,
     mine,
     evolve,
