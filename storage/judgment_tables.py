@@ -8,6 +8,7 @@ from dataclasses import dataclass, fields
 from typing import Any, Final
 
 import sqlalchemy as sa
+from sqlalchemy.dialects import postgresql, sqlite
 
 from serm.core.columns import DISTRIBUTION
 from serm.core.records import Answer, Failure, FailureKind, GradeDistribution, Judgment
@@ -74,6 +75,10 @@ STARTED: Final = sa.Table(
     sa.Column("path", sa.Integer, nullable=False),
 )
 
+INSERT_CALL: Final = sa.insert(CALLS)
+INSERT_MARK: Final = sa.insert(STARTED)
+DELETE_MARK: Final = sa.delete(STARTED).where(STARTED.c.id == sa.bindparam("mark"))
+
 _PLAIN: Final = tuple(
     field.name for field in fields(Judgment) if field.name not in ("failure", "distribution", "paths")
 )
@@ -100,6 +105,14 @@ class Totals:
     tokens_in: int = 0
     tokens_out: int = 0
     cost: float = 0.0
+
+
+def upsert_judgment(dialect: str) -> sa.Insert:
+    """Insert judgments, each in place of what is there under its cache key."""
+    statement = (sqlite.insert if dialect == "sqlite" else postgresql.insert)(JUDGMENTS)
+    changes = {column.name: statement.excluded[column.name] for column in JUDGMENTS.columns}
+    del changes["cache_key"]
+    return statement.on_conflict_do_update(index_elements=["cache_key"], set_=changes)
 
 
 def judgment_row(judgment: Judgment) -> dict[str, Any]:

@@ -12,7 +12,6 @@ from typing import Any, Final, Self
 
 import pandas as pd
 import sqlalchemy as sa
-from sqlalchemy.dialects import postgresql, sqlite
 
 from serm.core.columns import DISTRIBUTION
 from serm.core.records import Answer, Judgment
@@ -21,6 +20,9 @@ from serm.storage.group_commit import GroupCommit, Write
 from serm.storage.judgment_engine import add_missing_columns, database_errors, open_engine
 from serm.storage.judgment_tables import (
     CALLS,
+    DELETE_MARK,
+    INSERT_CALL,
+    INSERT_MARK,
     JUDGMENTS,
     METADATA,
     STARTED,
@@ -30,11 +32,11 @@ from serm.storage.judgment_tables import (
     call_row,
     judgment_of,
     judgment_row,
+    upsert_judgment,
 )
-from serm.storage.turns import AgentTurn, TurnTotals, insert_turn, select_totals
+from serm.storage.turns import INSERT_TURN, AgentTurn, TurnTotals, select_totals, turn_row
 
 _KEYS_A_QUERY: Final = 500  # under SQLite's limit on variables
-_COLUMNS: Final = tuple(column.name for column in JUDGMENTS.columns)
 
 
 class JudgmentStore:
@@ -51,6 +53,7 @@ class JudgmentStore:
         with database_errors(self._engine.url):
             METADATA.create_all(self._engine)
             add_missing_columns(self._engine, METADATA)
+        self._upsert = upsert_judgment(self._engine.dialect.name)
         self._writer = GroupCommit(self._engine)
 
     def __enter__(self) -> Self:
@@ -68,13 +71,7 @@ class JudgmentStore:
 
     def submit(self, judgments: Sequence[Judgment]) -> Future[None]:
         """Write judgments; one under the same cache key is replaced (a failure that was asked again)."""
-        rows = [{**judgment_row(judgment), "written": time.time()} for judgment in judgments]
-
-        def write(connection: sa.Connection) -> None:
-            if rows:
-                connection.execute(self._upsert(), rows)
-
-        return self._submit(write)
+        return self._writer.submit(self._judgments(judgments))
 
     def put(self, judgments: Sequence[Judgment]) -> None:
         """Write judgments and wait until they are durable. Raises StorageError where they cannot be."""
@@ -85,45 +82,27 @@ class JudgmentStore:
         self._calls += 1
         mark = f"{self._session}-{self._calls}"
         row = {"id": mark, "session": self._session, "cache_key": key, "path": path}
-        return mark, self._submit(lambda connection: _run(connection, sa.insert(STARTED).values(row)))
+        return mark, self._writer.submit(Write(INSERT_MARK, [row]))
 
     def ended(self, mark: str, call: Call, judgment: Judgment | None) -> Future[None]:
         """Write a call, take its mark away and, where the call settled it, write the judgment: as one."""
-        made = call_row(call)
-        row = None if judgment is None else {**judgment_row(judgment), "written": time.time()}
-
-        def write(connection: sa.Connection) -> None:
-            connection.execute(sa.insert(CALLS), [made])
-            connection.execute(sa.delete(STARTED).where(STARTED.c.id == mark))
-            if row is not None:
-                connection.execute(self._upsert(), [row])
-
-        return self._submit(write)
+        return self._writer.submit(
+            Write(INSERT_CALL, [call_row(call)]),
+            Write(DELETE_MARK, [{"mark": mark}]),
+            self._judgments([] if judgment is None else [judgment]),
+        )
 
     def unmark(self, mark: str) -> Future[None]:
         """Take the mark of a call away that was not made after all."""
-        return self._submit(
-            lambda connection: _run(connection, sa.delete(STARTED).where(STARTED.c.id == mark))
-        )
+        return self._writer.submit(Write(DELETE_MARK, [{"mark": mark}]))
 
     def turned(self, turn: AgentTurn) -> None:
         """Write a turn of an agent and wait until it is durable. Raises StorageError where it cannot be."""
-        wait(self._submit(lambda connection: _run(connection, insert_turn(turn, time.time()))))
+        wait(self._writer.submit(Write(INSERT_TURN, [turn_row(turn, time.time())])))
 
-    def _submit(self, write: Write) -> Future[None]:
-        url = self._engine.url
-
-        def guarded(connection: sa.Connection) -> None:
-            with database_errors(url):
-                write(connection)
-
-        return self._writer.submit(guarded)
-
-    def _upsert(self) -> sa.Insert:
-        make = sqlite.insert if self._engine.dialect.name == "sqlite" else postgresql.insert
-        statement = make(JUDGMENTS)
-        changes = {name: statement.excluded[name] for name in _COLUMNS if name != "cache_key"}
-        return statement.on_conflict_do_update(index_elements=["cache_key"], set_=changes)
+    def _judgments(self, judgments: Sequence[Judgment]) -> Write:
+        now = time.time()
+        return Write(self._upsert, [{**judgment_row(judgment), "written": now} for judgment in judgments])
 
     # -- reading
 
@@ -206,10 +185,6 @@ class JudgmentStore:
 def wait(future: Future[None]) -> None:
     """Wait until a write is durable."""
     future.result()
-
-
-def _run(connection: sa.Connection, statement: sa.Executable) -> None:
-    connection.execute(statement)
 
 
 def _batches(keys: Iterable[str]) -> Iterator[list[str]]:

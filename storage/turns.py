@@ -46,8 +46,12 @@ class TurnTotals:
     cost: float = 0.0
 
 
-def insert_turn(turn: AgentTurn, written: float) -> sa.Insert:
-    return sa.insert(TURNS).values({**asdict(turn), "written": written})
+INSERT_TURN: Final = sa.insert(TURNS)
+
+
+def turn_row(turn: AgentTurn, written: float) -> dict[str, Any]:
+    """All columns of TURNS but `id`."""
+    return {**asdict(turn), "written": written}
 
 
 def select_totals(trace_id: str | None) -> sa.Select[Any]:

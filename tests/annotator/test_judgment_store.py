@@ -127,6 +127,23 @@ def test_a_thousand_judgments_from_many_threads_are_all_there(url: str) -> None:
         assert len(store.get(keys)) == 1_000
 
 
+def test_writes_that_are_committed_as_one_keep_their_order(url: str) -> None:
+    with JudgmentStore(url) as store:
+        for grade in (0, 1, 2, 3):
+            last = store.submit([said("a", grade), said("b", 3 - grade)])
+        wait(last)
+        assert [judgment.grade for judgment in store.get(["a-d", "b-d"]).values()] == [3, 0]
+
+
+def test_a_write_that_cannot_be_fails_alone_and_the_next_ones_go_on(url: str) -> None:
+    with JudgmentStore(url) as store:
+        nonsense = store.submit([said("a", 1, query_id=None)])
+        with pytest.raises(sa.exc.IntegrityError):
+            wait(nonsense)
+        store.put([said("a", 2)])
+        assert store.get(["a-d"])["a-d"].grade == 2
+
+
 def test_a_file_that_cannot_be_opened_is_a_storage_error(tmp_path: Path) -> None:
     (tmp_path / "judgments.sqlite").mkdir()
     with pytest.raises(StorageError, match=r"judgments\.sqlite cannot be used"):
