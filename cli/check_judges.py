@@ -15,6 +15,7 @@ from serm.cli.checks import Finding, Patient, Status
 from serm.cli.format import count
 from serm.core.records import FailureKind
 from serm.llm.replay import ReplayJudge
+from serm.llm.simulated import SimulatedJudge
 from serm.storage.knowledge import NoKnowledge
 from serm.storage.sealed import SealedGrades
 
@@ -41,7 +42,9 @@ def _proven(panel: Panel, name: str, complaint: str) -> Finding:
     if complaint:
         return Finding("judges", Status.FAIL, f"{name}: {complaint}", _REMEDY)
     proof: Proof | None = getattr(panel.members[name].judge, "proof", None)
-    simulated = ", SIMULATED: its answers come from the sealed grades" if name in panel.simulated else ""
+    sealed = isinstance(panel.members[name].judge, SimulatedJudge)
+    simulated = f", SIMULATED{': its answers come from the sealed grades' if sealed else ''}"
+    simulated = simulated if name in panel.simulated else ""
     sentence = f"{name} works{simulated}{f': {proof}' if proof else ''}."
     if proof is None or proof.healthy:
         return Finding("judges", Status.PASS, sentence)

@@ -33,6 +33,7 @@ def test_it_shows_that_a_judge_calls_its_tools_without_filling_anything(
 ) -> None:
     ann, ben = findings(searching(make_config, SEARCH, SUBMIT), check_judges.check_judges)
     assert (ann.status, ben.status) == (Status.PASS, Status.PASS)
+    assert ann.sentence == "ann works, SIMULATED."
     silent = searching(make_config, '{"grade": 2}')
     ann, ben = findings(silent, check_judges.check_judges)
     assert (ann.status, ben.status) == (Status.FAIL, Status.PASS)
