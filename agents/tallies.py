@@ -10,6 +10,7 @@ import pandas as pd
 
 from serm.agents.inquiry import Said
 from serm.agents.panel import Panel
+from serm.agents.shard_report import mean_outside
 from serm.core.records import FailureKind, Judgment, Label
 from serm.llm.base import paths_of
 
@@ -29,7 +30,8 @@ def tally(judgments: Iterable[Judgment]) -> dict[str, Any]:
 
 
 def by_judge(panel: Panel, frame: pd.DataFrame, said: Said) -> dict[str, Any]:
-    """For each judge the pairs that it was to grade, what it did, and whether it is a simulated one."""
+    """For each judge the pairs that it was to grade, what it did, whether it is a simulated one, and the mean
+    probability mass that it put on no grade, where its server tells (`outside`)."""
     told: dict[str, Any] = {}
     for name in panel.names:
         own = [judgment for judgments in said.values() for judgment in judgments if judgment.judge == name]
@@ -37,6 +39,7 @@ def by_judge(panel: Panel, frame: pd.DataFrame, said: Said) -> dict[str, Any]:
             "pairs": len(panel.wanted(name, frame)),
             **tally(own),
             "over_budget": sum(_unasked(judgment) for judgment in own),
+            "outside": mean_outside(own),
             "simulated": name in panel.simulated,
         }
     return told

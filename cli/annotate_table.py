@@ -47,6 +47,7 @@ def lines(found: Annotation, written: Written, out: Path, record: Path | None) -
     counts = found.counts
     yield _outcomes(counts)
     yield from _failures(counts)
+    yield from _outside(counts)
     saved = counts["saved"]
     if saved["share"]:
         within, across = f"{saved['within']:,} as a judge's", f"{saved['across']:,} as a pair's"
@@ -91,6 +92,17 @@ def _failures(counts: Counts) -> Iterator[str]:
             kinds.append(f"{told['over_budget']:,} not asked for want of money")
         if kinds:
             yield f"Failures of {name}: {', '.join(kinds)}. `--retry-failed` asks them again."
+
+
+def _outside(counts: Counts) -> Iterator[str]:
+    from serm.agents.proof import OUTSIDE_BOUND
+
+    for name, told in counts["judges"].items():
+        if (told["outside"] or 0.0) > OUTSIDE_BOUND:
+            yield (
+                f"{name} put {told['outside']:.1%} of its probability on no grade, over {OUTSIDE_BOUND:.0%}: "
+                "it would rather write something else. Try another prompt."
+            )
 
 
 def _took(told: Counts) -> str:

@@ -5,13 +5,17 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 from chat_stub import ChatStub, Move, Raw, Say, completion, grade
+from typer.testing import CliRunner
 
 from serm.agents.panel import open_panel
 from serm.agents.proof import Proof
+from serm.cli.main import app
 from serm.core import Pair, Settings
 from serm.storage.judgments import JudgmentStore
 
@@ -112,3 +116,21 @@ def test_a_judge_shows_whether_each_grade_is_a_token_and_where_the_rest_lies(
     assert shown == proof
     assert says in str(shown)
     assert shown.healthy == (proof.outside is None or proof.outside == 0.01)
+
+
+def test_serm_annotate_warns_of_a_judge_that_would_rather_say_something_else(
+    stub: ChatStub, tmp_path: Path
+) -> None:
+    sure = {"2": 0.97, "1": 0.02, "x": 0.01}
+    unsure = {"2": 0.5, "1": 0.2, "The": 0.3}
+    stub.play = lambda body, times: with_logprobs(2, sure if body["model"] == "sure" else unsure)
+    (tmp_path / "pairs.csv").write_text("query_id,query,doc_id,text\nq,a query,d,a text\n")
+    judges = [f"{stub.url}#{name}" for name in ("sure", "unsure")]
+    config = tmp_path / "judges.yaml"
+    config.write_text(yaml.safe_dump({"judges": judges, "workspace": str(tmp_path / "ws")}))
+    labels = tmp_path / "labels.jsonl"
+    arguments = ["annotate", str(tmp_path / "pairs.csv"), "--config", str(config), "--out", str(labels)]
+    result = CliRunner().invoke(app, arguments)
+    assert result.exit_code == 0, result.output
+    assert "unsure put 30.0% of its probability on no grade, over 10%" in result.output
+    assert "\nsure put" not in result.output

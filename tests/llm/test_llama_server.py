@@ -7,11 +7,15 @@ from collections.abc import Callable, Iterator
 from importlib.util import find_spec
 from pathlib import Path
 
+import pandas as pd
 import pytest
+import yaml
+from typer.testing import CliRunner
 
 from serm.agents.panel import open_panel
 from serm.benchmarks.judging import llama_server
 from serm.benchmarks.judging.llama_server import Shape
+from serm.cli.main import app
 from serm.core import FailureKind, Pair, Settings
 from serm.core.errors import JudgeError
 from serm.llm.replay import ReplayJudge
@@ -125,3 +129,28 @@ def test_a_model_file_that_is_none_is_an_error_and_not_a_long_wait(tmp_path: Pat
         llama_server.serve(tmp_path / "model.gguf"),
     ):
         pass
+
+
+def test_serm_annotate_labels_a_file_by_two_judges_of_one_server(
+    url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("NO_PROXY", "127.0.0.1")
+    rows = [{"query_id": "q", "query": "Wetter", "doc_id": f"d{n}", "text": f"Text {n}"} for n in range(3)]
+    pd.DataFrame(rows).to_json(tmp_path / "pairs.jsonl", orient="records", lines=True)
+    own = {"system": "Grade from 0 to 3.", "user": "{query}\n{document}", "fields": ["grade"]}
+    (tmp_path / "own.yaml").write_text(yaml.safe_dump(own))
+    prompts = ("grade_only", "own.yaml")
+    judges = [{"backend": f"{url}#smollm2", "name": prompt, "prompt": prompt} for prompt in prompts]
+    llm = {"timeout": 60, "max_tokens": 32, "concurrency": 2, "retries": 0}
+    config = tmp_path / "judges.yaml"
+    config.write_text(yaml.safe_dump({"judges": judges, "llm": llm, "workspace": str(tmp_path / "ws")}))
+    labels, recorded = tmp_path / "labels.jsonl", tmp_path / "recorded.parquet"
+    command = ["annotate", str(tmp_path / "pairs.jsonl"), "--config", str(config), "--rule", "majority"]
+    result = CliRunner().invoke(app, [*command, "--out", str(labels), "--record", str(recorded)])
+    assert result.exit_code == 0, result.output
+    assert len(pd.read_json(labels, lines=True)) == 3
+    said = pd.read_parquet(recorded).set_index(["judge", "doc_id"])
+    assert len(said) == 6
+    graded = said[said["grade"].notna()]
+    assert not graded.empty
+    assert graded[["p0", "p1", "p2", "p3"]].sum(axis=1).to_numpy() == pytest.approx(1, abs=1e-6)
