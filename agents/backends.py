@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any, Final, cast
 
 import pandas as pd
@@ -125,24 +124,21 @@ def _price(name: str, spec: BackendSpec, opening: Opening, *, free: bool) -> Pri
 
 
 def _vllm(name: str, spec: BackendSpec, judge: JudgeSettings, opening: Opening) -> Judge:
-    from serm.llm.vllm_asker import VllmAsker, require_vllm
-    from serm.llm.weights import weights_revision
+    from serm.llm.vllm_asker import VllmAsker
+    from serm.llm.weights import located, weights_revision
 
-    require_vllm()
     settings = opening.settings
-    folder = settings.resolve(Path(spec.model).expanduser())
-    price = price_of(settings.llm.prices, name, spec.model)
+    location = located(spec.model, settings.folder)
     asker = VllmAsker(
         spec.model,
         settings.llm,
-        location=str(folder) if folder.is_dir() else spec.model,
+        location=location,
         seed=settings.random_seed,
-        price=price,
+        price=price_of(settings.llm.prices, name, spec.model),
         budget=opening.budget,
     )
     built = _over(asker, name, judge, opening)
-    if folder.is_dir():
-        built.revision = weights_revision(folder)
+    built.revision = weights_revision(location)
     return built
 
 

@@ -53,6 +53,14 @@ def _openai(spec: BackendSpec, settings: LlmSettings, _: Path) -> BaseChatModel:
     )
 
 
+def _vllm(spec: BackendSpec, settings: LlmSettings, folder: Path) -> BaseChatModel:
+    from serm.llm.vllm_asker import VllmAsker
+    from serm.llm.vllm_chat import VllmChatModel
+    from serm.llm.weights import located
+
+    return VllmChatModel(converser=VllmAsker(spec.model, settings, location=located(spec.model, folder)))
+
+
 def _langchain(spec: BackendSpec, settings: LlmSettings, _: Path) -> BaseChatModel:
     from serm.llm.langchain_model import open_model
 
@@ -69,6 +77,7 @@ def _scripted(spec: BackendSpec, _: LlmSettings, folder: Path) -> BaseChatModel:
 _MODELS: Final[Mapping[str, Callable[[BackendSpec, LlmSettings, Path], BaseChatModel]]] = {
     "openai": _openai,
     "http": _openai,
+    "vllm": _vllm,
     "langchain": _langchain,
     "scripted": _scripted,
 }

@@ -40,11 +40,10 @@ _DECISIVE: Final = (
 """Engine arguments that decide what a model says. The others decide how fast it does."""
 
 
-def require_vllm() -> None:
-    """Raises MissingDependencyError where vLLM is not installed."""
+def _require_vllm() -> None:
     if find_spec("vllm") is None:
         raise MissingDependencyError(
-            "judges of the kind `vllm:` need vLLM.",
+            "models of the kind `vllm:` need vLLM, and it is not installed.",
             "`pip install 'serm[vllm]'`, or name a server: `http://localhost:8000/v1#MODEL`.",
         )
 
@@ -67,7 +66,8 @@ class VllmAsker:
         engines: Engines | None = None,
     ) -> None:
         """`location` is where the model lies, if not in a hub under its name. Nothing is loaded before the
-        first question."""
+        first question. Raises MissingDependencyError where vLLM is not installed."""
+        _require_vllm()
         self.model, self._settings, self._seed = model, settings, seed
         self._price, self._budget = price, budget or Budget(None)
         decisive = {name: value for name, value in settings.vllm.items() if name in _DECISIVE}

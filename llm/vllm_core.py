@@ -32,10 +32,12 @@ class VllmCore:
     """Fulfils `Core`."""
 
     def __init__(self, engine: Any, *, sleeps: bool) -> None:
+        from vllm import inputs
         from vllm.sampling_params import RequestOutputKind, SamplingParams, StructuredOutputsParams
 
         self.sleeps = sleeps
-        self._engine, self._tokenizer = engine, engine.get_tokenizer()
+        self._tokens_input = getattr(inputs, "tokens_input", None) or _tokens_input  # older versions lack it
+        self._engine, self._tokenizer = engine, engine.tokenizer
         self._params, self._structured = SamplingParams, StructuredOutputsParams
         self._whole = RequestOutputKind.FINAL_ONLY
         self._longest = int(engine.model_config.max_model_len)
@@ -52,7 +54,7 @@ class VllmCore:
         last = None
         try:
             async for output in self._engine.generate(
-                {"prompt_token_ids": prompt}, self._sampling(wish), f"serm-{next(self._numbers)}"
+                self._tokens_input(prompt), self._sampling(wish), f"serm-{next(self._numbers)}"
             ):
                 last = output
         except Exception as error:
@@ -175,6 +177,10 @@ def _hand_back_cached_memory() -> None:
     torch = sys.modules.get("torch")
     if torch is not None and torch.cuda.is_initialized():
         torch.cuda.empty_cache()
+
+
+def _tokens_input(numbers: list[int]) -> dict[str, object]:
+    return {"prompt_token_ids": numbers}
 
 
 def _plain(message: Message) -> Message:

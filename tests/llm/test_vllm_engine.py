@@ -10,15 +10,18 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from langchain_core.messages import AIMessage, HumanMessage, ToolMessage
+from langchain_core.tools import tool
 
 from serm.agents import panel as panels
 from serm.agents.panel import Panel, open_panel
 from serm.core import FailureKind, Pair, Settings
-from serm.core.errors import BudgetExceededError, JudgeError, MissingDependencyError
+from serm.core.errors import AgentError, BudgetExceededError, JudgeError, MissingDependencyError
 from serm.core.settings_loop import LlmSettings, Price
 from serm.llm import vllm_asker
 from serm.llm.asking import Token
 from serm.llm.budget import Budget
+from serm.llm.chat import chat_model
 from serm.llm.engine import HiccupError, Said, TooLongError, UnfitError, Wish
 from serm.llm.parse import GradeReply, parse_grade
 from serm.llm.spec import parse_backend
@@ -389,6 +392,28 @@ def test_a_turn_is_a_call_of_one_of_the_tools(bench: Bench) -> None:
     assert wish.schema["$defs"] == {"Text": {"type": "string"}}
 
 
+def test_a_model_in_this_process_decides_for_an_agent(bench: Bench) -> None:
+    @tool
+    def nominate(count: int) -> str:
+        """Nominate so many."""
+        return ""
+
+    said = ['{"name": "nominate", "arguments": {"count": 3}}', UnfitError("no")]
+    bench.play = lambda wish, times: said[times]
+    model = chat_model(parse_backend("vllm:m"), LlmSettings()).bind_tools([nominate], tool_choice="any")
+    earlier = AIMessage("", tool_calls=[{"name": "nominate", "args": {"count": 9}, "id": "c1"}])
+    messages = [HumanMessage("[x]"), earlier, ToolMessage("too many [x]", tool_call_id="c1")]
+    turn = model.invoke(messages)
+    assert [(call["name"], call["args"]) for call in turn.tool_calls] == [("nominate", {"count": 3})]
+    assert turn.usage_metadata["input_tokens"] == 100
+    (wish,) = bench.core.wishes
+    assert [message["role"] for message in wish.messages] == ["user", "assistant", "tool"]
+    assert wish.messages[1]["tool_calls"][0]["function"]["name"] == "nominate"
+    assert wish.tools[0]["function"]["parameters"]["properties"]["count"]["type"] == "integer"
+    with pytest.raises(AgentError, match="no turn came: no"):
+        model.invoke(messages)
+
+
 def test_judgments_are_named_by_what_decides_them(bench: Bench) -> None:
     fast = bench.asker(vllm={"gpu_memory_utilization": 0.5})
     assert fast.sampling == bench.asker().sampling
@@ -407,7 +432,7 @@ def test_a_model_in_a_folder_has_its_weights_as_revision(
     weights.write_bytes(b"a" * 3_000_000)
     with panel_with("vllm:model") as panel:
         judge = panel.members["model"].judge
-        assert judge.revision == weights_revision(folder)
+        assert judge.revision == weights_revision(str(folder))
         panel.prove()
     assert bench.loaded[0][0] == str(folder)
     weights.write_bytes(b"a" * 2_999_999 + b"b")
