@@ -94,10 +94,17 @@ def learn_jury(
 
 
 def _shares(supply: Mapping[str, int], limit: int) -> dict[str, int]:
-    """`limit` dealt out evenly; what one cannot fill the others get."""
-    shares: dict[str, int] = {}
-    left = limit
-    for number, (name, count) in enumerate(sorted(supply.items(), key=lambda item: (item[1], item[0]))):
-        shares[name] = min(count, left // (len(supply) - number))
-        left -= shares[name]
+    """`limit` dealt out evenly; what one cannot fill the others get. No share grows where another's supply
+    does, which is why what is left over at the end goes by name."""
+    level = 0
+    while level < max(supply.values(), default=0) and _filled(supply, level + 1) <= limit:
+        level += 1
+    left = limit - _filled(supply, level)
+    shares = {name: min(count, level) for name, count in supply.items()}
+    for name in sorted(name for name, count in supply.items() if count > level)[:left]:
+        shares[name] += 1
     return shares
+
+
+def _filled(supply: Mapping[str, int], level: int) -> int:
+    return sum(min(count, level) for count in supply.values())

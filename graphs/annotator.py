@@ -24,8 +24,9 @@ from serm.graphs.panel_resources import PanelResources
 from serm.graphs.state import AnnotatorState, ShardTask
 from serm.graphs.tracing import traced
 
-SHARDS_AT_A_TIME: Final = 4
-"""Of each judge: while one shard waits for its last calls others go on (chosen)."""
+SHARDS_AT_A_TIME: Final = 2
+"""Of each judge: while one shard waits for its last calls the next goes on. No more, so that all judges are
+at about the same pairs, and a budget that ends has paid for whole ones (chosen)."""
 
 
 def annotator_graph(resources: PanelResources) -> CompiledStateGraph[Any, Any, Any, Any]:
