@@ -22,6 +22,7 @@ from serm.graphs import (
     run_config,
 )
 from serm.graphs.events import Event
+from serm.relevance_model.registry import ModelRegistry
 from serm.storage.judgments import JudgmentStore
 from serm.storage.labels import read_labels
 from serm.storage.trace import SpanKind, read_spans
@@ -112,6 +113,34 @@ def test_the_trace_shows_the_person_at_work_and_no_failure(answered: Any) -> Non
     (person,) = [item for item in spans if item.kind is SpanKind.AGENT and item.name == "human"]
     assert person.attributes["policy"] == "anna"
     assert person.attributes["answered"] == sum(grade is not None for grade in said[0].values())
+
+
+def test_the_report_and_mlflow_have_the_persons_share(answered: Any) -> None:
+    settings, results, said = answered
+    runs = {run.data.params["round"]: run.data.metrics for run in logged_runs(str(settings.storage.mlflow))}
+    for report, answers in zip(results[-1].rounds[1:], said, strict=True):
+        graded = [grade for grade in answers.values() if grade is not None]
+        panel, human = report["stages"]
+        assert (panel["stage"], panel["rule"], panel["pairs"]) == ("panel", "unanimous", 40)
+        assert panel["calls"] == 40 * len(JUDGES)
+        assert (human["stage"], human["pairs"], human["kept"]) == ("human", LIMIT, len(graded))
+        assert human["share"] == len(graded) / 40
+        told = report["human"]
+        assert (told["asked"], told["answered"], told["skipped"], told["left"]) == (
+            LIMIT,
+            len(graded),
+            LIMIT - len(graded),
+            0,
+        )
+        assert told["dropped"] == 40 - panel["kept"]
+        assert report["label_accuracy"]["by_outcome"]["human"]["pairs"] == len(graded)
+        assert runs[str(report["round"])]["stages/human/kept"] == len(graded)
+
+
+def logged_runs(uri: str) -> list[Any]:
+    registry = ModelRegistry(uri)
+    experiment = registry._client.get_experiment_by_name(registry.name)
+    return list(registry._client.search_runs([experiment.experiment_id]))
 
 
 def test_asked_again_without_answers_it_says_the_same_and_runs_nothing(
