@@ -143,7 +143,7 @@ class _Work:
         """One call along the next path: marked as in flight, answered, durable on return. Its answer joins
         `answers`; where that settles the pair, its judgment is written with it."""
         path = len(answers)
-        mark, marked = self.store.started(key, path)
+        mark, marked = self.store.started(key, path, self.judge.name)
         await asyncio.wrap_future(marked)
         began = time.time_ns()
         try:
@@ -159,7 +159,7 @@ class _Work:
             else None
         )
         self._trace(pair, path, answer, began)
-        call = Call(key, path, answer, self.trace_id)
+        call = Call(key, path, answer, self.trace_id, self.judge.name)
         await asyncio.wrap_future(self.store.ended(mark, call, judgment))
         return judgment
 

@@ -62,6 +62,7 @@ CALLS: Final = sa.Table(
     sa.Column("requests", sa.Integer, nullable=False),
     sa.Column("trace_id", sa.Text, nullable=False),
     sa.Column("outside", sa.Float),
+    sa.Column("judge", sa.Text),  # null in rows of earlier versions, whose judgment tells it
     sa.Index("calls_of_judgment", "cache_key"),
     sa.Index("calls_of_trace", "trace_id"),
 )
@@ -73,6 +74,7 @@ STARTED: Final = sa.Table(
     sa.Column("session", sa.String(32), nullable=False),
     sa.Column("cache_key", sa.String(64), nullable=False),
     sa.Column("path", sa.Integer, nullable=False),
+    sa.Column("judge", sa.Text),
 )
 
 INSERT_CALL: Final = sa.insert(CALLS)
@@ -93,6 +95,7 @@ class Call:
     path: int
     answer: Answer
     trace_id: str
+    judge: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -144,6 +147,7 @@ def call_row(call: Call) -> dict[str, Any]:
         "cache_key": call.key,
         "path": call.path,
         "trace_id": call.trace_id,
+        "judge": call.judge,
     }
 
 

@@ -15,6 +15,7 @@ import sqlalchemy as sa
 
 from serm.core.columns import DISTRIBUTION
 from serm.core.records import Answer, Judgment
+from serm.storage.accounts import Account, select_calls, select_judgments, select_lost_cost
 from serm.storage.artifacts import write_file
 from serm.storage.group_commit import GroupCommit, Write
 from serm.storage.judgment_engine import add_missing_columns, database_errors, open_engine
@@ -77,11 +78,11 @@ class JudgmentStore:
         """Write judgments and wait until they are durable. Raises StorageError where they cannot be."""
         wait(self.submit(judgments))
 
-    def started(self, key: str, path: int) -> tuple[str, Future[None]]:
+    def started(self, key: str, path: int, judge: str) -> tuple[str, Future[None]]:
         """Mark a call as in flight; the mark's name goes to `ended`."""
         self._calls += 1
         mark = f"{self._session}-{self._calls}"
-        row = {"id": mark, "session": self._session, "cache_key": key, "path": path}
+        row = {"id": mark, "session": self._session, "cache_key": key, "path": path, "judge": judge}
         return mark, self._writer.submit(Write(INSERT_MARK, [row]))
 
     def ended(self, mark: str, call: Call, judgment: Judgment | None) -> Future[None]:
@@ -135,9 +136,21 @@ class JudgmentStore:
         return int(self._scalar(statement))
 
     def spent(self) -> float:
-        """Money paid for all finished calls, failed and repeated ones too, and for the turns of agents."""
+        """Money paid for all finished calls, failed and repeated ones too, and for the turns of agents.
+
+        What a lost call has cost nobody knows: it counts as much as its judge's dearest.
+        """
         calls = float(self._scalar(sa.select(sa.func.coalesce(sa.func.sum(CALLS.c.cost), 0.0))))
-        return calls + self.turn_totals().cost
+        return calls + float(self._scalar(select_lost_cost(self._session))) + self.turn_totals().cost
+
+    def accounts(self, trace_id: str | None = None) -> list[Account]:
+        """What each judge has taken, by name: of all there is, or of one trace."""
+        said = {row["judge"]: row for row in self._rows(select_judgments(trace_id))}
+        took = {row["judge"]: row for row in self._rows(select_calls(trace_id))}
+        return [
+            Account(**{**said.get(judge, {}), **took.get(judge, {}), "judge": judge})
+            for judge in sorted({*said, *took})
+        ]
 
     def turn_totals(self, trace_id: str | None = None) -> TurnTotals:
         """What the turns of agents took, all of them or those of one trace."""
@@ -164,12 +177,15 @@ class JudgmentStore:
 
     def export_parquet(self, path: Path) -> int:
         """Write a judgments file that `replay:` reads, the latest row a pair and judge; returns how many."""
-        columns = ["query_id", "doc_id", "judge", "grade", *DISTRIBUTION, "failure", "rationale", "simulated"]
+        columns = ["query_id", "doc_id", "judge", "grade", *DISTRIBUTION, "outside"]
+        columns += ["failure", "rationale", "simulated"]
         statement = sa.select(*(JUDGMENTS.c[name] for name in columns)).order_by(JUDGMENTS.c.written)
         frame = pd.DataFrame(self._rows(statement), columns=columns)
         frame = frame.drop_duplicates(["query_id", "doc_id", "judge"], keep="last")
         frame = frame.sort_values(["judge", "query_id", "doc_id"], ignore_index=True)
-        frame = frame.astype({"grade": "Int8", "simulated": bool, **dict.fromkeys(DISTRIBUTION, "float64")})
+        frame = frame.astype(
+            {"grade": "Int8", "simulated": bool, **dict.fromkeys((*DISTRIBUTION, "outside"), "float64")}
+        )
         write_file(path, lambda temporary: frame.to_parquet(temporary, index=False))
         return len(frame)
 

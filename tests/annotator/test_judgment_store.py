@@ -20,11 +20,12 @@ from test_peer_vote import said
 
 from serm.core import Answer, Failure, FailureKind
 from serm.core.errors import ConfigError, StorageError
+from serm.storage.accounts import Account
 from serm.storage.judgment_tables import Call
 from serm.storage.judgments import JudgmentStore, wait
 
 COUNTER = count(1)
-CALL = Call("key", 0, Answer(grade=1, tokens_in=5, cost=0.25, rationale="words"), "trace")
+CALL = Call("key", 0, Answer(grade=1, tokens_in=5, cost=0.25, rationale="words"), "trace", "a")
 
 
 @pytest.fixture(scope="module")
@@ -87,16 +88,16 @@ def test_a_judgment_comes_back_as_it_was_written_and_a_failure_is_replaced(url: 
 
 def test_a_call_that_is_started_and_not_ended_is_lost_once_its_process_is_gone(url: str) -> None:
     with JudgmentStore(url) as store:
-        lost, marked = store.started("key", 0)
+        lost, marked = store.started("key", 0, "a")
         wait(marked)
-        ended, marked = store.started("key", 1)
+        ended, marked = store.started("key", 1, "a")
         wait(marked)
         wait(store.ended(ended, CALL, said("a", 1)))
         assert store.lost_calls() == 0, "it is in flight"
     with JudgmentStore(url) as store:
         assert store.lost_calls() == 1
         assert store.answers(["key"]) == {"key": {0: CALL.answer}}
-        assert store.spent() == 0.25
+        assert store.spent() == 0.25 + 0.25, "the lost one may have been paid for, too"
         assert lost != ended
 
 
@@ -104,10 +105,41 @@ def test_what_all_calls_took_is_counted_and_the_latest_answer_of_a_path_counts(u
     bad = Answer(failure=Failure(FailureKind.UNPARSABLE, "prose"), cost=0.5)
     with JudgmentStore(url) as store:
         for answer in (bad, CALL.answer):
-            mark, _ = store.started("key", 0)
+            mark, _ = store.started("key", 0, "a")
             wait(store.ended(mark, dataclasses.replace(CALL, answer=answer), None))
         assert store.answers(["key"])["key"][0] == CALL.answer
         assert store.spent() == 0.75
+
+
+def test_each_judge_has_an_account_of_all_its_calls(url: str) -> None:
+    bad = Answer(failure=Failure(FailureKind.UNPARSABLE, "prose"), cost=0.5, requests=3, tokens_out=7)
+    with JudgmentStore(url) as store:
+        store.put([said("recorded", 1, trace_id="t")])
+        for trace, answer, judgment in (("s", bad, said("a", None)), ("t", CALL.answer, said("a", 1))):
+            mark, marked = store.started("a-d", 0, "a")
+            wait(marked)
+            now = dataclasses.replace(judgment, trace_id=trace)
+            wait(store.ended(mark, Call("a-d", 0, answer, trace, "a"), now))
+        assert store.accounts() == [
+            Account("a", 1, 0, 2, 4, 5, 7, 0.75),
+            Account("recorded", 1),
+        ]
+        assert store.accounts("t") == [Account("a", 1, 0, 1, 1, 5, 0, 0.25), Account("recorded", 1)]
+        assert store.accounts("s") == [Account("a", calls=1, requests=3, tokens_out=7, cost=0.5)]
+        assert store.accounts("none") == []
+
+
+def test_calls_of_an_earlier_version_are_told_apart_by_their_judgments(tmp_path: Path) -> None:
+    url = f"sqlite:///{tmp_path / 'judgments.sqlite'}"
+    with JudgmentStore(url) as store:
+        mark, marked = store.started("a-d", 0, "a")
+        wait(marked)
+        wait(store.ended(mark, dataclasses.replace(CALL, key="a-d"), said("a", 1)))
+    with sa.create_engine(url).begin() as connection:
+        connection.execute(sa.text("ALTER TABLE calls DROP COLUMN judge"))
+        connection.execute(sa.text("ALTER TABLE started DROP COLUMN judge"))
+    with JudgmentStore(url) as store:
+        assert [(account.judge, account.calls) for account in store.accounts()] == [("a", 1)]
 
 
 def test_a_thousand_judgments_from_many_threads_are_all_there(url: str) -> None:

@@ -1,0 +1,59 @@
+"""What each judge has taken, from the ledger of calls."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, Final
+
+import sqlalchemy as sa
+
+from serm.storage.judgment_tables import CALLS, JUDGMENTS, STARTED
+
+_SUMMED: Final = ("requests", "tokens_in", "tokens_out", "cost")
+
+
+@dataclass(frozen=True, slots=True)
+class Account:
+    """One judge's account. In a debate a judge has a second one, under `NAME/debate`."""
+
+    judge: str
+    judgments: int = 0
+    failures: int = 0  # judgments without a grade
+    calls: int = 0  # finished ones of a judge behind a server: one a path, failed and repeated ones too
+    requests: int = 0  # of these calls, as all that follows
+    tokens_in: int = 0
+    tokens_out: int = 0
+    cost: float = 0.0  # in the currency of the price table
+
+
+def select_judgments(trace_id: str | None) -> sa.Select[Any]:
+    """A row a judge: judge, judgments, failures; of all judgments or of one trace's."""
+    statement = sa.select(
+        JUDGMENTS.c.judge,
+        sa.func.count().label("judgments"),
+        sa.func.count(JUDGMENTS.c.failure).label("failures"),
+    ).group_by(JUDGMENTS.c.judge)
+    return statement if trace_id is None else statement.where(JUDGMENTS.c.trace_id == trace_id)
+
+
+def select_calls(trace_id: str | None) -> sa.Select[Any]:
+    """A row a judge: judge, calls, requests, tokens_in, tokens_out, cost; of all calls or of one trace's."""
+    judge = sa.func.coalesce(CALLS.c.judge, JUDGMENTS.c.judge, "").label("judge")
+    columns: list[sa.ColumnElement[Any]] = [judge, sa.func.count().label("calls")]
+    columns += [sa.func.sum(CALLS.c[name]).label(name) for name in _SUMMED]
+    joined = CALLS.outerjoin(JUDGMENTS, CALLS.c.cache_key == JUDGMENTS.c.cache_key)
+    statement = sa.select(*columns).select_from(joined).group_by(judge)
+    return statement if trace_id is None else statement.where(CALLS.c.trace_id == trace_id)
+
+
+def select_lost_cost(session: str) -> sa.Select[Any]:
+    """One number: what calls that other sessions lost may have cost, each as much as its judge's dearest."""
+    dearest = (
+        sa.select(CALLS.c.judge, sa.func.max(CALLS.c.cost).label("cost")).group_by(CALLS.c.judge).subquery()
+    )
+    lost = STARTED.join(dearest, STARTED.c.judge == dearest.c.judge)
+    return (
+        sa.select(sa.func.coalesce(sa.func.sum(dearest.c.cost), 0.0))
+        .select_from(lost)
+        .where(STARTED.c.session != session)
+    )
