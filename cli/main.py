@@ -14,6 +14,7 @@ from typer.core import TyperGroup
 from serm.cli import (
     agreement,
     annotate,
+    audit,
     benchmark,
     demo,
     doctor,
@@ -66,6 +67,7 @@ app = typer.Typer(
 for command in (
     init,
     doctor,
+    audit,
     plan,
     drift,
     mine,

@@ -51,7 +51,7 @@ def detect(
     shifts = tuple(TESTS[name](reference, current, seed) for name in tests)
     regions = tuple(drifted_regions(reference, current, level=share, seed=seed))
     least = min([1.0, *holm(np.array([shift.p_value for shift in shifts])), *(r.p_value for r in regions)])
-    return Drift(min(1.0, least * level / share), level, shifts, regions)
+    return Drift(float(min(1.0, least * level / share)), level, shifts, regions)
 
 
 @dataclass(frozen=True, slots=True)

@@ -53,7 +53,7 @@ def two_samples(queries: MarketQueries, share: float, rng: np.random.Generator) 
     count = round(share * SIZE)
     later = queries.table[queries.table["since"] > 1].groupby("intent").indices
     positions = np.flatnonzero(queries.table["since"] > 1)
-    large = sorted(name for name, rows in later.items() if len(rows) >= max(count, 1))
+    large = sorted(str(name) for name, rows in later.items() if len(rows) >= max(count, 1))
     intent = positions[later[large[int(rng.integers(len(large)))]]]
     drawn[SIZE : SIZE + count] = rng.choice(intent, count, replace=False)
     return [_sample(queries, side) for side in (drawn[:SIZE], drawn[SIZE:])]

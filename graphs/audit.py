@@ -1,0 +1,189 @@
+"""Has the model in use decayed on a window, and where? Before any judge is asked."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from serm.core.columns import KEY
+from serm.core.errors import DataError
+from serm.core.hashing import digest
+from serm.evals.decay import CUTOFF, Change, Measured, compare, expected_ndcg, measured_mean
+from serm.evals.measures import ndcg_column, per_query
+from serm.graphs.drift import WindowDrift, drift_of
+from serm.graphs.resources import Resources
+from serm.graphs.state import MinerState
+from serm.graphs.training import gate_key
+from serm.relevance_model.base import Scores
+from serm.relevance_model.scoring import stored_scores
+from serm.tools.strata import STRATA
+
+Floats = NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class Slice:
+    """A part of the window: all of it, a language, a stratum or a region."""
+
+    kind: str
+    name: str
+    queries: int
+    change: Change
+
+
+@dataclass(frozen=True)
+class Audit:
+    found: WindowDrift
+    slices: tuple[Slice, ...]  # the first is the whole window
+    human_grades: int  # of the window, that the figures rest on
+
+
+@dataclass(frozen=True)
+class _Side:
+    """Queries with what the model expects of them, and what human grades say where there are any."""
+
+    languages: NDArray[np.object_]
+    expected: Floats  # NDCG@4
+    human: Floats  # NaN: not graded
+
+    def of(self, rows: NDArray[np.bool_], level: float) -> Measured:
+        graded = rows & ~np.isnan(self.human)
+        return measured_mean(self.human[graded], self.expected[graded], self.expected[rows & ~graded], level)
+
+
+class _Auditor:
+    def __init__(self, resources: Resources, state: MinerState, grades: pd.DataFrame | None) -> None:
+        self._, self._state, self._grades = resources, state, grades
+        self._number, self._level = state["round"], resources.settings.evaluation.level
+        self.found = drift_of(resources, state)
+
+    @cached_property
+    def window(self) -> _Side:
+        """The window's queries, graded where a file of grades has them, and its gate queries behind them."""
+        desk = self.found.desk
+        expected = expected_ndcg(desk.query_index, desk.scores, seed=desk.seed)
+        human = np.full(len(expected), np.nan)
+        if self._grades is not None:
+            human = _human(desk.window, desk.query_index, desk.scores, self._grades, len(expected))
+        own = _Side(np.asarray(desk.current.languages, dtype=object), expected, human)
+        return _joined(own, self._gate_side(newest=True))
+
+    @cached_property
+    def before(self) -> _Side:
+        """The gate queries of earlier windows and of the seed."""
+        return self._gate_side(newest=False)
+
+    @cached_property
+    def _gate(self) -> tuple[pd.DataFrame, Scores]:
+        frame = self._.dataset.gate(self._number - 1)
+        key = digest(["gate", gate_key(self._, self._number), self._state["champion"]])
+        model = self._.models.open(self._state["champion"])
+        return frame, stored_scores(self._.workspace.scores, key, model, frame)
+
+    def _gate_side(self, *, newest: bool) -> _Side:
+        frame, scores = self._gate
+        rows = ((frame["window"] == self._number - 1) == newest).to_numpy()
+        part = frame[rows].reset_index(drop=True)
+        some = Scores(scores.probabilities[rows], scores.expected[rows])
+        codes, _ = pd.factorize(part["query_id"])
+        measured = per_query(part, some.expected)
+        human = measured[ndcg_column(CUTOFF)].where(measured["mixed"]).to_numpy(dtype=np.float64)
+        first = part.drop_duplicates("query_id")["language"].fillna("").astype(str)
+        expected = expected_ndcg(codes.astype(np.int64), some, seed=self.found.desk.seed)
+        return _Side(first.to_numpy(dtype=object), expected, human)
+
+    def slices(self) -> Iterator[Slice]:
+        desk, window, before = self.found.desk, self.window, self.before
+        own = len(desk.current)  # the gate queries of the window stand behind its own
+        everything = np.ones(len(before.expected), dtype=bool)
+        yield self._slice("window", self.found.window, np.ones(len(window.expected), dtype=bool), everything)
+        languages = pd.Series(window.languages[:own]).value_counts()
+        for name in languages.index if len(languages) > 1 else ():
+            yield self._slice(
+                "language", str(name), window.languages == name, _or_all(before.languages == name)
+            )
+        for name in STRATA:
+            rows = np.zeros(len(window.expected), dtype=bool)
+            rows[:own] = desk.query_strata == name
+            if 0 < rows.sum() < own:
+                yield self._slice("stratum", name, rows, everything)
+        for region, facts in zip(self.found.drift.regions, self.found.facts, strict=True):
+            if region.kind != "dying":
+                rows = np.zeros(len(window.expected), dtype=bool)
+                rows[region.members] = True
+                yield self._slice("region", f"{region.kind} {facts.name}", rows, everything)
+
+    def _slice(self, kind: str, name: str, now: NDArray[np.bool_], before: NDArray[np.bool_]) -> Slice:
+        """Where one side has no human grades the model's expectation is compared on both, like with like."""
+        sides = [self.window.of(now, self._level), self.before.of(before, self._level)]
+        if not all(side.graded for side in sides):
+            sides = [
+                measured_mean([], [], values, self._level)
+                for values in (self.window.expected[now], self.before.expected[before])
+            ]
+        margin = self._.settings.gate.margin
+        change = compare(sides[0], sides[1], margin=margin, level=self._level)
+        own = int(now[: len(self.found.desk.current)].sum())
+        return Slice(kind, name, own, change)
+
+
+def audit(resources: Resources, state: MinerState, grades: pd.DataFrame | None = None) -> Audit:
+    """Compare the window with what came before it. `grades`: query_id, doc_id, grade of pairs of the window.
+
+    Human grades are those of the gate, and the given ones. Raises DataError where no gate query is open:
+    there is nothing to compare with, and no calibration.
+    """
+    auditor = _Auditor(resources, state, grades)
+    if not len(auditor.before.expected):
+        raise DataError(
+            "no gate query was open before this window: nothing says how good the model was.",
+            "Give `data.sets` a gate, and `seed_gate` where it is to be open from the start.",
+        )
+    slices = tuple(auditor.slices())
+    gate = resources.dataset.gate(state["round"] - 1)
+    counted = int((gate["window"] == state["round"] - 1).sum()) + (0 if grades is None else len(grades))
+    return Audit(auditor.found, slices, counted)
+
+
+def pairs_to_grade(found: WindowDrift, count: int, seed: int) -> pd.DataFrame:
+    """Pairs of whole queries, drawn at random, at most `count` but one query at least: graded by people they
+    make an audit sure. Random, because a chosen sample would not stand for the window."""
+    window, index = found.desk.window, found.desk.query_index
+    order = np.random.default_rng(seed).permutation(len(found.desk.current))
+    sizes = np.bincount(index, minlength=len(order))
+    taken = order[: max(1, int((np.cumsum(sizes[order]) <= count).sum()))]
+    rows = np.flatnonzero(np.isin(index, taken))
+    columns = [*KEY, "query", "title", "text", "language"]
+    return window.iloc[rows][columns].assign(grade=np.nan).reset_index(drop=True)
+
+
+def _human(
+    window: pd.DataFrame, query_index: NDArray[np.int64], scores: Scores, grades: pd.DataFrame, queries: int
+) -> Floats:
+    """(queries,): NDCG@4 by the given grades, of the pairs that have one; NaN elsewhere."""
+    marked = window[list(KEY)].assign(row=np.arange(len(window)), query=query_index)
+    graded = marked.merge(grades[[*KEY, "grade"]], on=list(KEY), how="inner")
+    result = np.full(queries, np.nan)
+    if len(graded):
+        measured = per_query(graded, scores.expected[graded["row"].to_numpy()])
+        codes = graded.drop_duplicates("query_id")["query"].to_numpy()
+        result[codes] = measured[ndcg_column(CUTOFF)].where(measured["mixed"]).to_numpy(dtype=np.float64)
+    return result
+
+
+def _joined(first: _Side, second: _Side) -> _Side:
+    return _Side(
+        np.concatenate([first.languages, second.languages]),
+        np.concatenate([first.expected, second.expected]),
+        np.concatenate([first.human, second.human]),
+    )
+
+
+def _or_all(rows: NDArray[np.bool_]) -> NDArray[np.bool_]:
+    """A new language has no past of its own: it is held against all that came before."""
+    return rows if rows.any() else np.ones(len(rows), dtype=bool)

@@ -1,0 +1,68 @@
+"""`serm audit` says whether the model has decayed, with human grades or none, and where."""
+
+import json
+from pathlib import Path
+
+import pandas as pd
+import pytest
+import yaml
+from small_world import make_pairs, world
+
+from serm.cli.main import run
+
+
+@pytest.fixture(scope="module")
+def config(tmp_path_factory: pytest.TempPathFactory, tiny_encoder: Path) -> Path:
+    folder = tmp_path_factory.mktemp("audit")
+    pairs = make_pairs(queries_per_month=40)
+    pairs["query"] += [f" {name.rsplit('-', 1)[1]}" for name in pairs["query_id"]]  # no two alike
+    path = folder / "serm.yaml"
+    path.write_text(yaml.safe_dump(world(folder, tiny_encoder, pairs)), encoding="utf-8")
+    return path
+
+
+def test_the_gates_grades_measure_the_window_its_languages_and_strata(
+    config: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run(["audit", str(config), "--window", "m3", "--json"]) == 0
+    told = json.loads(capsys.readouterr().out)
+    whole, *parts = told["slices"]
+    assert whole["kind"] == "window"
+    assert whole["measured"] is True
+    assert whole["change"]["low"] < whole["change"]["mean"] < whole["change"]["high"]
+    assert whole["verdict"] in ("decayed", "holds", "cannot tell")
+    assert {part["name"] for part in parts if part["kind"] == "language"} == {"de", "en"}
+    assert {part["name"] for part in parts if part["kind"] == "stratum"} <= {"head", "torso", "tail"}
+    assert told["human_grades"] > 0
+    assert told["drift"]["window"] == "m3"
+
+
+def test_graded_pairs_of_a_file_make_it_surer(
+    config: Path, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    asked = tmp_path / "ask.csv"
+    assert run(["audit", str(config), "--window", "m3", "--ask", str(asked), "--pairs", "100"]) == 0
+    told = capsys.readouterr().out
+    assert "96 pairs of 12 queries, drawn at random" in told
+    frame = pd.read_csv(asked)
+    assert frame["grade"].isna().all()
+    truth = pd.read_parquet(config.parent / "pairs.parquet")[["query_id", "doc_id", "grade"]]
+    frame.drop(columns="grade").merge(truth, on=["query_id", "doc_id"]).to_csv(asked, index=False)
+    graded = {}
+    for name, more in (("gate", []), ("file", ["--grades", str(asked)])):
+        assert run(["audit", str(config), "--window", "m3", "--json", *more]) == 0
+        graded[name] = json.loads(capsys.readouterr().out)
+    assert graded["file"]["human_grades"] == graded["gate"]["human_grades"] + 96
+    assert graded["file"]["slices"][0]["graded"] > graded["gate"]["slices"][0]["graded"]
+
+
+def test_a_wrong_grade_is_an_error_that_names_file_row_and_field(
+    config: Path, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    file = tmp_path / "grades.csv"
+    file.write_text("query_id,doc_id,grade\nq1,d1,\nq1,d2,7\n")
+    assert run(["audit", str(config), "--grades", str(file)]) == 3
+    assert "row 2, field grade" in capsys.readouterr().err
+    file.write_text("query_id,grade\nq1,1\n")
+    assert run(["audit", str(config), "--grades", str(file)]) == 3
+    assert "doc_id is missing" in capsys.readouterr().err
