@@ -14,7 +14,7 @@ from serm.core.columns import DISTRIBUTION
 from serm.core.errors import DataError
 
 _KEYS: Final = ("query_id", "doc_id", "judge")
-_EXTRAS: Final = (*DISTRIBUTION, "failure", "rationale", "simulated")
+_EXTRAS: Final = (*DISTRIBUTION, "outside", "failure", "rationale", "simulated")
 
 
 def _read_parquet(file: Path) -> pd.DataFrame:

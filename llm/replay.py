@@ -84,7 +84,7 @@ class ReplayJudge:
 
 def _answers(rows: pd.DataFrame, grades: Mapping[int, int], file: Path) -> dict[PairKey, Answer]:
     """One answer a pair. The same pair twice is fine where both rows say the same."""
-    columns = [name for name in ("grade", *DISTRIBUTION, "failure", "rationale") if name in rows]
+    columns = [name for name in ("grade", *DISTRIBUTION, "outside", "failure", "rationale") if name in rows]
     answers: dict[PairKey, Answer] = {}
     # `object` first: a nullable column gives pd.NA, which has no truth value.
     values = rows[columns].astype(object).where(rows[columns].notna(), None).to_dict("records")
@@ -119,7 +119,22 @@ def read_answer(row: Mapping[str, Any], grades: Mapping[int, int]) -> Answer:
     grade = grades.get(whole) if grades and whole is not None else whole
     if grade not in GRADES:
         return _failure(FailureKind.OUT_OF_RANGE, f"recorded {value}", rationale)
-    return Answer(grade=grade, distribution=_distribution(row), rationale=rationale, requests=0)
+    return Answer(
+        grade=grade,
+        distribution=_distribution(row),
+        outside=_share(row.get("outside")),
+        rationale=rationale,
+        requests=0,
+    )
+
+
+def _share(value: object) -> float | None:
+    """A number from 0 to 1; None where it is something else."""
+    try:
+        share = float(str(value))
+    except ValueError:
+        return None
+    return share if 0 <= share <= 1 else None
 
 
 def _distribution(row: Mapping[str, Any]) -> GradeDistribution | None:

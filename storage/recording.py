@@ -21,8 +21,8 @@ _WRITERS: Final[Mapping[str, Callable[[pd.DataFrame, Path], None]]] = {
 
 
 def recording(judgments: Iterable[Judgment]) -> pd.DataFrame:
-    """A row a judgment: query_id, doc_id, judge, grade or failure, p0 to p3, rationale, simulated, and what
-    it took (calls, tokens, cost, seconds). Ordered by judge and pair."""
+    """A row a judgment: query_id, doc_id, judge, grade or failure, p0 to p3, outside, rationale, simulated,
+    and what it took (calls, tokens, cost, seconds). Ordered by judge and pair."""
     rows = [
         {
             "query_id": judgment.query_id,
@@ -30,6 +30,7 @@ def recording(judgments: Iterable[Judgment]) -> pd.DataFrame:
             "judge": judgment.judge,
             "grade": judgment.grade,
             **dict(zip(DISTRIBUTION, judgment.distribution or (None,) * len(DISTRIBUTION), strict=True)),
+            "outside": judgment.outside,
             "failure": judgment.failure.kind.value if judgment.failure else None,
             "rationale": judgment.rationale,
             "simulated": judgment.simulated,
@@ -42,7 +43,7 @@ def recording(judgments: Iterable[Judgment]) -> pd.DataFrame:
     ]
     types = {
         **dict.fromkeys(("query_id", "doc_id", "judge", "failure", "rationale"), "object"),
-        **dict.fromkeys((*DISTRIBUTION, "cost", "seconds"), "float64"),
+        **dict.fromkeys((*DISTRIBUTION, "outside", "cost", "seconds"), "float64"),
         **dict.fromkeys(("calls", "tokens"), "int64"),
         "grade": "Int8",
         "simulated": "bool",
@@ -52,8 +53,8 @@ def recording(judgments: Iterable[Judgment]) -> pd.DataFrame:
 
 
 _COLUMNS: Final = (
-    *("query_id", "doc_id", "judge", "grade", *DISTRIBUTION, "failure", "rationale", "simulated"),
-    *("calls", "tokens", "cost", "seconds"),
+    *("query_id", "doc_id", "judge", "grade", *DISTRIBUTION, "outside", "failure", "rationale"),
+    *("simulated", "calls", "tokens", "cost", "seconds"),
 )
 
 

@@ -92,6 +92,7 @@ def test_any_language_and_any_text_is_graded_with_a_distribution_and_can_be_repl
     (judgment,) = store.for_pair("q3", "d4")
     answer = asyncio.run(replayed.answer(PAIRS[3], 0))
     assert (answer.grade, answer.distribution) == (judgment.grade, pytest.approx(judgment.distribution))
+    assert answer.outside == pytest.approx(judgment.outside)
 
 
 def test_several_paths_vote_and_their_reasons_come_before_the_grade(
