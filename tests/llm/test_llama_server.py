@@ -155,3 +155,26 @@ def test_serm_annotate_labels_a_file_by_two_judges_of_one_server(
     graded = said[said["grade"].notna()]
     assert not graded.empty
     assert graded[["p0", "p1", "p2", "p3"]].sum(axis=1).to_numpy() == pytest.approx(1, abs=1e-6)
+
+
+def test_langchain_s_client_hears_the_same_from_the_server(
+    settings: SettingsWith,
+    settings_with: SettingsWith,
+    store: JudgmentStore,
+    url: str,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    pytest.importorskip("langchain")
+    monkeypatch.setenv("OPENAI_BASE_URL", url)
+    monkeypatch.setenv("OPENAI_API_BASE", url)
+    monkeypatch.setenv("OPENAI_API_KEY", "EMPTY")
+    judge = {"backend": "langchain:openai:smollm2", "prompt": "grade_only", "name": "langchain"}
+    llm = {"timeout": 60, "max_tokens": 96, "retries": 0}
+    with open_panel(settings("grade_only")) as own, open_panel(settings_with(judge, llm=llm)) as other:
+        own.judge("grade_only", PAIRS[:1], store)
+        other.judge("langchain", PAIRS[:1], store)
+    first, second = sorted(store.for_pair("q1", "d1"), key=lambda judgment: judgment.judge)
+    assert (first.judge, second.judge) == ("grade_only", "langchain")
+    assert second.grade == first.grade
+    assert second.distribution == pytest.approx(first.distribution, abs=0.02)
+    assert second.tokens_in == first.tokens_in
