@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -23,7 +24,6 @@ from serm.graphs import (
 )
 from serm.graphs.events import Event
 from serm.relevance_model.registry import ModelRegistry
-from serm.storage.judgments import JudgmentStore
 from serm.storage.labels import read_labels
 from serm.storage.trace import SpanKind, read_spans
 
@@ -46,29 +46,46 @@ def opinion(key: PairKey) -> int | None:
     return drawn if drawn < 4 else None
 
 
-def judged(settings: Settings) -> int:
-    with JudgmentStore(f"sqlite:///{settings.workspace_path / 'judgments.sqlite'}") as store:
-        return store.totals().judgments
+@dataclass
+class Watched:
+    """Three rounds, each answered when it waited, and what was seen of it."""
+
+    settings: Settings
+    results: list[EvolutionResult]  # of every call that came to a new wait, and of the last one
+    said: list[dict[PairKey, int | None]] = field(default_factory=list)  # by round
+    in_vain: list[tuple[EvolutionResult, list[Event]]] = field(default_factory=list)
+    """Calls in the first round while it waited: without an answer, and with one."""
+    resumed: list[Event] = field(default_factory=list)  # of the first round, after its last answer
+
+
+def run(settings: Settings) -> tuple[EvolutionResult, list[Event]]:
+    events: list[Event] = []
+    return evolve(settings, on_event=events.append), events
 
 
 @pytest.fixture(scope="module")
-def answered(
-    tmp_path_factory: pytest.TempPathFactory, tiny_encoder: Path
-) -> tuple[Settings, list[EvolutionResult], list[dict[PairKey, int | None]]]:
-    """Three rounds, each answered as soon as it waits; what every call of evolve gave, and the answers."""
+def watched(tmp_path_factory: pytest.TempPathFactory, tiny_encoder: Path) -> Watched:
     settings = settings_in(tmp_path_factory.mktemp("review"), tiny_encoder)
-    results, said = [], []
-    while (result := evolve(settings)).waiting:
+    seen = Watched(settings, [evolve(settings)])
+    while seen.results[-1].waiting:
         review = pending_review(settings)
         assert review is not None
-        said.append({key: opinion(key) for key in review.open()})
-        answer_review(settings, said[-1], reviewer="anna", note="I say so")  # type: ignore[arg-type]
-        results.append(result)
-    return settings, [*results, result], said
+        seen.said.append({key: opinion(key) for key in review.open()})
+        (one, grade), *rest = seen.said[-1].items()
+        if len(seen.said) == 1:
+            seen.in_vain.append(run(settings))
+        answer_review(settings, {one: grade}, reviewer="anna", note="I say so")
+        if len(seen.said) == 1:
+            seen.in_vain.append(run(settings))
+        answer_review(settings, dict(rest), reviewer="anna", note="I say so")
+        result, events = run(settings)
+        seen.results.append(result)
+        seen.resumed += [event for event in events if event.round == 1]
+    return seen
 
 
-def test_every_window_waits_once_and_the_stream_is_run_to_its_end(answered: Any) -> None:
-    settings, results, _ = answered
+def test_every_window_waits_once_and_the_stream_is_run_to_its_end(watched: Watched) -> None:
+    settings, results = watched.settings, watched.results
     assert [result.waiting for result in results] == [LIMIT, LIMIT, LIMIT, 0]
     asks = f"waiting for a person: {LIMIT} pairs, answer them with `serm review CONFIG`"
     assert [result.stop for result in results[:-1]] == [asks] * 3
@@ -79,8 +96,8 @@ def test_every_window_waits_once_and_the_stream_is_run_to_its_end(answered: Any)
         answer_review(settings, {}, reviewer="anna")
 
 
-def test_an_answered_pair_is_a_label_of_the_person_and_a_skipped_one_stays_dropped(answered: Any) -> None:
-    settings, results, said = answered
+def test_an_answered_pair_is_a_label_of_the_person_and_a_skipped_one_stays_dropped(watched: Watched) -> None:
+    settings, results, said = watched.settings, watched.results, watched.said
     for report, answers in zip(results[-1].rounds[1:], said, strict=True):
         labels = read_labels(settings.workspace_path / report["labels"]).set_index(["query_id", "doc_id"])
         graded = {key: grade for key, grade in answers.items() if grade is not None}
@@ -102,8 +119,8 @@ def test_an_answered_pair_is_a_label_of_the_person_and_a_skipped_one_stays_dropp
         assert not new & (answers.keys() - graded.keys())
 
 
-def test_the_trace_shows_the_person_at_work_and_no_failure(answered: Any) -> None:
-    settings, results, said = answered
+def test_the_trace_shows_the_person_at_work_and_no_failure(watched: Watched) -> None:
+    settings, results, said = watched.settings, watched.results, watched.said
     trace_id = results[-1].rounds[1]["trace_id"]
     spans = read_spans(settings.workspace_path / "traces.sqlite", trace_id)
     waits, resumed = [item for item in spans if item.kind is SpanKind.NODE and item.name == "review"]
@@ -115,8 +132,8 @@ def test_the_trace_shows_the_person_at_work_and_no_failure(answered: Any) -> Non
     assert person.attributes["answered"] == sum(grade is not None for grade in said[0].values())
 
 
-def test_the_report_and_mlflow_have_the_persons_share(answered: Any) -> None:
-    settings, results, said = answered
+def test_the_report_and_mlflow_have_the_persons_share(watched: Watched) -> None:
+    settings, results, said = watched.settings, watched.results, watched.said
     runs = {run.data.params["round"]: run.data.metrics for run in logged_runs(str(settings.storage.mlflow))}
     for report, answers in zip(results[-1].rounds[1:], said, strict=True):
         graded = [grade for grade in answers.values() if grade is not None]
@@ -143,50 +160,32 @@ def logged_runs(uri: str) -> list[Any]:
     return list(registry._client.search_runs([experiment.experiment_id]))
 
 
-def test_asked_again_without_answers_it_says_the_same_and_runs_nothing(
-    tmp_path: Path, tiny_encoder: Path
+def test_asked_again_without_answers_it_says_the_same_and_runs_nothing(watched: Watched) -> None:
+    (nothing, first), (one, second) = watched.in_vain
+    assert nothing == watched.results[0]
+    assert (one.waiting, one.rounds) == (LIMIT - 1, nothing.rounds)
+    assert one.stop.startswith(f"waiting for a person: {LIMIT - 1} pairs")
+    assert first == second == []
+    assert [event.step for event in watched.resumed][:2] == ["review", "snapshot"]
+    assert {"mine", "annotate", "judge", "vote"}.isdisjoint(event.step for event in watched.resumed)
+
+
+def test_what_nobody_was_asked_about_is_as_without_a_review(
+    watched: Watched, tmp_path: Path, tiny_encoder: Path
 ) -> None:
-    settings = settings_in(tmp_path, tiny_encoder, evolution={"rounds": 1})
-    events: list[Event] = []
-    first = evolve(settings, on_event=events.append)
-    assert events[-1].step == "review"
-    before = judged(settings)
-    events.clear()
-    assert evolve(settings, on_event=events.append) == first
-    assert events == []
-
-    review = pending_review(settings)
-    assert review is not None
-    assert review.about["round"] == 1
-    assert {"query", "title", "text", "votes"} <= set(review.pairs.columns)
-    assert "grade" not in review.pairs.columns  # nobody shows the person the sealed grade
-    one, *rest = review.open()
-    with pytest.raises(DataError, match="no pair of this review"):
-        answer_review(settings, {("q", "d"): 1}, reviewer="ben")
-    answer_review(settings, {one: 2}, reviewer="ben")
-    assert evolve(settings, on_event=events.append).waiting == LIMIT - 1
-    answer_review(settings, dict.fromkeys(rest, None), reviewer="ben")  # type: ignore[arg-type]
-    done = evolve(settings, on_event=events.append)
-    assert done.stop == "all 1 rounds are done"
-    assert {"mine", "annotate", "judge", "vote"}.isdisjoint(event.step for event in events)
-    assert judged(settings) == before
-    assert done.rounds[1]["human"]["reviewers"] == {"ben": LIMIT}
-
-
-def test_a_person_who_skips_everything_leaves_what_a_run_without_review_gives(
-    tmp_path: Path, tiny_encoder: Path
-) -> None:
-    reports = []
-    for review in (False, True):
-        settings = settings_in(tmp_path / str(review), tiny_encoder, review=review, evolution={"rounds": 1})
-        if evolve(settings).waiting:
-            waits = pending_review(settings)
-            assert waits is not None
-            answer_review(settings, dict.fromkeys(waits.open(), None), reviewer="anna")  # type: ignore[arg-type]
-        report = evolve(settings).rounds[1]
-        labels = pd.read_parquet(settings.workspace_path / report["labels"])
-        reports.append((labels.to_json(), report["snapshot"], report["decision"], report["evaluations"]))
-    assert reports[0] == reports[1]
+    settings = settings_in(tmp_path, tiny_encoder, review=False, evolution={"rounds": 1})
+    without = evolve(settings)
+    assert without.waiting == 0
+    tables = []
+    for folder, report in (
+        (settings.workspace_path, without.rounds[1]),
+        (watched.settings.workspace_path, watched.results[-1].rounds[1]),
+    ):
+        labels = pd.read_parquet(folder / report["labels"])
+        asked = [PairKey(*key) in watched.said[0] for key in labels[["query_id", "doc_id"]].to_numpy()]
+        tables.append(labels[~pd.Series(asked)].reset_index(drop=True))
+    assert len(tables[0]) == 40 - LIMIT
+    pd.testing.assert_frame_equal(*tables)
 
 
 def test_whoever_drives_the_graph_by_hand_is_interrupted_and_resumes_with_a_command(
@@ -201,6 +200,10 @@ def test_whoever_drives_the_graph_by_hand_is_interrupted_and_resumes_with_a_comm
     assert interrupt.value["pairs"] == LIMIT
     review = pending_review(settings)
     assert review is not None
+    assert {"query", "title", "text", "votes"} <= set(review.pairs.columns)
+    assert "grade" not in review.pairs.columns  # nobody shows the person the sealed grade
+    with pytest.raises(DataError, match="no pair of this review"):
+        answer_review(settings, {("q", "d"): 1}, reviewer="ben")
     assert interrupt.value["review"] == f"reviews/{review.folder.name}"
     one = review.open()[0]
     answer_review(settings, {one: 3}, reviewer="anna")

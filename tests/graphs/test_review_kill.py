@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 import pytest
 from langgraph.checkpoint.sqlite import SqliteSaver
+from langgraph.runtime import RunControl
 from small_world import MLFLOW, world
 
 from serm.core import Settings
@@ -117,10 +118,17 @@ def test_a_review_that_is_killed_again_and_again_ends_as_a_calm_one(
         assert len(Review(review).history()) == LIMIT  # nobody was asked twice
 
 
-def test_a_kill_at_the_worst_moments_costs_no_question_and_no_answer(
+def test_a_stop_or_a_kill_at_the_worst_moments_costs_no_question_and_no_answer(
     tmp_path: Path, tiny_encoder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     settings = settings_in(tmp_path, tiny_encoder)
+    control = RunControl()
+    asked = evolve(
+        settings,
+        control=control,
+        on_event=lambda e: control.request_drain() if e.step == "annotate" else None,
+    )
+    assert (asked.stop, asked.waiting) == ("", 0)  # a person who is not asked yet is not waited for
 
     def dies(*_: object) -> None:
         raise RuntimeError("killed")
