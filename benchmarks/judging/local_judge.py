@@ -11,10 +11,10 @@ of them), the `--pairs` first by the hash of their ids. What it says is kept in 
 from __future__ import annotations
 
 import argparse
+import asyncio
 import json
 import os
 import platform
-import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -27,13 +27,15 @@ import pandas as pd
 from serm.agents.panel import Panel, open_panel, pairs_of
 from serm.benchmarks.judging.llama_server import Shape, serve
 from serm.core.hashing import digest_file, query_bucket, unit_interval
-from serm.core.records import Judgment, PairKey
+from serm.core.records import Answer, Judgment, PairKey
 from serm.core.settings import Settings
 from serm.evals.rater import NO_GRADE, Agreement, rate
+from serm.llm.replay import ReplayJudge
 from serm.storage.judgments import JudgmentStore
 
 DATA: Final = Path("../shared/data/trec-dl/pairs.parquet")
 PROMPTS: Final = ("grade_only", "umbrela", "reasoned")
+BESIDE: Final = ("gpt-4o_umbrela", "llama3.2_umbrela")
 UNTIL: Final = "2021-01-01"
 CONTEXT: Final = 2048  # tokens of one request; the longest passage of the sample takes under half
 
@@ -46,8 +48,7 @@ class Row:
     argmax: Agreement
     failed: int
     outside: float | None
-    seconds: float  # of wall clock, for the pairs that were asked now
-    asked: int
+    seconds: float | None  # of one judgment, mean, waiting for a slot of the server included
 
     def cells(self) -> list[str]:
         accuracy, kappa, qwk = (self.said.measures[name] for name in ("accuracy", "kappa", "qwk"))
@@ -60,7 +61,7 @@ class Row:
             f"{self.argmax.measures['kappa'].mean:.3f}",
             "-" if self.said.ece is None else f"{self.said.ece:.3f}",
             "-" if self.outside is None else f"{self.outside:.4f}",
-            f"{self.asked / self.seconds:.2f}" if self.asked else "-",
+            "-" if self.seconds is None else f"{self.seconds:.1f}",
         ]
 
 
@@ -100,6 +101,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
                 print(f"{name}: {complaint or getattr(panel.members[name].judge, 'proof', '')}")
             rows = [_judge(panel, prompt, frame, store) for prompt in given.prompts]
         store.export_parquet(given.out / "judgments.parquet")
+    rows += [_recorded(name, frame, given.data.parent / "judgments.parquet") for name in given.beside]
     _print_table(rows)
     facts = {"pairs": len(frame), "machine": _machine(), "threads": given.threads, "model": given.name}
     if given.model:
@@ -110,9 +112,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
 
 def _judge(panel: Panel, name: str, frame: pd.DataFrame, store: JudgmentStore) -> Row:
-    began = time.monotonic()
     report = panel.judge(name, pairs_of(frame), store)
-    seconds = time.monotonic() - began
     said = {judgment.key: judgment for judgment in panel.judgments(frame, store) if judgment.judge == name}
     found = [said[PairKey(*key)] for key in zip(frame["query_id"], frame["doc_id"], strict=True)]
     human = frame["grade"].to_numpy(np.int64)
@@ -125,9 +125,22 @@ def _judge(panel: Panel, name: str, frame: pd.DataFrame, store: JudgmentStore) -
         argmax=rate(name, human, likeliest, queries),
         failed=report.failed,
         outside=report.outside,
-        seconds=seconds,
-        asked=report.asked,
+        seconds=float(np.mean([item.latency for item in found])),
     )
+
+
+def _recorded(name: str, frame: pd.DataFrame, file: Path) -> Row:
+    """A judge whose answers to the same pairs were recorded, to compare with."""
+    judge = ReplayJudge.open(file, name)
+
+    async def ask() -> list[Answer]:
+        return [await judge.answer(pair, 0) for pair in pairs_of(frame)]
+
+    answers = asyncio.run(ask())
+    human, queries = frame["grade"].to_numpy(np.int64), frame["query_id"].to_numpy()
+    grades = np.array([NO_GRADE if item.grade is None else item.grade for item in answers], dtype=np.int64)
+    rated = rate(f"{name} (recorded)", human, grades, queries)
+    return Row(rated, rated, int((grades == NO_GRADE).sum()), None, None)
 
 
 def _likeliest(judgment: Judgment) -> int:
@@ -176,6 +189,7 @@ def _arguments(arguments: Sequence[str] | None) -> Any:
     parser.add_argument("--data", type=Path, default=DATA)
     parser.add_argument("--pairs", type=int, default=200)
     parser.add_argument("--prompts", nargs="+", default=PROMPTS)
+    parser.add_argument("--beside", nargs="*", default=BESIDE, help="recorded judges to compare with")
     parser.add_argument("--slots", type=int, default=1, help="requests at a time")
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--out", type=Path, default=Path(".serm/local-judge"))
