@@ -67,13 +67,13 @@ def _of_status(error: openai.APIStatusError) -> Problem:
 def problem_of_status(status: int, said: str, asked: str | None = None) -> Problem:
     """What an HTTP status other than 200 means; `asked` is the Retry-After header."""
     message, wait = f"HTTP {status}: {said}", retry_after(asked)
+    again = wait is None or wait <= LONGEST_OBEYED
     if status == 429:
-        again = wait is None or wait <= LONGEST_OBEYED
         return Problem(Failure(FailureKind.RATE_LIMITED, message), again=again, wait=wait)
     if status == 408:
         return Problem(Failure(FailureKind.TIMEOUT, message), again=True)
     if status >= 500:
-        return Problem(Failure(FailureKind.SERVER, message), again=True, wait=wait, objects=status == 501)
+        return Problem(Failure(FailureKind.SERVER, message), again=again, wait=wait, objects=status == 501)
     if status in (400, 413, 422) and is_too_long(said):
         return Problem(Failure(FailureKind.TOO_LONG, message), again=False)
     return Problem(Failure(FailureKind.REFUSED, message), again=False, objects=status in (400, 422))

@@ -134,14 +134,15 @@ def test_retry_after_is_waited_for_by_all_calls_of_the_judge(
     assert stub.times[1] - stub.times[0] >= 0.4
 
 
+@pytest.mark.parametrize(("status", "kind"), [(429, "rate_limited"), (503, "server")])
 def test_an_hour_of_retry_after_is_not_waited_for(
-    stub: ChatStub, store: JudgmentStore, settings_with: SettingsWith, pairs: PairsOf
+    stub: ChatStub, store: JudgmentStore, settings_with: SettingsWith, pairs: PairsOf, status: int, kind: str
 ) -> None:
-    stub.play = lambda body, times: Status(429, headers={"Retry-After": "3600"})
+    stub.play = lambda body, times: Status(status, headers={"Retry-After": "3600"})
     began = time.monotonic()
     with open_panel(settings_with(f"{stub.url}#stub")) as panel:
         report = panel.judge("stub", pairs("a"), store)
-    assert dict(report.failures) == {"rate_limited": 1}
+    assert dict(report.failures) == {kind: 1}
     assert time.monotonic() - began < 5
 
 
