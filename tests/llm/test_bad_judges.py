@@ -134,10 +134,15 @@ def test_retry_after_is_waited_for_by_all_calls_of_the_judge(
     assert stub.times[1] - stub.times[0] >= 0.4
 
 
-@pytest.mark.parametrize(("status", "kind"), [(429, "rate_limited"), (503, "server")])
+@pytest.mark.parametrize("refusal", [(429, "rate_limited"), (503, "server")])
 def test_an_hour_of_retry_after_is_not_waited_for(
-    stub: ChatStub, store: JudgmentStore, settings_with: SettingsWith, pairs: PairsOf, status: int, kind: str
+    stub: ChatStub,
+    store: JudgmentStore,
+    settings_with: SettingsWith,
+    pairs: PairsOf,
+    refusal: tuple[int, str],
 ) -> None:
+    status, kind = refusal
     stub.play = lambda body, times: Status(status, headers={"Retry-After": "3600"})
     began = time.monotonic()
     with open_panel(settings_with(f"{stub.url}#stub")) as panel:
