@@ -11,6 +11,7 @@ from rich.console import Console
 from rich.table import Table
 
 from serm.cli.format import count, money
+from serm.cli.health import warnings
 
 if TYPE_CHECKING:
     from serm.graphs import Annotation
@@ -47,7 +48,7 @@ def lines(found: Annotation, written: Written, out: Path, record: Path | None) -
     counts = found.counts
     yield _outcomes(counts)
     yield from _failures(counts)
-    yield from _outside(counts)
+    yield from warnings({name: told["outside"] for name, told in counts["judges"].items()})
     saved = counts["saved"]
     if saved["share"]:
         within, across = f"{saved['within']:,} as a judge's", f"{saved['across']:,} as a pair's"
@@ -92,17 +93,6 @@ def _failures(counts: Counts) -> Iterator[str]:
             kinds.append(f"{told['over_budget']:,} not asked for want of money")
         if kinds:
             yield f"Failures of {name}: {', '.join(kinds)}. `--retry-failed` asks them again."
-
-
-def _outside(counts: Counts) -> Iterator[str]:
-    from serm.agents.proof import OUTSIDE_BOUND
-
-    for name, told in counts["judges"].items():
-        if (told["outside"] or 0.0) > OUTSIDE_BOUND:
-            yield (
-                f"{name} put {told['outside']:.1%} of its probability on no grade, over {OUTSIDE_BOUND:.0%}: "
-                "it would rather write something else. Try another prompt."
-            )
 
 
 def _took(told: Counts) -> str:

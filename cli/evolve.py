@@ -66,6 +66,7 @@ def watch(config: Path, rounds: int | None = None) -> None:
 
 def tell(console: Console, result: EvolutionResult, config: Path) -> None:
     """The table of all rounds, why each was promoted or rolled back, why the run ended, what to look at."""
+    from serm.cli.health import warnings
     from serm.cli.rounds_table import rounds_table, verdicts
     from serm.cli.stages_table import stages_table, worth_showing
 
@@ -75,6 +76,8 @@ def tell(console: Console, result: EvolutionResult, config: Path) -> None:
             console.print(stages_table(result.rounds))
         for line in verdicts(result.rounds):
             console.print(line)
+        for warning in warnings(result.rounds[-1].get("outside") or {}):
+            console.print(warning, markup=False, style="yellow")
     lines = [
         _ending(result, config),
         "Look at it:",

@@ -61,6 +61,7 @@ def report_round(resources: Resources, state: SupervisorState) -> None:
         "label_accuracy": label_accuracy(labels, sealed),
         "stages": stages(labels, annotation, human, sealed),
         "saved": annotation.get("saved"),
+        "outside": {name: told.get("outside") for name, told in annotation.get("judges", {}).items()},
         "human": human or None,
         "simulated_judges": list(resources.panel(number).simulated),
         "decision": decision,
