@@ -23,7 +23,7 @@ def draw_map(found: WindowDrift, path: Path) -> None:
     none = np.zeros(0, dtype=np.int64)
     figure = Figure(figsize=(9, 6.5), dpi=150, layout="constrained")
     axes = figure.subplots()
-    for places, colour, name in ((before, "#c9d1d9", "before"), (now, "#4c78a8", f"window {found.window}")):
+    for places, colour, name in ((before, "#c9d1d9", "before"), (now, "#4c78a8", found.window)):
         shown = places[drawn_rows(len(places), none, desk.seed)]
         axes.scatter(shown[:, 0], shown[:, 1], s=7, c=colour, linewidths=0, label=name)
     for kind, colour in COLOURS.items():

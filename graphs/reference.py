@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from serm.core.hashing import digest
 from serm.graphs.resources import Resources
-from serm.relevance_model.base import FloatArray, RelevanceModel, Scores
+from serm.relevance_model.base import FloatArray, RelevanceModel
 from serm.relevance_model.scoring import stored_scores
 from serm.tools.language import with_languages
 from serm.tools.query_sample import QuerySample, query_means
@@ -33,7 +33,7 @@ def earlier_queries(resources: Resources, number: int, champion: str) -> QuerySa
         embeddings=model.embed_queries([names[row] for row in kept]),
         names=[names[row] for row in kept],
         languages=[languages[row] for row in kept],
-        outputs=_outputs(resources, number, champion, model, kept),
+        outputs=_outputs(resources, number, champion, model),
     )
 
 
@@ -58,22 +58,20 @@ def _frames(resources: Resources, number: int) -> Iterator[pd.DataFrame]:
 
 
 def _outputs(
-    resources: Resources, number: int, champion: str, model: RelevanceModel, kept: NDArray[np.int64]
+    resources: Resources, number: int, champion: str, model: RelevanceModel
 ) -> Callable[[], FloatArray]:
-    """Scores every earlier pair by the model in use, when asked."""
-
-    def scores(frame: pd.DataFrame, place: str) -> Scores:
-        return stored_scores(resources.workspace.scores, digest([place, champion]), model, frame)
+    """Scores the window before (the seed before the first) by the model in use, when asked: no more of the
+    stream, because that costs as much as scoring the window itself."""
 
     def make() -> FloatArray:
-        places = [resources.dataset.seed_id, *(window.id for window in resources.dataset.windows)]
-        last = resources.settings.miner.drift_reference == "last"
-        chosen = places[number - 1 : number] if last else places[:number]
-        means = []
-        for frame, place in zip(_frames(resources, number), chosen, strict=True):
-            codes, distinct = pd.factorize(frame["query"])
-            means.append(query_means(scores(frame, place).probabilities, codes, len(distinct)))
-        return np.concatenate(means)[kept]
+        if number == 1:
+            frame, place = resources.dataset.seed(), resources.dataset.seed_id
+        else:
+            frame, place = resources.pairs(number - 1), resources.window(number - 1).id
+        key = digest([place, champion])
+        scores = stored_scores(resources.workspace.scores, key, model, frame)
+        codes, distinct = pd.factorize(frame["query"])
+        return query_means(scores.probabilities, codes.astype(np.int64), len(distinct))
 
     return make
 

@@ -58,7 +58,7 @@ def detect(
 class RegionFacts:
     """What a person reads of a region."""
 
-    name: str  # its most typical query; with the word or language that its queries share
+    name: str  # its most typical query, or its language where that is what its queries share
     examples: tuple[str, ...]  # current queries, or earlier ones where it is dying; the most typical first
     languages: tuple[tuple[str, float], ...]  # and their shares, the most frequent first
     uncertainty: float | None  # mean entropy of the model over its current queries, nats; None where unknown
@@ -76,9 +76,7 @@ def region_facts(
     typical = examples[0] if examples else f"{len(rows)} queries"
     mean = float(uncertainty[region.members].mean()) if uncertainty is not None and region.current else None
     return RegionFacts(
-        name={"word": f"{region.name}: {typical}", "language": f"language {region.name or '?'}"}.get(
-            region.basis, typical
-        ),
+        name=f"language {region.name or '?'}" if region.basis == "language" else typical,
         examples=examples,
         languages=tuple((name, count / len(rows)) for name, count in counts.most_common(3)),
         uncertainty=mean,

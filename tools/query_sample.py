@@ -19,8 +19,8 @@ class QuerySample:
     names: Sequence[str] = ()  # their texts
     languages: Sequence[str] = ()
     outputs: Callable[[], FloatArray] | None = None
-    """(m, 4): the mean grade distribution of each query's pairs under the model in use. Asked for when a test
-    or a report needs it: for earlier queries it means scoring their pairs."""
+    """(k, 4): the mean grade distributions of queries' pairs under the model in use; of earlier queries those
+    of the last window before alone. Asked for when a test needs it: it means scoring their pairs."""
 
     def __len__(self) -> int:
         return len(self.embeddings)

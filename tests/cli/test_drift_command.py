@@ -1,6 +1,7 @@
 """`serm drift` on a stream whose last window brings a new word."""
 
 import json
+import re
 from pathlib import Path
 
 import numpy as np
@@ -31,7 +32,7 @@ def test_the_report_names_the_new_word_and_leaves_no_workspace(
     assert run(["drift", str(config), "--png", str(png), "--html", str(html)]) == 0
     told = capsys.readouterr().out
     assert "Window m4 has drifted" in told
-    assert "new  zorblet: " in told
+    assert re.search(r"new: .*zorblet", told)
     assert all(name in told for name in ("mmd", "ks", "classifier", "outputs"))
     assert png.read_bytes().startswith(b"\x89PNG")
     page = html.read_text(encoding="utf-8")
@@ -46,7 +47,7 @@ def test_json_holds_regions_with_their_queries_languages_and_uncertainty(
     assert run(["drift", str(config), "--window", "m4", "--json"]) == 0
     told = json.loads(capsys.readouterr().out)
     assert told["drifted"] is True
-    region = next(item for item in told["regions"] if item["name"].startswith("zorblet"))
+    region = next(item for item in told["regions"] if "zorblet" in item["name"])
     assert (region["kind"], region["basis"], region["before"], region["growth"]) == ("new", "word", 0, None)
     assert len(region["examples"]) == 5
     assert sum(region["languages"].values()) == pytest.approx(1.0)

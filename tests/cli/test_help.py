@@ -24,7 +24,7 @@ HEAVY = (
     "pyarrow",
     "sqlalchemy",
 )
-COMMANDS = ("init", "doctor", "evolve", "trace", "models", "ui", "demo")
+COMMANDS = ("init", "doctor", "audit", "plan", "drift", "mine", "evolve", "trace", "models", "ui", "demo")
 
 
 def test_no_help_imports_anything_heavy() -> None:

@@ -79,7 +79,7 @@ def test_a_new_word_is_a_region_of_its_own_whatever_the_embedding_makes_of_it() 
     assert (region.reference, region.current, region.growth) == (0, 30, float("inf"))
     assert all("zorblet" in now.names[row] for row in region.members)
     facts = region_facts(region, before, now, np.full(300, 0.5, dtype=np.float32))
-    assert facts.name.startswith("zorblet: ")
+    assert facts.name == facts.examples[0]
     assert len(facts.examples) == 5
     assert sum(share for _, share in facts.languages) == pytest.approx(1.0)
     assert facts.uncertainty == pytest.approx(0.5)
