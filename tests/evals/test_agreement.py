@@ -22,7 +22,7 @@ from serm.evals.rater import Draws, calibration, rate
 FEW = Draws(resamples=200)
 
 
-@settings(deadline=None)
+@settings(deadline=None, max_examples=40)
 @given(st.lists(st.tuples(st.integers(0, 3), st.integers(0, 3)), min_size=2, max_size=60))
 def test_the_measures_are_those_of_scikit_learn(pairs: list[tuple[int, int]]) -> None:
     human, said = np.array(pairs).T
