@@ -1,0 +1,56 @@
+"""The drift benchmarks count what they say, on a small market."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from serm.benchmarks.marketplace.settings import MarketplaceSettings
+from serm.benchmarks.mining import drift_power
+from serm.benchmarks.mining.drift_found import undrifted_alarms, windows_found
+from serm.benchmarks.mining.market_drift import MarketQueries, market_queries
+from serm.relevance_model.base import FloatArray
+
+
+class Letters:
+    """Embeds a text as its letters' counts: enough of a model for queries that share words."""
+
+    def embed_queries(self, texts: list[str]) -> FloatArray:
+        rows = np.array(
+            [[text.count(chr(97 + i)) + 0.1 for i in range(26)] for text in texts], dtype=np.float32
+        )
+        return rows / np.linalg.norm(rows, axis=1, keepdims=True)
+
+
+@pytest.fixture(scope="module")
+def queries() -> MarketQueries:
+    return market_queries(MarketplaceSettings(windows=2, queries_per_window=300), Letters())  # type: ignore[arg-type]
+
+
+def test_the_table_knows_what_is_new_in_which_window(queries: MarketQueries) -> None:
+    table = queries.table
+    assert set(table.loc[table["window"] == 0, "since"]) == {0}
+    assert (table["since"] <= table["window"]).all()
+    new = table[(table["since"] == 1) & (table["window"] == 1)]
+    assert {"grow_tower", "running_shoes"} <= set(new["intent"])
+    assert queries.before(2).sum() > queries.before(2, last=True).sum()
+
+
+def test_new_words_are_found_and_undrifted_halves_are_quiet(queries: MarketQueries) -> None:
+    first, second = windows_found(queries, last=False, seed=0)
+    assert all(count >= 3 for count, _ in first.intents.values())
+    assert first.found + second.found >= 4
+    assert first.false + second.false <= 1
+    alarms, windows = undrifted_alarms(queries, 5, 0)
+    assert windows == 10
+    assert alarms <= 3
+
+
+def test_a_share_of_the_second_sample_is_one_intent_of_a_later_window(
+    queries: MarketQueries, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(drift_power, "SIZE", 100)
+    before, now = drift_power.two_samples(queries, 0.05, np.random.default_rng(0))
+    assert (len(before), len(now)) == (100, 100)
+    later = queries.table[queries.table["since"] > 1].groupby("intent")["query"].agg(set)
+    assert any(set(now.names[:5]) <= names for names in later)
