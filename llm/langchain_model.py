@@ -74,9 +74,10 @@ class LangchainModel(Exchange):
             forced = request.get("tool_choice") == "required"
             return model.bind_tools(request["tools"], **({"tool_choice": "any"} if forced else {}))
         form = request.get("response_format") or {}
-        if "json_schema" not in form:
+        schema = form.get("json_schema", {}).get("schema", {})
+        if "properties" not in schema:  # no package takes a choice of several objects for an answer
             return model
-        schema = {"title": ANSWER, "description": "The answer.", **form["json_schema"]["schema"]}
+        schema = {"title": ANSWER, "description": "The answer.", **schema}
         try:
             return model.with_structured_output(schema, include_raw=True)
         except NotImplementedError:  # it has none: the prompt asks for JSON, too
@@ -84,7 +85,7 @@ class LangchainModel(Exchange):
 
     def _variant(self, request: Mapping[str, Any]) -> BaseChatModel:
         """The model with the request's sampling, as far as its class knows of it."""
-        wanted = {"temperature": request["temperature"], **dict.fromkeys(_SEEDS, request["seed"])}
+        wanted = {"temperature": request.get("temperature"), **dict.fromkeys(_SEEDS, request.get("seed"))}
         wanted |= {name: request[name] for name in ("logprobs", "top_logprobs") if name in request}
         known = {name: value for name, value in wanted.items() if name in self._fields}
         key = tuple(known.items())

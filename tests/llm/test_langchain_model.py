@@ -115,6 +115,19 @@ def test_a_provider_s_retry_after_is_waited_for(
     assert openai.times[1] - openai.times[0] >= 0.4
 
 
+@pytest.mark.parametrize("backend", ["langchain:openai:stub", "URL#stub"])
+def test_a_model_that_refuses_a_temperature_is_asked_without_from_then_on(
+    openai: ChatStub, store: JudgmentStore, settings_with: SettingsWith, pairs: PairsOf, backend: str
+) -> None:
+    refusal = Status(400, "Unsupported value: 'temperature' does not support 0 with this model.")
+    openai.play = lambda body, times: refusal if "temperature" in body else grade(1)
+    settings = settings_with(backend.replace("URL", openai.url), llm={"timeout": 5, "concurrency": 1})
+    with open_panel(settings) as panel:
+        assert panel.judge("stub", pairs("a", "b"), store).graded == 2
+    assert ["temperature" in body for body in openai.bodies] == [True, False, False]
+    assert all("seed" in body for body in openai.bodies)
+
+
 def test_panels_may_come_and_go(
     openai: ChatStub, store: JudgmentStore, settings_with: SettingsWith, pairs: PairsOf
 ) -> None:
@@ -225,7 +238,7 @@ def test_a_claude_may_search_before_it_grades(monkeypatch: pytest.MonkeyPatch) -
         anthropic_says({"type": "text", "text": "I look."}, tool_use("search", query="你好")),
         anthropic_says({"type": "text", "text": '{"grade": 2}'}),
     ]
-    with serve_provider(lambda body, number: said[number]) as server:
+    with serve_provider(lambda body, number: said[min(number, 1)]) as server:
         claude(monkeypatch, server.url)
         model = LangchainModel(parse_backend("anthropic:claude-stub"), LlmSettings(timeout=5))
         talk: list[dict[str, Any]] = [
