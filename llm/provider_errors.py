@@ -44,7 +44,9 @@ def _status(error: Exception) -> int | None:
             value = getattr(holder, name, None)
             if isinstance(value, int) and 400 <= value < 600:
                 return int(value)
-    return None
+    response = _response(error)
+    told = response.get("ResponseMetadata") if isinstance(response, Mapping) else None  # Amazon's
+    return told.get("HTTPStatusCode") if isinstance(told, Mapping) else None
 
 
 def _response(error: Exception) -> Any:

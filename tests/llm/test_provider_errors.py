@@ -1,0 +1,79 @@
+"""Errors of packages that share no classes, sorted by what they share."""
+
+from __future__ import annotations
+
+from http import HTTPStatus
+from typing import Any
+
+import httpx
+import pytest
+from langchain_core.exceptions import ContextOverflowError
+
+from serm.core import FailureKind
+from serm.llm.provider_errors import problem_of_provider
+
+REQUEST = httpx.Request("POST", "http://127.0.0.1")
+
+
+class ProviderError(Exception):
+    def __init__(self, message: str = "no", **facts: Any) -> None:
+        super().__init__(message)
+        for name, value in facts.items():
+            setattr(self, name, value)
+
+
+class APITimeoutError(Exception):
+    pass
+
+
+def http_error(status: int, **headers: str) -> httpx.HTTPStatusError:
+    response = httpx.Response(status, headers=headers, request=REQUEST)
+    return httpx.HTTPStatusError("no", request=REQUEST, response=response)
+
+
+def caused_by(cause: Exception) -> Exception:
+    try:
+        try:
+            raise cause
+        except Exception as inner:
+            raise ProviderError("it failed") from inner
+    except ProviderError as error:
+        return error
+
+
+@pytest.mark.parametrize(
+    ("error", "kind", "again"),
+    [
+        (ProviderError(status_code=429), FailureKind.RATE_LIMITED, True),
+        (ProviderError(code=HTTPStatus.SERVICE_UNAVAILABLE), FailureKind.SERVER, True),
+        (ProviderError(http_status=401), FailureKind.REFUSED, False),
+        (http_error(529), FailureKind.SERVER, True),
+        (http_error(403), FailureKind.REFUSED, False),
+        (
+            ProviderError(response={"ResponseMetadata": {"HTTPStatusCode": 429}}),
+            FailureKind.RATE_LIMITED,
+            True,
+        ),
+        (ProviderError("input is too long for the model", status_code=400), FailureKind.TOO_LONG, False),
+        (ContextOverflowError("too much"), FailureKind.TOO_LONG, False),
+        (TimeoutError(), FailureKind.TIMEOUT, True),
+        (APITimeoutError(), FailureKind.TIMEOUT, True),
+        (caused_by(httpx.ReadTimeout("slow")), FailureKind.TIMEOUT, True),
+        (caused_by(httpx.ConnectError("no route")), FailureKind.SERVER, True),
+        (ConnectionRefusedError("refused"), FailureKind.SERVER, True),
+        (ProviderError(code="weird", status=7), FailureKind.SERVER, True),
+        (KeyError("choices"), FailureKind.SERVER, True),
+    ],
+)
+def test_an_error_is_sorted_by_its_status_its_name_or_its_cause(
+    error: Exception, kind: FailureKind, again: bool
+) -> None:
+    problem = problem_of_provider(error)
+    assert (problem.failure.kind, problem.again) == (kind, again)
+
+
+def test_a_retry_after_is_read_and_an_unknown_error_is_named() -> None:
+    assert problem_of_provider(http_error(429, **{"retry-after": "7"})).wait == 7
+    assert problem_of_provider(KeyError("choices")).failure.message == "KeyError: 'choices'"
+    assert problem_of_provider(ConnectionRefusedError("x")).charged is False
+    assert problem_of_provider(ProviderError("strange")).charged is True
