@@ -173,8 +173,8 @@ def _submit_tool(prompt: Prompt, values: list[int]) -> dict[str, Any]:
 def _fault(answer: Answer, *, called: bool) -> str:
     if not called and answer.failure is None:
         return (
-            "answers without calling a tool, so it can search nothing. Use a model and a server that call "
-            "tools (vLLM: --enable-auto-tool-choice, llama.cpp: --jinja), or leave out `knowledge`."
+            "answers without calling a tool, so it can search nothing. Use a server that has its model call "
+            "tools or hold to a JSON schema, or leave out `knowledge`."
         )
     assert answer.failure is not None
     what = "calls no tool" if not called else "calls tools and comes to no grade"

@@ -22,6 +22,8 @@ from serm.llm.features import Knowledge, Offer
 from serm.llm.rate import Pace
 from serm.llm.retry import Problem, back_off, problem_of
 from serm.llm.tally import Tally
+from serm.llm.unwanted import unwanted
+from serm.llm.written_calls import written_turn
 
 _UNREAD: Final = 1_000_003
 """Added to the seed for each answer of a path that could not be read (chosen: no path comes near it)."""
@@ -35,6 +37,7 @@ class Exchange(ABC):
     """
 
     simulated = False
+    writes = False  # whether a model that calls no tool can be held to writing a call by a JSON schema
     remote = True
 
     def __init__(
@@ -62,6 +65,7 @@ class Exchange(ABC):
         self._pace = Pace(settings.requests_per_minute, settings.tokens_per_minute, settings.max_tokens)
         self._weighs = price is not None or self._pace.weighs  # whether a request's size matters
         self._jitter = random.Random()
+        self._unwanted: frozenset[str] = frozenset()  # parts of a request that the model has refused by name
 
     @abstractmethod
     async def _complete(self, request: dict[str, Any]) -> Completion | Failure:
@@ -102,11 +106,27 @@ class Exchange(ABC):
     ) -> Reply[Turn]:
         """The model's next turn, asked for as `ask` asks for an answer. Raises as it does.
 
-        Where there are tools it has to call one, on servers that know how to make it.
+        Where there are tools it has to call one, on servers that know how to make it. Where the model wrote a
+        text nevertheless, it is held to the schema of a call from then on.
         """
-        return await self._exchange(
-            messages, turn_of, path, lambda refused: self._knowledge.offer_tools(tools, without=refused)
-        )
+
+        asked = Offer((), {})
+
+        def offered(refused: Collection[str]) -> Offer:
+            nonlocal asked
+            asked = self._knowledge.offer_tools(messages, tools, without=refused)
+            return asked
+
+        def read(said: Completion) -> Turn | Failure:
+            if said.calls or not tools:
+                return turn_of(said)
+            turn = written_turn(said.text)
+            spoke = bool(turn.text.strip())  # and called nothing
+            if spoke and self.writes and self._knowledge.is_mute(asked):
+                return Failure(FailureKind.UNPARSABLE, "a text in place of a call")
+            return turn
+
+        return await self._exchange(messages, read, path, offered)
 
     async def _exchange(
         self,
@@ -136,10 +156,16 @@ class Exchange(ABC):
                 value = read(said)
                 if not isinstance(value, Failure):
                     return tally.reply(value, said.tokens)
+                if offered(refused).features != offer.features:
+                    continue  # it is asked in another way from now on; that is no retry
                 unread += 1
                 problem = Problem(value, again=value.kind is FailureKind.UNPARSABLE)
             else:
                 problem = said
+            named = unwanted(request, problem.failure.message) if problem.objects else frozenset()
+            if named:
+                self._unwanted |= named
+                continue
             fault = self._knowledge.fault(offer.features, problem.failure.message)
             if problem.objects and fault is not None:
                 refused.add(fault)
@@ -152,7 +178,7 @@ class Exchange(ABC):
     def _request(
         self, messages: Sequence[Message], options: Mapping[str, Any], path: int, unread: int
     ) -> dict[str, Any]:
-        return {
+        request = {
             "model": self.model,
             "messages": messages,
             **options,
@@ -160,6 +186,7 @@ class Exchange(ABC):
             "seed": self._seed + path + _UNREAD * unread,
             self._limit: self._settings.max_tokens,
         }
+        return {name: value for name, value in request.items() if name not in self._unwanted}
 
     async def _send(self, request: dict[str, Any], tally: Tally) -> Completion | Problem:
         """One request: what was said, or what went wrong."""

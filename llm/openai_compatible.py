@@ -22,6 +22,8 @@ NO_KEY: Final = "EMPTY"
 class ChatClient(Exchange):
     """One model on one server."""
 
+    writes = True
+
     def __init__(
         self,
         spec: BackendSpec,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from importlib.util import find_spec
 from typing import Any, Final
@@ -12,11 +12,12 @@ from typing import Any, Final
 from serm.core.errors import BudgetExceededError, MissingDependencyError
 from serm.core.records import Failure, FailureKind
 from serm.core.settings_loop import LlmSettings, Price
-from serm.llm.asking import Message, Reply, T, ToolCall, Turn
+from serm.llm.asking import Message, Reply, T, Turn
 from serm.llm.budget import Budget, most
 from serm.llm.engine import HiccupError, Said, StalledError, TooLongError, UnfitError, Wish
 from serm.llm.tally import Tally
 from serm.llm.vllm_engine import ENGINES, Engines
+from serm.llm.written_calls import call_schema, written_turn
 
 _UNREAD: Final = 1_000_003
 """Added to the seed for each answer of a path that could not be read (chosen: no path comes near it)."""
@@ -105,8 +106,8 @@ class VllmAsker:
         self, messages: Sequence[Message], tools: Sequence[dict[str, Any]], *, path: int
     ) -> Reply[Turn]:
         """The model's next turn, held to a call of one of the tools. Errors as those of `ask`."""
-        wish = replace(self._wish(messages, _call_schema(tools), path), tools=tools)
-        return await self._until_read(wish, _turn)
+        wish = replace(self._wish(messages, call_schema(tools), path), tools=tools)
+        return await self._until_read(wish, written_turn)
 
     async def close(self) -> None:
         """Give the engine back; the last judge to do so frees the device."""
@@ -171,32 +172,3 @@ def _values(schema: Mapping[str, Any]) -> tuple[str, ...]:
     return tuple(
         str(value) for part in schema.get("properties", {}).values() for value in part.get("enum", ())
     )
-
-
-def _call_schema(tools: Sequence[dict[str, Any]]) -> dict[str, Any]:
-    """JSON schema of one call of one of the tools: its name and its arguments."""
-    shared: dict[str, Any] = {}
-    return {"anyOf": list(_calls(tools, shared)), **({"$defs": shared} if shared else {})}
-
-
-def _calls(tools: Sequence[dict[str, Any]], shared: dict[str, Any]) -> Iterator[dict[str, Any]]:
-    for tool in tools:
-        function = tool["function"]
-        arguments = dict(function.get("parameters") or {"type": "object"})
-        shared |= arguments.pop("$defs", {})  # what refers to them, does so from the root
-        yield {
-            "type": "object",
-            "properties": {"name": {"const": function["name"]}, "arguments": arguments},
-            "required": ["name", "arguments"],
-            "additionalProperties": False,
-        }
-
-
-def _turn(text: str) -> Turn:
-    """A turn that is no call is one of text alone: whoever asked says what is wrong with it."""
-    try:
-        said = json.loads(text)
-        call = ToolCall("", said["name"], json.dumps(said["arguments"], ensure_ascii=False))
-    except (json.JSONDecodeError, RecursionError, KeyError, TypeError):
-        return Turn(text)
-    return Turn("", (call,))
