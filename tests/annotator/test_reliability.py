@@ -94,10 +94,10 @@ def test_the_posterior_is_a_probability_that_holds() -> None:
 @pytest.mark.parametrize("keep", [0.25, 0.5, 0.75])
 def test_about_the_share_to_keep_is_kept_of_every_grade_and_what_is_kept_is_righter(keep: float) -> None:
     panel = {**WEAK, "d": 0.6, "e": 0.55}
-    calibration = pool(800, panel)
+    calibration = pool(1_500, panel)
     everything, rule = learn(*calibration, keep=1), learn(*calibration, keep=keep)
     assert everything.thresholds == (0, 0, 0, 0)
-    votes, grades = pool(2_000, panel, seed=5)
+    votes, grades = pool(3_000, panel, seed=5)
     chosen = np.array(decided(everything, votes))
     kept = np.array([grade is not None for grade in decided(rule, votes)])
     assert [item for item in decided(rule, votes) if item is not None] == list(chosen[kept])
