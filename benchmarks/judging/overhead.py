@@ -178,16 +178,15 @@ async def measure(url: str, pairs: int, rounds: int, in_flight: int) -> dict[str
 def table(speeds: dict[str, list[tuple[float, float]]]) -> Cells:
     rows = []
     for name, rounds in speeds.items():
-        medians = [statistics.median(values) for values in zip(*rounds, strict=True)]
-        ratios = [
-            statistics.median(mine / theirs for mine, theirs in zip(own, base, strict=True))
-            for own, base in zip(zip(*rounds, strict=True), zip(*speeds[BASELINE], strict=True), strict=True)
-        ]
-        cells = [f"{medians[0]:,.0f}", f"{ratios[0]:.2f}", f"{medians[1]:,.0f}", f"{ratios[1]:.2f}"]
+        cells: list[str] = []
+        for own, base in zip(zip(*rounds, strict=True), zip(*speeds[BASELINE], strict=True), strict=True):
+            ratios = [mine / theirs for mine, theirs in zip(own, base, strict=True)]
+            cells.append(f"{statistics.median(own):,.0f}")
+            cells.append(f"{statistics.median(ratios):.2f} ({min(ratios):.2f} to {max(ratios):.2f})")
         rows.append((name, *cells))
-    clock, processor = "a second", "a second of processor time"
-    over = f"over {BASELINE}"
-    return Cells(("client", clock, over, processor, f"{over} "), tuple(rows), frozenset({"client"}))
+    over = f"over {BASELINE}, rounds"
+    headers = ("client", "a second", over, "a second of processor time", over)
+    return Cells(headers, tuple(rows), frozenset({"client"}))
 
 
 def main() -> None:
