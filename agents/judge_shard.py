@@ -42,22 +42,30 @@ async def judge_shard(
     store: JudgmentStore,
     *,
     paths: int = 1,
+    risk: float = 0.0,
     slots: asyncio.Semaphore | None = None,
     manner: Manner = Manner(),
 ) -> ShardReport:
     """Have `judge` grade `pairs`; every judgment is in the store when this returns.
 
+    It is asked along at most `paths`, and along no more than its majority needs (`settled`, with `risk`).
     `slots` bounds the calls in flight and may be shared by shards; a judgment is durable before its slot is
     free. What is recorded is not asked; for failures see `Manner`. Raises BudgetExceededError once the calls
     in flight have ended, StopRequestedError, JudgeError and StorageError likewise: what was paid for is kept.
     """
     with span(f"judge {judge.name}", SpanKind.SHARD, judge=judge.name, pairs=len(pairs)) as current:
-        keys = [cache_key(judge, pair, paths) for pair in pairs]
+        keys = [cache_key(judge, pair, paths, risk) for pair in pairs]
         recorded = await asyncio.to_thread(store.get, keys)
         done = {key: found for key, found in recorded.items() if is_final(found, retry=manner.retry)}
         todo = [(key, pair) for key, pair in dict(zip(keys, pairs, strict=True)).items() if key not in done]
         manner.progress(len(done))
-        work = _Work(judge, store, paths_of(judge, paths), slots or asyncio.Semaphore(1), manner)
+        most = paths_of(judge, paths)
+
+        def enough(answers: Sequence[Answer]) -> bool:
+            grades = [answer.grade for answer in answers]
+            return bool(answers) and settled(grades, most - len(answers), risk)
+
+        work = _Work(judge, store, enough, slots or asyncio.Semaphore(1), manner)
         fresh = await (work.remote(todo) if judge.remote else work.local(todo))
         report = report_of(judge.name, keys, done, fresh, work.answers)
         current.outputs = report.summary()
@@ -74,9 +82,14 @@ def is_final(judgment: Judgment, *, retry: bool) -> bool:
 
 class _Work:
     def __init__(
-        self, judge: Judge, store: JudgmentStore, paths: int, slots: asyncio.Semaphore, manner: Manner
+        self,
+        judge: Judge,
+        store: JudgmentStore,
+        enough: Callable[[Sequence[Answer]], bool],
+        slots: asyncio.Semaphore,
+        manner: Manner,
     ) -> None:
-        self.judge, self.store, self.paths, self.slots, self.manner = judge, store, paths, slots, manner
+        self.judge, self.store, self.enough, self.slots, self.manner = judge, store, enough, slots, manner
         self.trace_id = current_trace_id()
         self.answers: list[Answer] = []  # given now, by calls of this shard
         self.fatal: Exception | None = None  # ends the work
@@ -86,7 +99,7 @@ class _Work:
         fresh: dict[str, Judgment] = {}
         for key, pair in todo:
             answers: list[Answer] = []
-            while not _enough(answers, self.paths):
+            while not self.enough(answers):
                 began = time.time_ns()
                 answers.append(await self.judge.answer(pair, len(answers)))
                 self._trace(pair, len(answers) - 1, answers[-1], began)
@@ -134,7 +147,7 @@ class _Work:
                     return judgment
                 continue
             answers.append(known)
-            if _enough(answers, self.paths):  # its last call was recorded and its judgment was not
+            if self.enough(answers):  # its last call was recorded and its judgment was not
                 judgment = judgment_of(self.judge, key, pair, answers, self.trace_id)
                 await asyncio.wrap_future(self.store.submit([judgment]))
                 return judgment
@@ -154,9 +167,7 @@ class _Work:
         answers.append(answer)
         self.answers.append(answer)
         judgment = (
-            judgment_of(self.judge, key, pair, answers, self.trace_id)
-            if _enough(answers, self.paths)
-            else None
+            judgment_of(self.judge, key, pair, answers, self.trace_id) if self.enough(answers) else None
         )
         self._trace(pair, path, answer, began)
         call = Call(key, path, answer, self.trace_id, self.judge.name)
@@ -165,7 +176,3 @@ class _Work:
 
     def _trace(self, pair: Pair, path: int, answer: Answer, began: int) -> None:
         trace_call(self.judge, pair, path, answer, began=began, sample=self.manner.sample)
-
-
-def _enough(answers: Sequence[Answer], paths: int) -> bool:
-    return bool(answers) and settled([answer.grade for answer in answers], paths - len(answers))

@@ -40,9 +40,11 @@ class Member:
 class Panel:
     """Judges of one run or round. Its calls run on one event loop in a thread; close it when done."""
 
-    def __init__(self, members: Sequence[Member], *, paths: int, sample: float, budget: Budget) -> None:
+    def __init__(
+        self, members: Sequence[Member], *, paths: int, sample: float, budget: Budget, risk: float = 0.0
+    ) -> None:
         self.members: Mapping[str, Member] = {member.judge.name: member for member in members}
-        self.paths, self._sample, self._budget = paths, sample, budget
+        self.paths, self.risk, self._sample, self._budget = paths, risk, sample, budget
         self.retry = True  # ask failures again that an earlier run recorded
         self.stop: Callable[[], bool] = lambda: False  # whether to ask no further pair
         self._portal = Portal()
@@ -96,7 +98,9 @@ class Panel:
         manner: Manner,
     ) -> ShardReport:
         self._budget.already_paid(await asyncio.to_thread(store.spent))
-        return await judge_shard(judge, pairs, store, paths=self.paths, slots=slots, manner=manner)
+        return await judge_shard(
+            judge, pairs, store, paths=self.paths, risk=self.risk, slots=slots, manner=manner
+        )
 
     def wanted(self, name: str, frame: pd.DataFrame) -> pd.DataFrame:
         """The rows of a pairs frame that this judge is to grade, by their source."""
@@ -121,7 +125,7 @@ class Panel:
     ) -> dict[PairKey, Judgment]:
         """What a judge has said of the pairs of a frame, failures too; a pair without one is left out."""
         judge = instead or self.members[name].judge
-        keys = [cache_key(judge, pair, self.paths) for pair in pairs_of(frame)]
+        keys = [cache_key(judge, pair, self.paths, self.risk) for pair in pairs_of(frame)]
         return {judgment.key: judgment for judgment in store.get(keys).values()}
 
     def open_to(self, name: str, frame: pd.DataFrame, store: JudgmentStore) -> int:
@@ -219,7 +223,8 @@ def open_panel(
                 asyncio.Semaphore(settings.llm.shard if spec.batched else settings.llm.concurrency),
             )
         )
-    return Panel(members, paths=settings.agreement.paths, sample=settings.tracing.sample, budget=budget)
+    agreement, sample = settings.agreement, settings.tracing.sample
+    return Panel(members, paths=agreement.paths, risk=agreement.path_risk, sample=sample, budget=budget)
 
 
 def _check_grades(judge: JudgeSettings) -> None:

@@ -2,19 +2,36 @@
 
 from __future__ import annotations
 
+import math
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from functools import lru_cache
 
 from serm.core.records import GRADES, Answer, Failure, FailureKind, GradeDistribution
 
 
-def settled(grades: Sequence[int | None], remaining: int) -> bool:
+def settled(grades: Sequence[int | None], remaining: int, risk: float = 0.0) -> bool:
     """Whether `remaining` further paths cannot change the majority: the leader can be neither overtaken nor
-    met, however they vote. None stands for a path that failed."""
+    met, however they vote. None stands for a path that failed.
+
+    With a `risk` above 0 it is enough that they change it with at most this probability (`change`).
+    """
     if remaining <= 0:
         return True
     lead, second = _top(grades)
-    return lead > second + remaining
+    if lead > second + remaining:
+        return True
+    return risk > 0 and lead > second and change(grades, remaining) <= risk
+
+
+def change(grades: Sequence[int | None], remaining: int) -> float:
+    """How likely it is that `remaining` further paths leave the leader without the majority, if each is drawn
+    from the judge's own distribution over the grades, of which nothing is known but the paths so far: all
+    distributions are held for equally likely before them. After Aggarwal et al. (arXiv 2305.11860), who stop
+    sampling by the same posterior over the two commonest answers.
+    """
+    counts = Counter(grade for grade in grades if grade is not None)
+    return _change(tuple(sorted((counts[grade] for grade in GRADES), reverse=True)), remaining)
 
 
 def majority(grades: Sequence[int | None]) -> int | None:
@@ -53,6 +70,32 @@ def mean_distribution(answers: Sequence[Answer]) -> GradeDistribution | None:
     ]
     p0, p1, p2, p3 = (sum(column) / len(rows) for column in zip(*rows, strict=True))
     return (p0, p1, p2, p3)
+
+
+@lru_cache(maxsize=4_096)
+def _change(counts: tuple[int, ...], remaining: int) -> float:
+    """The mass, under the Dirichlet-multinomial of `counts`, of the further votes after which the first does
+    not lead alone."""
+    total, weight = sum(counts) + len(counts), 0.0
+    ways = math.lgamma(remaining + 1) + math.lgamma(total) - math.lgamma(total + remaining)
+    for further in _votes(remaining, len(counts)):
+        final = [one + more for one, more in zip(counts, further, strict=True)]
+        if final[0] <= max(final[1:]):
+            terms = (
+                math.lgamma(one + 1 + more) - math.lgamma(one + 1) - math.lgamma(more + 1)
+                for one, more in zip(counts, further, strict=True)
+            )
+            weight += math.exp(ways + sum(terms))
+    return weight
+
+
+def _votes(number: int, grades: int) -> Iterator[tuple[int, ...]]:
+    """Every way in which so many votes fall on so many grades."""
+    if grades == 1:
+        yield (number,)
+        return
+    for first in range(number + 1):
+        yield from ((first, *rest) for rest in _votes(number - first, grades - 1))
 
 
 def _top(grades: Sequence[int | None]) -> tuple[int, int]:

@@ -119,6 +119,9 @@ class AgreementSettings(Section):
     """`unanimous`: a pair is kept where all judges that answered give one grade; `majority`: where most
     do; `reliability`: where the posterior learned from human-graded pairs is sure enough, grade by grade."""
     paths: int = Field(default=1, ge=1, le=15)  # reasoning paths of one judge, at most
+    path_risk: float = Field(default=0.0, ge=0, lt=0.5)
+    """The chance of another majority at which a judge's further paths are left out, as estimated from its
+    paths so far; 0 leaves out those alone that can change nothing."""
     min_judges: int = Field(default=2, ge=1)  # answers without which a pair is failed, not dropped
     early_stop: bool = True  # ask no further judge of a pair whose outcome can no longer change
     calibration: int = Field(default=300, ge=0)

@@ -41,17 +41,23 @@ def paths_of(judge: Judge, paths: int) -> int:
     return 1 if judge.deterministic else paths
 
 
-def cache_key(judge: Judge, pair: Pair, paths: int) -> str:
+def cache_key(judge: Judge, pair: Pair, paths: int, risk: float = 0.0) -> str:
     """What names a judgment: everything that can change it, and the pair's ids, which recorded and
-    simulated judges go by. The number of paths counts; whether they were all needed does not."""
+    simulated judges go by. The number of paths counts; whether they were all needed does not. The `risk`
+    with which paths are left out counts where it is taken and there are paths to leave out."""
     parts: list[object] = [
         judge.name,
         judge.model,
         judge.revision,
         judge.prompt_hash,
         dict(judge.sampling),
-        paths_of(judge, paths),
+        _asked(judge, paths, risk),
         [pair.query_id, pair.doc_id, pair.query, pair.title, pair.text],
     ]
     evidence = judge.evidence(pair)
     return digest([*parts, evidence] if evidence else parts)
+
+
+def _asked(judge: Judge, paths: int, risk: float) -> object:
+    most = paths_of(judge, paths)
+    return [most, risk] if risk > 0 and most > 1 else most
