@@ -27,7 +27,7 @@ import pandas as pd
 from serm.agents.panel import Panel, open_panel, pairs_of
 from serm.benchmarks.judging.llama_server import Shape, serve
 from serm.core.hashing import digest_file, query_bucket, unit_interval
-from serm.core.records import Answer, Judgment, PairKey
+from serm.core.records import Answer, PairKey
 from serm.core.settings import Settings
 from serm.evals.rater import NO_GRADE, Agreement, rate
 from serm.llm.replay import ReplayJudge
@@ -42,23 +42,23 @@ CONTEXT: Final = 2048  # tokens of one request; the longest passage of the sampl
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """What one prompt came to. `argmax` is of the likeliest grade, in place of the one that was written."""
+    """What one judge came to."""
 
     said: Agreement
-    argmax: Agreement
     failed: int
     outside: float | None
     seconds: float | None  # of one judgment, mean, waiting for a slot of the server included
 
     def cells(self) -> list[str]:
-        accuracy, kappa, qwk = (self.said.measures[name] for name in ("accuracy", "kappa", "qwk"))
+        names = ("accuracy", "kappa", "binary_kappa", "qwk")
+        accuracy, kappa, binary, qwk = (self.said.measures[name] for name in names)
         return [
             self.said.name,
             f"{self.said.graded} / {self.failed}",
             f"{accuracy.mean:.3f} [{accuracy.low:.3f}, {accuracy.high:.3f}]",
             f"{kappa.mean:.3f} [{kappa.low:.3f}, {kappa.high:.3f}]",
+            f"{binary.mean:.3f}",
             f"{qwk.mean:.3f}",
-            f"{self.argmax.measures['kappa'].mean:.3f}",
             "-" if self.said.ece is None else f"{self.said.ece:.3f}",
             "-" if self.outside is None else f"{self.outside:.4f}",
             "-" if self.seconds is None else f"{self.seconds:.1f}",
@@ -66,15 +66,15 @@ class Row:
 
 
 HEAD: Final = (
-    "prompt",
+    "judge",
     "graded / failed",
     "accuracy",
     "kappa",
+    "binary kappa",
     "QWK",
-    "kappa, likeliest",
     "ECE",
     "outside",
-    "a s",
+    "s each",
 )
 
 
@@ -119,10 +119,8 @@ def _judge(panel: Panel, name: str, frame: pd.DataFrame, store: JudgmentStore) -
     queries = frame["query_id"].to_numpy()
     grades = np.array([NO_GRADE if item.grade is None else item.grade for item in found], dtype=np.int64)
     shares = np.array([item.distribution or (np.nan,) * 4 for item in found])
-    likeliest = np.array([_likeliest(item) for item in found], dtype=np.int64)
     return Row(
         said=rate(name, human, grades, queries, probabilities=shares),
-        argmax=rate(name, human, likeliest, queries),
         failed=report.failed,
         outside=report.outside,
         seconds=float(np.mean([item.latency for item in found])),
@@ -140,13 +138,7 @@ def _recorded(name: str, frame: pd.DataFrame, file: Path) -> Row:
     human, queries = frame["grade"].to_numpy(np.int64), frame["query_id"].to_numpy()
     grades = np.array([NO_GRADE if item.grade is None else item.grade for item in answers], dtype=np.int64)
     rated = rate(f"{name} (recorded)", human, grades, queries)
-    return Row(rated, rated, int((grades == NO_GRADE).sum()), None, None)
-
-
-def _likeliest(judgment: Judgment) -> int:
-    if judgment.distribution is None:
-        return NO_GRADE if judgment.grade is None else judgment.grade
-    return int(np.argmax(judgment.distribution))
+    return Row(rated, int((grades == NO_GRADE).sum()), None, None)
 
 
 def _settings(url: str, given: argparse.Namespace) -> Settings:
