@@ -4,7 +4,8 @@
 
 It prints its URL and serves until its standard input is closed, so that it ends with whoever started it. A
 pair is known by the word `pair-NUMBER` in its document. What is played for it is a hash of its name and of
-how often it was asked: the same in every run. `GET /asked` tells what was played for each pair.
+how often it was asked: the same in every run. `GET /asked` tells what was played for each pair, `GET /seen`
+for how many.
 """
 
 from __future__ import annotations
@@ -63,6 +64,12 @@ def asked(url: str) -> dict[str, list[str]]:
         return plays
 
 
+def seen(url: str) -> int:
+    """How many pairs a server was asked for so far."""
+    with urllib.request.urlopen(url.removesuffix("/v1") + "/seen") as answer:
+        return int(answer.read())
+
+
 class ChatServer:
     """Plays for pairs, and remembers what."""
 
@@ -74,11 +81,15 @@ class ChatServer:
     def app(self) -> web.Application:
         app = web.Application()
         app.router.add_post("/v1/chat/completions", self._answer)
-        app.router.add_get("/asked", self._tell)
+        app.router.add_get("/asked", self._tell_asked)
+        app.router.add_get("/seen", self._tell_seen)
         return app
 
-    async def _tell(self, _: web.Request) -> web.Response:
+    async def _tell_asked(self, _: web.Request) -> web.Response:
         return web.json_response(self._asked)
+
+    async def _tell_seen(self, _: web.Request) -> web.Response:
+        return web.json_response(len(self._asked))
 
     async def _answer(self, request: web.Request) -> web.Response:
         body = await request.read()

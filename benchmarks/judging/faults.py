@@ -25,10 +25,11 @@ from typing import Final
 
 from serm.agents.panel import open_panel
 from serm.agents.shard_report import ShardReport
-from serm.benchmarks.judging.chat_server import FAULTS, GOOD, asked, serving, truth
+from serm.benchmarks.judging.chat_server import FAULTS, GOOD, asked, seen, serving, truth
 from serm.core.records import Judgment, Pair
 from serm.core.settings import Settings
 from serm.evals.tables import Cells, markdown
+from serm.llm.base import cache_key
 from serm.storage.judgments import JudgmentStore
 
 MODULE: Final = "serm.benchmarks.judging.faults"
@@ -83,11 +84,12 @@ class Outcome:
 
 
 def outcome(plan: Plan) -> Outcome:
-    with JudgmentStore(plan.store) as store:
-        found = {name: store.for_pair(*_pair(name).key) for name in plan.names()}
+    with JudgmentStore(plan.store) as store, open_panel(plan.settings()) as panel:
+        member = panel.members["stub"].judge
+        keys = [cache_key(member, _pair(name), panel.paths) for name in plan.names()]
         return Outcome(
-            {name: judgments[0] for name, judgments in found.items() if judgments},
-            sum(map(len, found.values())),
+            {judgment.doc_id: judgment for judgment in store.get(keys).values()},
+            store.totals().judgments,
             asked(plan.url),
             store.lost_calls(),
             sum(account.requests for account in store.accounts()),
@@ -98,7 +100,7 @@ def kill_in_the_middle(plan: Plan) -> None:
     """Have a process of its own judge the plan, and kill it once the server has seen half of the pairs."""
     values = [plan.url, plan.store, plan.pairs, plan.in_flight, plan.timeout, plan.retries]
     process = subprocess.Popen([sys.executable, "-m", MODULE, "--judge", *map(str, values)])
-    while len(asked(plan.url)) < plan.pairs / 2:
+    while seen(plan.url) < plan.pairs / 2:
         if process.poll() is not None:
             raise RuntimeError("the process ended before it was killed")
         time.sleep(POLL)
@@ -141,22 +143,22 @@ def _check_resumed(killed: Outcome, done: Outcome, reports: Sequence[ShardReport
     _check(done.lost == killed.lost, "what was finished is not lost")
 
 
-def _check_finished(plan: Plan, seen: Outcome) -> None:
-    _check(seen.rows == len(seen.judgments) == plan.pairs, "each pair has one judgment")
-    shifted = [n for n, j in seen.judgments.items() if j.grade is not None and j.grade != truth(n)]
+def _check_finished(plan: Plan, came: Outcome) -> None:
+    _check(came.rows == len(came.judgments) == plan.pairs, "each pair has one judgment")
+    shifted = [n for n, j in came.judgments.items() if j.grade is not None and j.grade != truth(n)]
     _check(not shifted, "each grade is that of its own pair")
     wrong = [
         name
-        for name, judgment in seen.judgments.items()
-        if (judgment.grade is not None) != (GOOD in seen.plays[name])
+        for name, judgment in came.judgments.items()
+        if (judgment.grade is not None) != (GOOD in came.plays[name])
     ]
-    _check(len(wrong) <= seen.lost, "a pair is graded where the server has answered well, else failed")
-    after = sum(len(plays) - 1 - plays.index(GOOD) for plays in seen.plays.values() if GOOD in plays)
-    _check(after <= seen.lost * (plan.retries + 1), f"{after} requests after a good answer")
-    sent = sum(map(len, seen.plays.values()))
+    _check(len(wrong) <= came.lost, "a pair is graded where the server has answered well, else failed")
+    after = sum(len(plays) - 1 - plays.index(GOOD) for plays in came.plays.values() if GOOD in plays)
+    _check(after <= came.lost * (plan.retries + 1), f"{after} requests after a good answer")
+    sent = sum(map(len, came.plays.values()))
     _check(
-        seen.requests <= sent <= seen.requests + seen.lost * (plan.retries + 1),
-        f"{sent} requests were sent, {seen.requests} are in the account, {seen.lost} calls were lost",
+        came.requests <= sent <= came.requests + came.lost * (plan.retries + 1),
+        f"{sent} requests were sent, {came.requests} are in the account, {came.lost} calls were lost",
     )
 
 
@@ -183,8 +185,8 @@ def _table(plan: Plan, killed: Outcome, done: Outcome, last: Outcome, seconds: f
     return Cells(("what", "number"), tuple(rows), frozenset({"what"}))
 
 
-def _graded(seen: Outcome) -> int:
-    return sum(judgment.grade is not None for judgment in seen.judgments.values())
+def _graded(came: Outcome) -> int:
+    return sum(judgment.grade is not None for judgment in came.judgments.values())
 
 
 def main() -> None:

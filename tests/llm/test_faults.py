@@ -19,7 +19,7 @@ def test_every_pair_ends_graded_or_failed_none_twice_none_shifted_whatever_fails
     monkeypatch.setenv("OMP_NUM_THREADS", "1")
     with serving(faults=0.2, hang=10.0) as url:
         store = f"sqlite:///{tmp_path / 'judgments.sqlite'}"
-        seen = dict(run(Plan(url, store, pairs=500, in_flight=32, timeout=1.0)).rows)
+        seen = dict(run(Plan(url, store, pairs=500, in_flight=32, timeout=2.0)).rows)
     assert all(int(seen[f"of these: {fault}"]) > 0 for fault in FAULTS)
     assert int(seen["graded after the resume"]) < 500
 
