@@ -14,14 +14,14 @@ from langchain_core.tools import BaseTool, StructuredTool, ToolException
 from pydantic import BaseModel, ConfigDict, Field
 
 from serm.core.records import Pair
-from serm.storage.knowledge import Found, Searchable
+from serm.storage.knowledge import Found, Searchable, document_of
 from serm.tools.result import LIMIT, result
 
 NAME: Final = "search_knowledge"
 _AROUND: Final = 90
 """Bytes of JSON around the texts of one thing found, at most (counted: keys, grade, outcome, similarity)."""
 _MOST: Final = 12
-"""Things that an answer shows: with more of them too little would be left of each (chosen: 68 bytes)."""
+"""Things that an answer shows: with more of them too little would be left of each (chosen: 39 bytes)."""
 
 
 class SearchArguments(BaseModel):
@@ -53,7 +53,7 @@ class SearchDesk:
             raise ToolException(f"you have made all your searches ({self.searches}). Grade the pair now.")
         found = self.knowledge.search(query, min(k or self.results, self.results), self.pair)
         self.made += 1
-        return told(found, self.left)
+        return told(found, self.left, self.pair)
 
     @cached_property
     def tool(self) -> BaseTool:
@@ -73,11 +73,17 @@ class SearchDesk:
         )
 
 
-def told(found: Found, left: int) -> str:
-    """What was found as JSON within `LIMIT` bytes; texts are cut so that each thing found keeps a share."""
+def told(found: Found, left: int, pair: Pair) -> str:
+    """What was found as JSON within `LIMIT` bytes; texts are cut so that each thing found keeps a share.
+
+    It ends with the pair that is to be graded: small models grade what they have read last.
+    """
     graded = found.judged[: max(_MOST // 2, _MOST - len(found.passages))]
     shown = found.passages[: _MOST - len(graded)]
-    room = (LIMIT - 100) // max(1, len(graded) + len(shown)) - _AROUND  # bytes of the texts of each
+    own = {"query": excerpt(pair.query, 100), "document": excerpt(document_of(pair), 200)}
+    things = len(graded) + len(shown)
+    free = LIMIT - 150 - sum(map(_size, own.values()))
+    room = free // max(1, things) - _AROUND  # bytes of the texts of each thing found
     passages = [{"text": excerpt(item.text, room), "similarity": round(item.similarity, 2)} for item in shown]
     judged = [
         {
@@ -89,7 +95,7 @@ def told(found: Found, left: int) -> str:
         }
         for item in graded
     ]
-    return result({"passages": passages, "judged_pairs": judged, "searches_left": left})
+    return result({"passages": passages, "judged_pairs": judged, "searches_left": left, "grade_this": own})
 
 
 def excerpt(text: str, size: int) -> str:

@@ -45,9 +45,9 @@ found = st.builds(
 
 
 @settings(max_examples=50)
-@given(found, st.integers(0, 9))
-def test_whatever_was_found_is_told_within_two_kilobytes(found: Found, left: int) -> None:
-    answer = told(found, left)
+@given(found, st.integers(0, 9), st.builds(Pair, st.just("q"), st.just("d"), texts, texts, texts))
+def test_whatever_was_found_is_told_within_two_kilobytes(found: Found, left: int, pair: Pair) -> None:
+    answer = told(found, left, pair)
     assert len(answer.encode()) <= LIMIT
     said = json.loads(answer)
     assert said["searches_left"] == left
@@ -61,18 +61,19 @@ def test_with_the_default_of_four_each_nothing_is_left_out_and_each_keeps_some_w
         tuple(Passage(words, 0.5) for _ in range(4)),
         tuple(JudgedPair(words, words, grade, "reliability", -0.12) for grade in range(4)),
     )
-    said = json.loads(told(found, 1))
+    said = json.loads(told(found, 1, PAIR))
     assert [item["grade"] for item in said["judged_pairs"]] == [0, 1, 2, 3]
     assert len(said["passages"]) == 4
     shown = [item["text"] for item in said["passages"]] + [item["document"] for item in said["judged_pairs"]]
+    assert said["grade_this"] == {"query": "red lamp", "document": "a text"}, "what is read last is graded"
     assert all(len(text) > 70 and text.endswith("…") and words.startswith(text[:-1]) for text in shown)
 
 
 def test_many_things_found_are_fewer_and_readable() -> None:
     many = Found((Passage("red lamp", 0.5),) * 10, (JudgedPair("lamp", "red lamp", 3, "majority", 0.5),) * 10)
-    said = json.loads(told(many, 0))
+    said = json.loads(told(many, 0, PAIR))
     assert (len(said["passages"]), len(said["judged_pairs"])) == (6, 6)
-    said = json.loads(told(Found(many.passages[:2], many.judged), 0))
+    said = json.loads(told(Found(many.passages[:2], many.judged), 0, PAIR))
     assert (len(said["passages"]), len(said["judged_pairs"])) == (2, 10)
 
 
