@@ -19,7 +19,7 @@ demo: $(VENV)/.installed  ## install, then three rounds on a simulated marketpla
 	$(BIN)/serm demo
 
 test: $(VENV)/.installed-dev  ## install what the tests need, and run them
-	$(BIN)/python -m pytest
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist loadfile
 
 check: $(VENV)/.installed-dev links  ## ruff, format, mypy strict, import-linter
 	$(BIN)/ruff check .

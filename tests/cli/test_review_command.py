@@ -245,7 +245,9 @@ def read_until(terminal: int, text: str) -> str:
 def test_at_a_terminal_single_keys_answer_and_ctrl_c_keeps_them(waiting: tuple[Path, Review]) -> None:
     config, review = waiting
     ours, theirs = pty.openpty()
-    program = f"import os; os.login_tty({theirs}); {PROGRAM}"  # Ctrl-C goes to whom the terminal belongs
+    # Ctrl-C goes to whom the terminal belongs; a shell that started the tests may have made it ignored.
+    heard = "import signal; signal.signal(signal.SIGINT, signal.default_int_handler)"
+    program = f"import os; os.login_tty({theirs}); {heard}; {PROGRAM}"
     command = [sys.executable, "-c", program, "review", str(config), "--reviewer", "anna"]
     process = subprocess.Popen(command, pass_fds=(theirs,))
     os.close(theirs)

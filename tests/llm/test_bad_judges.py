@@ -173,7 +173,7 @@ def test_a_judge_that_cannot_work_says_so_when_it_is_to_prove_itself(
     stub: ChatStub, settings_with: SettingsWith, move: Move, says: str
 ) -> None:
     stub.play = lambda body, times: move
-    with open_panel(settings_with(f"{stub.url}#stub", llm={"retries": 0})) as panel:
+    with open_panel(settings_with(f"{stub.url}#stub", llm={"retries": 0, "timeout": 10})) as panel:
         assert says in panel.prove()["stub"]
 
 
