@@ -12,6 +12,7 @@ from typing import Final
 from serm.cli.checks import Finding, Patient, Status
 from serm.cli.format import size
 from serm.core.settings import Settings
+from serm.storage.workspace import ANNOTATE
 
 TIGHT: Final = 2.0  # free space under so many times what a run is expected to take is warned of; chosen
 FLOOR: Final = 500e6  # bytes that a run takes whatever the model: databases, scores, samples; chosen
@@ -21,7 +22,7 @@ def check_workspace(patient: Patient) -> Iterator[Finding]:
     folder = patient.settings.workspace_path
     if (folder / "config.json").is_file():
         yield _bound(folder, patient.settings)
-    elif folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
+    elif folder.exists() and (not folder.is_dir() or any(item.name != ANNOTATE for item in folder.iterdir())):
         yield Finding(
             "workspace",
             Status.FAIL,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 import typer
 
@@ -47,10 +47,14 @@ def doctor(config: Config) -> None:
 def examine(settings: Settings) -> Iterator[Finding]:
     """Every check, in the order in which its failing would stop a run."""
     from serm.cli import check_agents, check_data, check_gate, check_judges, check_model, check_services
-    from serm.cli.checks import Examination, Patient
+    from serm.cli.checks import Examination, Finding, Patient, Status
 
     with Patient(settings) as patient:
         examination = Examination(patient)
+        alone = not settings.data.sources
+        if alone:
+            sentence = "the config names no data: it is for `serm annotate` alone."
+            yield Finding("data", Status.WARN, sentence, "`serm evolve` needs `data.sources`.")
         for area, check, needs_data in (
             ("data", check_data.check_input, False),
             ("sets", check_data.check_sets, True),
@@ -67,4 +71,9 @@ def examine(settings: Settings) -> Iterator[Finding]:
             ("mlflow", check_services.check_mlflow, False),
             ("knowledge", check_services.check_knowledge, False),
         ):
-            yield from examination.run(area, check, needs_data=needs_data)
+            if not alone or area in JUDGES_ALONE:
+                yield from examination.run(area, check, needs_data=needs_data)
+
+
+JUDGES_ALONE: Final = ("judges", "agents", "database")
+"""What there is to look at where a config names judges and no data."""

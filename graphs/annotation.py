@@ -130,7 +130,7 @@ def _judgments(bench: Bench, state: State) -> Iterator[Judgment]:
         debate = bench.debate({**state, "labels": debated})
         for name, judge in debate.judges.items():
             yield from (
-                bench.panel(state).recorded(name, debate.rows(name), bench.store, instead=judge).values()
+                bench.panel(state).recorded(name, debate.rows[name], bench.store, instead=judge).values()
             )
 
 

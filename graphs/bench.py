@@ -6,16 +6,17 @@ All of it is read from the store and from what the state names, so that a node t
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
 import pandas as pd
 
 from serm.agents.calibration import Learned, choose_gold
 from serm.agents.chair import NAME
 from serm.agents.debate import DebateJudge, is_debater
-from serm.agents.inquiry import Inquiry, Juries, Said, inquire, votes_of
+from serm.agents.inquiry import Inquiry, Juries, Said, inquire, keys_of, votes_of
 from serm.agents.jury import Jury
 from serm.agents.panel import Panel
 from serm.agents.policy import decider
@@ -40,15 +41,7 @@ class Debate:
     frame: pd.DataFrame
     said: Said
     judges: Mapping[str, DebateJudge]  # by the name of the judge
-
-    def rows(self, name: str) -> pd.DataFrame:
-        """The pairs that a judge debates: those that it has graded."""
-        graded = {
-            key
-            for key, judgments in self.said.items()
-            if any(judgment.judge == name and judgment.grade is not None for judgment in judgments)
-        }
-        return self.frame[pd.MultiIndex.from_frame(self.frame[[*KEY]]).isin(graded)]
+    rows: Mapping[str, pd.DataFrame]  # of each judge the pairs that it debates: those that it has graded
 
 
 class Bench:
@@ -169,13 +162,22 @@ class Bench:
         file = self._.workspace.labels / state["labels"] / LABELS
         labels = pd.read_parquet(file, columns=[*KEY, "outcome"])
         dropped = labels[labels["outcome"] == Outcome.DROPPED.value]
-        keys = {PairKey(*key) for key in dropped[[*KEY]].itertuples(index=False, name=None)}
-        frame, said = self.frame(state), self.said(state)
-        rows = frame[pd.MultiIndex.from_frame(frame[[*KEY]]).isin(keys)]
-        disputed = {key: judgments for key, judgments in said.items() if key in keys}
+        frame, said = _those(self.frame(state), set(keys_of(dropped))), self.said(state)
+        disputed = {key: said[key] for key in keys_of(frame)}
         judges = {
             name: DebateJudge(member.judge, disputed)
             for name, member in self.panel(state).members.items()
             if is_debater(member.judge)
         }
-        return Debate(rows, disputed, judges)
+        graded: dict[str, set[PairKey]] = {name: set() for name in judges}
+        for key, judgments in disputed.items():
+            for judgment in judgments:
+                if judgment.grade is not None and judgment.judge in graded:
+                    graded[judgment.judge].add(key)
+        rows = {name: _those(frame, keys) for name, keys in graded.items()}
+        return Debate(frame, disputed, judges, rows)
+
+
+def _those(frame: pd.DataFrame, keys: Collection[PairKey]) -> pd.DataFrame:
+    """The rows of these pairs."""
+    return frame[np.fromiter((key in keys for key in keys_of(frame)), dtype=bool)]

@@ -20,19 +20,18 @@ class Debating(Stage):
         if not self._.settings.agreement.debate or state.get("closed"):
             return []
         debate = self.bench.debate(state)
-        asking = {name: debate.rows(name) for name in debate.judges}
-        return self.deal(state, "debate", {name: rows for name, rows in asking.items() if len(rows)})
+        return self.deal(state, "debate", {name: rows for name, rows in debate.rows.items() if len(rows)})
 
     def debate(self, task: ShardTask) -> Update:
         """One judge hears what the others said of one shard of the dropped pairs, and may revise."""
         debate, name = self.bench.debate(task), task["judge"]
-        return self.ask(task, debate.rows(name), instead=debate.judges[name])
+        return self.ask(task, debate.rows[name], instead=debate.judges[name])
 
     def vote_again(self, state: AnnotatorState) -> Update:
         """The panel settles on the debated pairs as it did on all; what it keeps now is marked."""
         debate, panel, before = self.bench.debate(state), self.bench.panel(state), state["labels"]
         revised = {
-            name: panel.recorded(name, debate.rows(name), self.bench.store, instead=judge)
+            name: panel.recorded(name, debate.rows[name], self.bench.store, instead=judge)
             for name, judge in debate.judges.items()
         }
         said = {

@@ -23,6 +23,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from langgraph.types import interrupt
 
+from serm.agents.debate import SUFFIX
 from serm.core.columns import DISTRIBUTION, KEY
 from serm.core.errors import WorkspaceError
 from serm.core.hashing import digest
@@ -177,9 +178,9 @@ def _asked(resources: Resources, state: SupervisorState, dropped: pd.DataFrame) 
 
 
 def _words(resources: Resources, key: PairKey, votes: Any) -> list[dict[str, Any]]:
-    """Each judge's vote on a pair, with the reason that it gave."""
+    """Each judge's vote on a pair, with the reason that it gave, in a debate or before it."""
     said = resources.judgments.for_pair(*key)
-    latest = {(judgment.judge, judgment.grade): judgment for judgment in said}
+    latest = {(judgment.judge.removesuffix(SUFFIX), judgment.grade): judgment for judgment in said}
     words = []
     for judge, grade in votes:
         judgment = latest.get((judge, grade))

@@ -166,6 +166,24 @@ def test_simulated_judges_are_called_simulated(command: Command, capfd: Out) -> 
     assert pd.read_parquet("said.parquet")["simulated"].all()
 
 
+def test_the_doctor_looks_at_judges_where_there_is_no_data(command: Command, capfd: Out) -> None:
+    assert run(command("labels.csv")) == 0
+    assert run(["doctor", "judges.yaml"]) == 0
+    out = capfd.readouterr().out
+    assert "for `serm annotate` alone" in out
+    assert "ann works" in out
+
+
+def test_a_folder_that_pairs_were_annotated_in_is_no_strangers_to_the_doctor(command: Command) -> None:
+    from serm.cli.check_services import check_workspace
+    from serm.cli.checks import Patient, Status
+    from serm.core import Settings
+
+    assert run(command("labels.csv")) == 0
+    with Patient(Settings.from_yaml("judges.yaml")) as patient:
+        assert [finding.status for finding in check_workspace(patient)] == [Status.PASS]
+
+
 def test_a_config_of_judges_alone_runs_no_loop(command: Command, capfd: Out) -> None:
     assert run(["evolve", "judges.yaml"]) == 2
     assert "the config names no data" in capfd.readouterr().err
