@@ -196,3 +196,10 @@ def test_a_loop_may_still_use_the_workspace_that_pairs_were_annotated_in(
     with Workspace.open(make(random_seed=9)) as workspace:
         assert workspace.folder == tmp_path / ".serm"
     annotate(world.head(5), make())
+
+
+def test_no_pairs_are_no_labels(world: pd.DataFrame, make: Make, tmp_path: Path) -> None:
+    (tmp_path / "script.yaml").write_text("turns: ['{\"grade\": 2}']")
+    found = annotate(world.head(0), make("scripted:script.yaml"))
+    assert found.labels.empty
+    assert found.counts["outcomes"] == {}
