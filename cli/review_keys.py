@@ -58,13 +58,18 @@ class TerminalKeys:
         return rest
 
     def line(self, prompt: str) -> str:
-        self.__exit__()
+        """Byte by byte: `input` would take what is typed ahead of the next keys along, and lose it."""
+        self.__exit__()  # the terminal's own line editing
+        typed = b""
         try:
-            return input(prompt)
-        except EOFError:
+            print(prompt, end="", flush=True)
+            while not typed.endswith(b"\n") and (byte := os.read(self._terminal, 1)):
+                typed += byte
+        except OSError:  # the terminal is gone
             return ""
         finally:
             self.__enter__()
+        return typed.decode(errors="replace").strip()
 
 
 class PipedKeys:
