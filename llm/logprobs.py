@@ -5,8 +5,9 @@ the start of a value: a grade, something else, or nothing yet (blanks). Mass on 
 distribution; what is left of the mass that is no blank is `outside`. An alternative that the server does not
 list counts as outside: it gives the likeliest few (20 at most, in OpenAI's protocol).
 
-Whether `outside` tells anything depends on the server: llama.cpp and vLLM give log-probabilities as they
-were before the JSON schema ruled tokens out, so that a model that would rather have written prose shows it.
+Whether `outside` can be told depends on the server. llama.cpp gives log-probabilities as they were before the
+JSON schema ruled tokens out, so that a model that would rather have written prose shows it. vLLM (0.32) gives
+them as they are after that: tokens that are ruled out are seen to have none left, and `outside` is not told.
 """
 
 from __future__ import annotations
@@ -23,6 +24,8 @@ from serm.llm.asking import Token
 _PLACE: Final = re.compile(r'(?<!\\)"grade"\s*:\s*(-?\d+)')
 _NUMBER: Final = re.compile(r"-?\d+|-\Z")
 _AFTER: Final = frozenset(" \t\r\n,}")  # what may follow a whole number in a JSON object
+_RULED_OUT: Final = -9_000.0
+"""Log-probability under which a token was ruled out: vLLM says -inf, its server -9999, a softmax neither."""
 _SAME: Final = {grade: grade for grade in GRADES}
 
 
@@ -31,7 +34,7 @@ class GradeMass:
     """Where the probability lay when a grade was written."""
 
     distribution: GradeDistribution  # over the four grades; sums to 1
-    outside: float  # in [0, 1]: the share that lay on no grade
+    outside: float | None  # in [0, 1]: the share that lay on no grade; None: the server hides it
     single: tuple[int, ...]  # values (of the judge's own scale) that were seen to be one token each
 
 
@@ -69,8 +72,13 @@ def grade_mass(
     if inside <= 0:
         return None
     p0, p1, p2, p3 = (mass / inside for mass in masses.values())
-    outside = 1 - inside / max(1 - undecided, inside)
-    return GradeMass((p0, p1, p2, p3), min(1.0, max(0.0, outside)), tuple(sorted(single)))
+    outside = min(1.0, max(0.0, 1 - inside / max(1 - undecided, inside)))
+    return GradeMass((p0, p1, p2, p3), None if _ruled_out(tokens) else outside, tuple(sorted(single)))
+
+
+def _ruled_out(tokens: Sequence[Token]) -> bool:
+    """Whether the log-probabilities are those after the JSON schema has ruled tokens out."""
+    return any(logprob <= _RULED_OUT for token in tokens for _, logprob in token.alternatives)
 
 
 def _token_at_grade(

@@ -1,27 +1,18 @@
-"""vLLM's asynchronous engine. The one module that imports vLLM (tried with 0.32)."""
+"""vLLM's asynchronous engine, once it runs (tried with vLLM 0.32)."""
 
 from __future__ import annotations
 
-import dataclasses
+import gc
 import json
-import os
 import sys
 from collections.abc import Mapping, Sequence
 from itertools import count
 from typing import Any, Final
 
-from serm.core.errors import ConfigError, JudgeError
+from serm.core.errors import JudgeError
 from serm.llm.asking import Message, Token
 from serm.llm.engine import HiccupError, Said, TooLongError, UnfitError, Wish
 
-_ENVIRONMENT: Final = {
-    "VLLM_NO_USAGE_STATS": "1",  # nobody's data leaves
-    "DO_NOT_TRACK": "1",
-    "RAY_USAGE_STATS_ENABLED": "0",
-    "VLLM_LOGGING_LEVEL": "WARNING",  # at INFO it writes hundreds of lines between ours
-    "VLLM_WORKER_MULTIPROC_METHOD": "spawn",  # this process has threads, and a fork of it may hang
-}
-"""What vLLM reads when it is imported; what is set already stays."""
 _ALTERNATIVES: Final = 20
 """Likeliest tokens that are asked for where the watched ones are no tokens of the model: vLLM's own limit."""
 _SPACED: Final = ("{}", "Ġ{}", "▁{}")
@@ -74,17 +65,19 @@ class VllmCore:
         await self._engine.sleep(level=1)  # weights to the host's memory, the cache of prefixes is dropped
 
     async def wake(self) -> None:
-        _hand_back_cached_memory()
+        hand_back_cached_memory()
         try:
             await self._engine.wake_up()
         except Exception as error:
             raise JudgeError(
-                f"vLLM's engine does not wake up: {_short(error)}",
+                f"vLLM's engine does not wake up: {short(error)}",
                 "The device may be full: lower `llm.vllm.gpu_memory_utilization`.",
             ) from error
 
     def shut_down(self) -> None:
         self._engine.shutdown()
+        self._engine = None
+        gc.collect()  # its finaliser fails where it only runs as the interpreter ends
 
     def _prompt(self, wish: Wish) -> list[int]:
         """The conversation by the model's own template. Raises UnfitError where that refuses it."""
@@ -99,9 +92,7 @@ class VllmCore:
                 )
             )
         except Exception as error:  # a template is a program of the model's makers: it may raise anything
-            raise UnfitError(
-                f"the model's chat template refuses the conversation: {_short(error)}"
-            ) from error
+            raise UnfitError(f"the model's chat template refuses the conversation: {short(error)}") from error
 
     def _sampling(self, wish: Wish) -> Any:
         return self._params(
@@ -127,52 +118,15 @@ class VllmCore:
 
         if isinstance(error, EngineDeadError) or self._engine.errored:
             return JudgeError(
-                f"vLLM's engine has died: {_short(error)}",
+                f"vLLM's engine has died: {short(error)}",
                 "Set VLLM_LOGGING_LEVEL=INFO to see why. The same command goes on.",
             )
         if isinstance(error, EngineGenerateError):
-            return HiccupError(_short(error.__cause__ or error))
-        return UnfitError(_short(error))
+            return HiccupError(short(error.__cause__ or error))
+        return UnfitError(short(error))
 
 
-def start_core(model: str, arguments: Mapping[str, object]) -> VllmCore:
-    """Load a model (a folder or a hub's id) on a running event loop; `arguments` are those of vLLM's engine.
-
-    Raises ConfigError for an argument that vLLM does not know, JudgeError where it cannot load the model.
-    """
-    for name, value in _ENVIRONMENT.items():
-        os.environ.setdefault(name, value)
-    from vllm import AsyncEngineArgs
-    from vllm.platforms import current_platform
-    from vllm.v1.engine.async_llm import AsyncLLM
-
-    known = {field.name for field in dataclasses.fields(AsyncEngineArgs)} - {"model"}
-    unknown = sorted(set(arguments) - known)
-    if unknown:
-        raise ConfigError(
-            f"`llm.vllm.{unknown[0]}` is no engine argument of vLLM.",
-            "They are those of `vllm serve`, with _ for -: `max_model_len`, `gpu_memory_utilization`, ...",
-        )
-    sleeps = bool(current_platform.is_sleep_mode_available())
-    given: dict[str, Any] = {
-        "enable_prefix_caching": True,
-        "enable_sleep_mode": sleeps,
-        "disable_log_stats": True,
-        "use_tqdm_on_load": False,
-        **arguments,
-    }
-    _hand_back_cached_memory()
-    try:
-        engine = AsyncLLM.from_engine_args(AsyncEngineArgs(model=model, **given))
-    except Exception as error:  # its own, torch's, the hub's, the operating system's
-        raise JudgeError(
-            f"vLLM cannot load `{model}`: {_short(error)}",
-            "Check the model's name and `llm.vllm`; VLLM_LOGGING_LEVEL=INFO shows more.",
-        ) from error
-    return VllmCore(engine, sleeps=sleeps and bool(given["enable_sleep_mode"]))
-
-
-def _hand_back_cached_memory() -> None:
+def hand_back_cached_memory() -> None:
     """What torch keeps on the device for its next use in this process, the engine needs for itself."""
     torch = sys.modules.get("torch")
     if torch is not None and torch.cuda.is_initialized():
@@ -216,6 +170,6 @@ def _tokens(numbers: Sequence[int], logprobs: Sequence[Mapping[int, Any]]) -> tu
     )
 
 
-def _short(error: BaseException) -> str:
+def short(error: BaseException) -> str:
     text = " ".join(str(error).split()) or type(error).__name__
     return text if len(text) <= 300 else text[:297] + "..."

@@ -15,6 +15,7 @@ from collections import Counter
 from collections.abc import Callable, Coroutine, Mapping
 from concurrent.futures import Future
 from contextlib import suppress
+from multiprocessing import resource_tracker
 from typing import Any, Final, TypeVar
 
 from serm.core.errors import SermError
@@ -70,9 +71,6 @@ class Engine:
         self._loop.call_soon_threadsafe(self._ended.set)
 
     def _run(self) -> None:
-        # Processes started from this thread inherit its mask: Ctrl-C is for us alone, and the calls in flight
-        # end in peace.
-        signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
         with asyncio.Runner(loop_factory=lambda: self._loop) as runner:
             runner.run(self._ended.wait())
 
@@ -97,6 +95,7 @@ class Engine:
             if self._fault is not None:
                 raise self._fault
             if self._core is None:
+                _keep_ctrl_c_to_us()
                 self._core = self._start()  # blocks this loop, on which nothing else can be done yet
             elif self._asleep:
                 await self._core.wake()
@@ -192,8 +191,15 @@ class Engines:
             self._users.clear()
 
 
+def _keep_ctrl_c_to_us() -> None:
+    """Processes started from this thread inherit its mask, and do not hear Ctrl-C: calls in flight end in
+    peace. Python's tracker of shared memory takes the mask off where it is only started later."""
+    resource_tracker.ensure_running()
+    signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+
+
 def _start(model: str, arguments: Mapping[str, object]) -> Core:
-    from serm.llm.vllm_core import start_core  # brings vLLM along
+    from serm.llm.vllm_start import start_core  # brings vLLM along
 
     return start_core(model, arguments)
 

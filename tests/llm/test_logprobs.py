@@ -38,6 +38,17 @@ def test_the_shares_are_those_of_the_grades_alone_and_the_rest_is_outside() -> N
     assert mass.single == (0, 1, 2, 3)
 
 
+@pytest.mark.parametrize("ruled_out", [-math.inf, -9999.0])
+def test_the_rest_is_not_told_where_the_schema_ruled_tokens_out_before_they_were_counted(
+    ruled_out: float,
+) -> None:
+    begin = Token('{"', (('{"', 0.0), ("The", ruled_out)))
+    mass = grade_mass([begin, *answer("grade", '":', " ", token("2", **FOUR), "}")], 2)
+    assert mass is not None
+    assert mass.outside is None
+    assert sum(mass.distribution) == pytest.approx(1)
+
+
 @pytest.mark.parametrize(
     ("before", "chosen", "alternatives"),
     [
