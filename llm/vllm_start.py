@@ -36,7 +36,7 @@ def start_core(model: str, arguments: Mapping[str, object]) -> VllmCore:
         **arguments,
     }
     hand_back_cached_memory()
-    # No variable holds the engine here. Errors that vLLM's modules keep from their import keep this frame, and
+    # No variable holds the engine here. Errors that vLLM's modules keep from their import keep this frame:
     # with it the engine would live until the interpreter ends, where its finaliser fails.
     return VllmCore(_engine(model, given), sleeps=sleeps)
 
