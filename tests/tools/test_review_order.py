@@ -51,9 +51,7 @@ def test_no_pair_that_is_left_out_tells_more_than_one_that_is_asked(
 
 
 @given(votes_of_pairs, st.randoms(use_true_random=False))
-def test_the_choice_does_not_depend_on_the_order_of_the_pairs(
-    votes: list[list[int]], random: Random
-) -> None:
+def test_the_choice_does_not_depend_on_the_order_of_the_pairs(votes: list[list[int]], random: Random) -> None:
     keys = [PairKey(f"q{number % 4}", f"d{number}") for number in range(len(votes))]
     places = list(range(len(votes)))
     random.shuffle(places)
