@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
 from typing import Literal, get_args
 
@@ -67,6 +68,13 @@ class AgentSettings(Section):
     max_steps: int = Field(default=12, ge=2)  # model turns an agent may take
 
 
+class FloorSettings(Section):
+    language: float = Field(default=0.0, ge=0, le=1)
+    """Share of the budget that each language gets at least, where it has so many candidates."""
+    stratum: float = Field(default=0.0, ge=0, le=1)
+    """Likewise head, torso and tail. Where all floors come to more than the budget, all are lowered alike."""
+
+
 class MinerSettings(Section):
     choice: Literal["mined", "random"] = "mined"  # random: no agent is asked; the baseline to beat
     agents: dict[AgentName, float] = Field(default_factory=lambda: dict.fromkeys(DEFAULT_AGENTS, 1.0))
@@ -93,6 +101,18 @@ class MinerSettings(Section):
     drift_reference: Literal["last", "all"] = "all"
     """What came before: the seed and all windows, or the last one alone (the seed before the first)."""
     near_duplicate: float = Field(default=0.97, gt=0, le=1)  # cosine of two documents of one query
+    near_text: float = Field(default=0.9, gt=0, le=1)
+    """Jaccard similarity from which two texts are one: of the words of two queries, and of the runs of three
+    words of two documents."""
+    diversity: Literal["k_center", "mmr"] = "k_center"
+    """In which order an agent's queries are opened: each the farthest from those before, or by relevance to
+    the signal and distance alike (maximal marginal relevance)."""
+    floors: FloorSettings = FloorSettings()
+    relabel: float = Field(default=0.0, ge=0, le=1)
+    """Share of the budget, at most, for pairs that are labelled already, where asking again is worth more
+    than a new label. Judges that would answer the same again are not asked."""
+    credit: bool = False
+    """Let an agent's share follow what its last labels did to the gate: between half and twice `agents`."""
     per_query: int = Field(default=20, ge=1)  # pairs of one query in a sample, at most
     list_size: int = Field(default=4, ge=1)
     """Pairs that a query brings to a sample, at least, where it has them: a lone pair teaches no order."""
@@ -140,7 +160,15 @@ class KnowledgeSettings(Section):
 
 class BudgetSettings(Section):
     pairs_per_round: int = Field(default=600, ge=1)  # pairs sent to the panel, dropped and failed ones too
+    share_of_window: float | None = Field(default=None, gt=0, le=1)
+    """Instead of `pairs_per_round`: so much of each window's pairs, rounded up."""
     currency: float | None = Field(default=None, gt=0)  # money for the whole run
+
+    def pairs_of(self, window: int) -> int:
+        """How many pairs of a window of so many may be sent to the panel in its round."""
+        if self.share_of_window is None:
+            return self.pairs_per_round
+        return math.ceil(round(self.share_of_window * window, 6))
 
 
 class GateSettings(Section):
