@@ -8,6 +8,8 @@ from collections.abc import Sequence
 import numpy as np
 
 from serm.tools.desk import Ints, MiningDesk
+from serm.tools.duplicates import TakenPairs
+from serm.tools.floors import floors_of
 
 
 class Picker:
@@ -15,8 +17,10 @@ class Picker:
 
     def __init__(self, desk: MiningDesk, budget: int) -> None:
         self.taken: dict[int, str] = {}
+        self.floors = floors_of(desk, budget)
         self._desk, self._budget = desk, budget
-        self._of_query: dict[int, list[int]] = {}
+        self._pairs = TakenPairs(desk)
+        self._of_query: dict[int, int] = {}  # pairs taken
         self._ranked, self._starts = _by_query(desk)
 
     @property
@@ -44,26 +48,22 @@ class Picker:
 
     def _keep_company(self, query: int, agent: str, stop: int) -> None:
         """Bring a query that is in up to `list_size` pairs with those that the model ranks highest."""
-        if not self._of_query.get(query):
+        if query not in self._of_query:
             return
         for row in self._ranked[self._starts[query] : self._starts[query + 1]].tolist():
-            if len(self.taken) >= stop or len(self._of_query[query]) >= self._desk.settings.list_size:
+            if len(self.taken) >= stop or self._of_query[query] >= self._desk.settings.list_size:
                 break
             self._add(row, agent)
 
     def _add(self, row: int, name: str, *, capped: bool = True) -> None:
         desk = self._desk
-        if row in self.taken or not desk.unlabelled[row]:
+        if row in self.taken or not desk.unlabelled[row] or not self.floors.allow(row, self.left):
             return
-        others = self._of_query.setdefault(int(desk.query_index[row]), [])
-        if capped and len(others) >= desk.settings.per_query:
+        if not self._pairs.add(row, desk.settings.per_query if capped else None):
             return
-        if others:
-            index = desk.document_index
-            likeness = desk.document_embeddings[index[others]] @ desk.document_embeddings[index[row]]
-            if float(likeness.max()) >= desk.settings.near_duplicate:
-                return
-        others.append(row)
+        query = int(desk.query_index[row])
+        self._of_query[query] = self._of_query.get(query, 0) + 1
+        self.floors.took(row)
         self.taken[row] = name
 
 

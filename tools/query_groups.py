@@ -46,11 +46,17 @@ def query_groups(
 
 def words_of(text: str) -> list[str]:
     """The words of a query, in lower case; pairs of characters in scripts that put no spaces between them."""
+    words = _WORD.findall(text.lower())
+    if not _WITHOUT_SPACES.search(text):
+        return words
     found: list[str] = []
-    for word in _WORD.findall(text.lower()):
-        pairs = [word[i : i + 2] for i in range(len(word) - 1)]
-        found += pairs if _WITHOUT_SPACES.search(word) and pairs else [word]
+    for word in words:
+        found += _pairs(word) if len(word) > 1 and _WITHOUT_SPACES.search(word) else [word]
     return found
+
+
+def _pairs(word: str) -> list[str]:
+    return [word[i : i + 2] for i in range(len(word) - 1)]
 
 
 def _words(texts: Sequence[str]) -> list[Group]:

@@ -1,14 +1,15 @@
 """From nominations to a sample: one budget, shares by agent, no duplicates, lists rather than lone pairs.
 
-1. Each agent has its share of the budget. It opens queries by greedy k-center over the embeddings of the
-   queries that it nominated from, so that a share is spread over different queries instead of the top of one
+1. Each agent has its share of the budget. It opens the queries that it nominated from in an order that
+   spreads them (tools/diversity.py), so that a share goes to different queries instead of the top of one
    score. A query that is opened brings `list_size` pairs: the agent's nominations, then the pairs that the
    model ranks highest. Training compares pairs within a query; a lone pair has nothing to be compared with.
 2. What an agent cannot use goes to the others, by their shares.
 3. What nominations cannot fill is filled by uncertainty, in lists of `list_size` spread over queries.
 
-A pair is passed over if it is labelled or taken, or its document nearly that of a taken pair of its query.
-`per_query` bounds the pairs of a query; it is lifted only where the budget could not be spent otherwise.
+A pair is passed over if it is labelled or taken, if a taken pair says the same (tools/duplicates.py), or if a
+floor needs its place (tools/floors.py). `per_query` bounds the pairs of a query; it is lifted only where the
+budget could not be spent otherwise.
 """
 
 from __future__ import annotations
@@ -21,8 +22,8 @@ import numpy as np
 import pandas as pd
 
 from serm.core.records import PairKey
-from serm.relevance_model.base import FloatArray
 from serm.tools.desk import Ints, MiningDesk
+from serm.tools.diversity import ORDERS
 from serm.tools.picker import Picker
 from serm.tools.quotas import shared_out
 
@@ -48,10 +49,16 @@ def select(nominations: pd.DataFrame, desk: MiningDesk, budget: int) -> pd.DataF
         quotas = shared_out(picker.left, {name: shares[name] for name in waiting})
         for name, queue in waiting.items():  # each uses its quota up or empties its queue, so this ends
             picker.take(name, queue, quotas[name])
+    _fill_up(picker, desk)
+    picker.floors.waive()  # what is owed to a group whose pairs are all duplicates goes to the others
+    _fill_up(picker, desk)
+    return _table(desk, picker.taken, merged)
+
+
+def _fill_up(picker: Picker, desk: MiningDesk) -> None:
     for capped in (True, False):
         if picker.left:
             picker.fill(_by_uncertainty(desk, list(picker.taken)), FILL, capped=capped)
-    return _table(desk, picker.taken, merged)
 
 
 def random_rows(desk: MiningDesk, budget: int) -> Ints:
@@ -95,25 +102,11 @@ def _queue(desk: MiningDesk, agent: str, merged: Mapping[int, _Nominated], limit
     for row in sorted(scores, key=lambda row: (-scores[row], row)):
         by_query.setdefault(int(desk.query_index[row]), []).append(row)
     queries = np.fromiter(by_query, dtype=np.int64, count=len(by_query))
-    spread = queries[k_center(desk.query_embeddings[queries], limit)].tolist()
+    spread = queries[ORDERS[desk.settings.diversity](desk.query_embeddings[queries], limit)].tolist()
     size = desk.settings.list_size
     opened = [by_query[query][:size] for query in dict.fromkeys([*spread, *by_query])]
     further = [row for rows in by_query.values() for row in rows[size:]]
     return deque([*opened, *([row] for row in sorted(further, key=lambda row: (-scores[row], row)))])
-
-
-def k_center(vectors: FloatArray, limit: int) -> Ints:
-    """Greedy k-center: from the first of n unit vectors on, each next one is the farthest from those before.
-
-    The first `limit` at most; memory is linear in n.
-    """
-    order = np.zeros(min(len(vectors), limit), dtype=np.int64)
-    nearest = np.full(len(vectors), np.inf)
-    for step in range(1, len(order)):
-        nearest = np.minimum(nearest, 1.0 - vectors @ vectors[order[step - 1]])
-        nearest[order[step - 1]] = -np.inf
-        order[step] = int(np.argmax(nearest))
-    return order
 
 
 def _by_uncertainty(desk: MiningDesk, taken: list[int]) -> list[int]:

@@ -11,8 +11,9 @@ from mining_desks import make_desk
 from serm.core.records import PairKey
 from serm.core.settings_loop import DEFAULT_AGENTS
 from serm.tools.desk import MiningDesk
+from serm.tools.diversity import k_center
 from serm.tools.quotas import nomination_quotas, shared_out
-from serm.tools.selection import k_center, select
+from serm.tools.selection import select
 
 
 def nominate(desk: MiningDesk, agent: str, rows: list[int]) -> pd.DataFrame:

@@ -1,0 +1,127 @@
+"""Texts that say the same as an earlier one: exactly, or nearly, by MinHash and locality-sensitive hashing.
+
+A text is compared by its shingles (runs of words). MinHash (Broder 1997) with banded LSH, by `datasketch`,
+names the few earlier texts that may be alike; their Jaccard similarity is then computed and not estimated, so
+that what is found is alike, while of what is alike a little may be missed (under 1% at the threshold).
+Texts with other numbers in them are never alike: "iphone 12" is not "iphone 13", whatever they share.
+
+The work is linear in the texts that are looked at, the memory in those that were added.
+"""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+import zlib
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import Any, Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from serm.tools.query_groups import words_of
+
+QUERY_WORDS: Final = 1
+"""A query is its set of words: "shoes, red" reads like "red shoes"."""
+DOCUMENT_WORDS: Final = 3
+"""Words of a document's shingle; chosen: a document of few words is like no other than itself."""
+
+_NUMBERS: Final = re.compile(r"\w*\d\w*")
+_PERMUTATIONS: Final = 128
+_MISSED: Final = 0.01
+_KEPT: Final = 20_000  # sketches in memory: a document is looked at for every query that it answers
+_READ: Final = 20_000  # characters of a text that are compared
+
+
+@dataclass(frozen=True, slots=True)
+class Sketch:
+    """What a text is compared by."""
+
+    exact: str  # folded: other case, other width and other blanks are the same text
+    shingles: NDArray[np.uint32]  # distinct hashes, sorted
+    numbers: frozenset[str]  # words with a digit in them
+
+
+class SeenTexts:
+    """Texts, numbered from 0 as they were added. `find` names the first added one that a text is like."""
+
+    def __init__(self, likeness: float, words: int) -> None:
+        """`likeness`: the Jaccard similarity of two sets of shingles of `words` words from which on two texts
+        are alike, over 0, at most 1."""
+        self._likeness, self._words = likeness, words
+        self._exact: dict[str, int] = {}
+        self._added: list[Sketch] = []
+        self._sketch = lru_cache(_KEPT)(self._make_sketch)
+        self._hashed = lru_cache(_KEPT)(self._make_hashed)
+        self._empty, self._index = _minhash(likeness)
+
+    def __len__(self) -> int:
+        return len(self._added)
+
+    def find(self, text: str) -> int | None:
+        sketch = self._sketch(text)
+        same = self._exact.get(sketch.exact)
+        if same is not None or not len(sketch.shingles):
+            return same
+        found = sorted(self._index.query(self._hashed(text)))
+        return next((number for number in found if self._alike(sketch, self._added[number])), None)
+
+    def add(self, text: str) -> int:
+        """The number of the first text like it; its own, as a new one, where there is none."""
+        found = self.find(text)
+        if found is not None:
+            return found
+        sketch, number = self._sketch(text), len(self._added)
+        self._added.append(sketch)
+        self._exact[sketch.exact] = number
+        if len(sketch.shingles):
+            self._index.insert(number, self._hashed(text))
+        return number
+
+    def _alike(self, left: Sketch, right: Sketch) -> bool:
+        return left.numbers == right.numbers and jaccard(left.shingles, right.shingles) >= self._likeness
+
+    def _make_sketch(self, text: str) -> Sketch:
+        return sketch_of(text, self._words)
+
+    def _make_hashed(self, text: str) -> Any:
+        hashed = self._empty.copy()
+        hashed.update_batch(self._sketch(text).shingles)
+        return hashed
+
+
+def sketch_of(text: str, words: int) -> Sketch:
+    """The sketch of a text, of shingles of `words` words; of fewer where it has not so many."""
+    folded = unicodedata.normalize("NFKC", text[:_READ]).casefold()
+    said = words_of(folded)
+    runs = {" ".join(said[i : i + words]) for i in range(max(1, len(said) - words + 1))} - {""}
+    hashes = np.array([zlib.crc32(run.encode()) for run in runs], dtype=np.uint32)
+    numbers = frozenset(_NUMBERS.findall(folded))
+    return Sketch(" ".join(folded.split()), np.unique(hashes), numbers)
+
+
+def jaccard(left: NDArray[np.uint32], right: NDArray[np.uint32]) -> float:
+    """Of two sorted sets; 1 for two empty ones."""
+    both = len(np.intersect1d(left, right, assume_unique=True))
+    either = len(left) + len(right) - both
+    return both / either if either else 1.0
+
+
+def _minhash(likeness: float) -> tuple[Any, Any]:
+    """A MinHash of nothing, to copy, and an index that misses few texts of at least `likeness`."""
+    from datasketch import MinHash, MinHashLSH  # type: ignore[import-untyped]
+
+    index = MinHashLSH(num_perm=_PERMUTATIONS, params=bands(likeness))
+    return MinHash(num_perm=_PERMUTATIONS, seed=1, hashfunc=int), index
+
+
+def bands(likeness: float) -> tuple[int, int]:
+    """How many bands of how many rows: the longest bands that miss at most `_MISSED` of the texts that are
+    just so much alike. Two texts of Jaccard similarity s meet in a band of r rows with probability s^r."""
+    fitting = (
+        (_PERMUTATIONS // rows, rows)
+        for rows in range(_PERMUTATIONS // 2, 1, -1)
+        if (1 - likeness**rows) ** (_PERMUTATIONS // rows) <= _MISSED
+    )
+    return next(fitting, (_PERMUTATIONS, 1))
