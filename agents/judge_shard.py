@@ -11,7 +11,7 @@ from typing import Final
 from serm.agents.paths import settled
 from serm.agents.shard_report import ShardReport, judgment_of, report_of, trace_call
 from serm.core.records import Answer, FailureKind, Judgment, Pair
-from serm.llm.base import Judge, cache_key, paths_of
+from serm.llm.base import Judge, cache_key, first_path, paths_of
 from serm.storage.judgment_tables import Call
 from serm.storage.judgments import JudgmentStore
 from serm.storage.trace import SpanKind, current_trace_id, span
@@ -65,7 +65,10 @@ async def judge_shard(
             grades = [answer.grade for answer in answers]
             return bool(answers) and settled(grades, most - len(answers), risk)
 
-        work = _Work(judge, store, enough, slots or asyncio.Semaphore(1), manner)
+        def along(pair: Pair, count: int) -> int:
+            return first_path(judge, pair, paths) + count
+
+        work = _Work(judge, store, enough, along, slots or asyncio.Semaphore(1), manner)
         fresh = await (work.remote(todo) if judge.remote else work.local(todo))
         report = report_of(judge.name, keys, done, fresh, work.answers)
         current.outputs = report.summary()
@@ -81,15 +84,17 @@ def is_final(judgment: Judgment, *, retry: bool) -> bool:
 
 
 class _Work:
-    def __init__(
+    def __init__(  # noqa: PLR0917
         self,
         judge: Judge,
         store: JudgmentStore,
         enough: Callable[[Sequence[Answer]], bool],
+        along: Callable[[Pair, int], int],
         slots: asyncio.Semaphore,
         manner: Manner,
     ) -> None:
         self.judge, self.store, self.enough, self.slots, self.manner = judge, store, enough, slots, manner
+        self.along = along  # the path of a pair's next answer, given how many there are
         self.trace_id = current_trace_id()
         self.answers: list[Answer] = []  # given now, by calls of this shard
         self.fatal: Exception | None = None  # ends the work
@@ -101,7 +106,7 @@ class _Work:
             answers: list[Answer] = []
             while not self.enough(answers):
                 began = time.time_ns()
-                answers.append(await self.judge.answer(pair, len(answers)))
+                answers.append(await self.judge.answer(pair, self.along(pair, len(answers))))
                 self._trace(pair, len(answers) - 1, answers[-1], began)
             fresh[key] = judgment_of(self.judge, key, pair, answers, self.trace_id)
             self.answers += answers
@@ -160,7 +165,7 @@ class _Work:
         await asyncio.wrap_future(marked)
         began = time.time_ns()
         try:
-            answer = await self.judge.answer(pair, path)
+            answer = await self.judge.answer(pair, self.along(pair, path))
         except Exception:  # it was not asked, or there is no answer to wait for: nothing is in flight
             await asyncio.wrap_future(self.store.unmark(mark))
             raise

@@ -183,8 +183,10 @@ async def _prove(judge: Judge) -> str:
 
 
 def pairs_of(frame: pd.DataFrame) -> list[Pair]:
-    """The rows of a pairs frame as judges see them: ids, texts and language, nothing else."""
-    optional = [frame[name] if name in frame else [""] * len(frame) for name in ("title", "language")]
+    """The rows of a pairs frame as judges see them: ids, texts and language, and whether they are asked
+    again; nothing else."""
+    missing = {"title": "", "language": "", "again": 0}
+    optional = [frame[name] if name in frame else [value] * len(frame) for name, value in missing.items()]
     columns = [frame["query_id"], frame["doc_id"], frame["query"], frame["text"], *optional]
     return [Pair(*row) for row in zip(*columns, strict=True)]
 

@@ -30,6 +30,7 @@ class Pair:
     text: str
     title: str = ""
     language: str = ""
+    again: int = 0  # how often it was labelled before: judges that may say something else are asked anew
 
     @property
     def key(self) -> PairKey:

@@ -83,7 +83,7 @@ def forecast(resources: Resources, number: int, margins: Sequence[float], count:
     """Forecast round `number`. `count` gives the tokens of texts. Nothing is asked of any judge."""
     settings = resources.settings
     window = resources.pairs(number)
-    pairs = min(settings.budget.pairs_per_round, len(window))
+    pairs = min(settings.budget.pairs_of(len(window)), len(window))
     reports = [report for report in read_rounds(resources.workspace.rounds) if report["round"] > 0]
     measured = judge_totals(resources.workspace.judgments_url)
     judges = tuple(

@@ -9,7 +9,9 @@ import pandas as pd
 
 from serm.agents.miners import mine_with
 from serm.agents.policy import decider
-from serm.graphs.mining import mining_key, open_desk
+from serm.graphs.crediting import shares
+from serm.graphs.mining import mining_key, open_desk, pairs_to_choose
+from serm.graphs.relabelling import asked_again
 from serm.graphs.resources import Resources
 from serm.graphs.state import MinerState
 from serm.graphs.tracing import Node
@@ -25,9 +27,8 @@ class MinerNodes:
     def __init__(self, resources: Resources) -> None:
         self._ = resources
         miner = resources.settings.miner
-        shares: dict[str, float] = {name: share for name, share in miner.agents.items() if share > 0}
-        self.agents = tuple(shares) if miner.choice == "mined" else ()
-        self._quotas = nomination_quotas(resources.settings.budget.pairs_per_round, shares)
+        agents = tuple(name for name, share in miner.agents.items() if share > 0)
+        self.agents = agents if miner.choice == "mined" else ()
 
     def score(self, state: MinerState) -> dict[str, Any]:
         return {"scores": self._.scores(state["round"], state["champion"])[0]}
@@ -43,7 +44,7 @@ class MinerNodes:
                     agent,
                     open_desk(self._, state),
                     decider(self._.settings, agent, self._.purse),
-                    self._quotas[agent],
+                    nomination_quotas(pairs_to_choose(self._, state), shares(self._, state["round"]))[agent],
                     max_steps=self._.settings.agents.max_steps,
                 )
                 table.to_parquet(folder / _NOMINATIONS, index=False)
@@ -63,11 +64,12 @@ class MinerNodes:
                 pd.read_parquet(self._.workspace.samples / name / _NOMINATIONS)
                 for _, name in sorted(state.get("nominated", {}).items())
             ]
-            sample = select(
-                pd.concat(tables, ignore_index=True) if tables else pd.DataFrame(),
-                open_desk(self._, state),
-                self._.settings.budget.pairs_per_round,
-            )
+            desk, budget = open_desk(self._, state), pairs_to_choose(self._, state)
+            nominations = pd.concat(tables, ignore_index=True) if tables else pd.DataFrame()
+            again = asked_again(self._, state, desk, budget)
+            sample = select(nominations, desk, budget - len(again))
+            if len(again):
+                sample = pd.concat([sample.assign(again=0), again], ignore_index=True)
             sample.to_parquet(folder / _SAMPLE, index=False)
 
         find_or_create(self._.workspace.samples, key, make)

@@ -10,6 +10,7 @@ import pandas as pd
 from serm.core.columns import KEY, document_text
 from serm.core.hashing import digest
 from serm.core.records import PairKey
+from serm.graphs.crediting import shares
 from serm.graphs.reference import earlier_queries
 from serm.graphs.resources import Resources
 from serm.graphs.state import MinerState
@@ -29,11 +30,18 @@ def mining_key(resources: Resources, state: MinerState) -> str:
             state["earlier_labels"],
             settings.miner.model_dump(mode="json"),
             settings.agents.model_dump(mode="json"),
-            settings.budget.pairs_per_round,
+            pairs_to_choose(resources, state),
             settings.random_seed,
             *(_other_models(state) if settings.miner.agents.get("committee") else ()),
+            *([shares(resources, state["round"])] if settings.miner.credit else ()),
+            *([judge.model_dump(mode="json") for judge in settings.judges] if settings.miner.relabel else ()),
         ]
     )
+
+
+def pairs_to_choose(resources: Resources, state: MinerState) -> int:
+    """All that the budget gives the round."""
+    return resources.settings.budget.pairs_of(resources.window(state["round"]).pairs)
 
 
 def open_desk(resources: Resources, state: MinerState) -> MiningDesk:
@@ -81,7 +89,7 @@ def _make_desk(resources: Resources, state: MinerState) -> MiningDesk:
         stochastic=stochastic,
         committee=committee if others else None,
         labelled=frozenset(_labelled(resources, state["earlier_labels"])),
-        settings=settings.miner,
+        settings=settings.miner.model_copy(update={"agents": shares(resources, number)}),
         seed=settings.random_seed + number,
     )
 

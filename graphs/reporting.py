@@ -16,6 +16,7 @@ from serm.core.columns import KEY
 from serm.core.hashing import digest
 from serm.evals.evaluate import Evaluation, compare, evaluate, summarise
 from serm.evals.plain import plain
+from serm.graphs.crediting import credit_round
 from serm.graphs.gating import decision_path
 from serm.graphs.resources import Resources
 from serm.graphs.reviewing import HUMAN
@@ -60,6 +61,7 @@ def report_round(resources: Resources, state: SupervisorState) -> None:
         "counts": _counts(resources, state, labels),
         "label_accuracy": label_accuracy(labels, sealed),
         "stages": stages(labels, annotation, human, sealed),
+        "credit": credit_round(resources, state),
         "saved": annotation.get("saved"),
         "outside": {name: told.get("outside") for name, told in annotation.get("judges", {}).items()},
         "human": human or None,

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import pandas as pd
 
 from serm.core.columns import DISTRIBUTION, KEY
 from serm.core.hashing import digest, digest_texts
+from serm.core.records import Outcome
 from serm.evals.leakage import check_leakage, require_clean, without_near_duplicates
 from serm.evals.plain import plain
 from serm.graphs.events import Event
@@ -40,7 +41,7 @@ def make_snapshot(resources: Resources, state: SupervisorState) -> str:
     No gate or test query may be in it. Queries that read like one, under another id, are left out.
     """
     names = [*state["earlier_labels"], state["labels"]]
-    labels = [labelled_pairs(resources, name, number) for number, name in enumerate(names, start=1)]
+    labels = superseded(resources, names)
     tables = [*labels, one_hot(resources.dataset.seed())]
     held_out = resources.held_out(state["round"])
     leakage = check_leakage(pd.concat(tables, ignore_index=True), held_out)
@@ -101,14 +102,44 @@ def snapshot_path(resources: Resources, name: str) -> Path:
     return resources.workspace.snapshots / f"{name}.parquet"
 
 
+def superseded(resources: Resources, names: Sequence[str]) -> list[pd.DataFrame]:
+    """The labelled pairs of rounds 1, 2, ... by the names of their labels: of a pair that was labelled again
+    its later label alone, and none where the panel then dropped it. Where that failed, the label stands."""
+    tables: list[pd.DataFrame] = []
+    later = pd.MultiIndex.from_arrays([[], []], names=KEY)
+    for number in range(len(names), 0, -1):
+        name = names[number - 1]
+        table = labelled_pairs(resources, name, number)
+        tables.append(table[~pd.MultiIndex.from_frame(table[list(KEY)]).isin(later)].reset_index(drop=True))
+        said = pd.read_parquet(labels_path(resources, name), columns=[*KEY, "outcome"])
+        said = said[said["outcome"] != Outcome.FAILED.value]
+        later = later.append(pd.MultiIndex.from_frame(said[list(KEY)]))
+    return tables[::-1]
+
+
 def labelled_pairs(resources: Resources, labels: str, number: int) -> pd.DataFrame:
     """The pairs of a round that the panel kept, with their text, grade and soft target."""
     kept = pd.read_parquet(labels_path(resources, labels), columns=[*KEY, "grade", *DISTRIBUTION]).dropna(
         subset=["grade"]
     )
-    pairs = resources.pairs(number)[[*KEY, "query", "title", "text", "language"]]
+    pairs = pairs_named(resources, kept, number)[[*KEY, "query", "title", "text", "language"]]
     joined = kept.merge(pairs, on=list(KEY), how="inner", validate="one_to_one")
     return joined.assign(grade=joined["grade"].astype(int), round=number)
+
+
+def pairs_named(resources: Resources, keys: pd.DataFrame, number: int) -> pd.DataFrame:
+    """The pairs with these keys (query_id, doc_id): of window `number`, and what is not there of the windows
+    before it, the newest first. In the order of the windows; a key of no window is left out."""
+    wanted = pd.MultiIndex.from_frame(keys[list(KEY)])
+    found: list[pd.DataFrame] = []
+    for window in range(number, 0, -1):
+        if found and not len(wanted):
+            break
+        pairs = resources.pairs(window)
+        there = pd.MultiIndex.from_frame(pairs[list(KEY)])
+        found.append(pairs[there.isin(wanted)])
+        wanted = wanted[~wanted.isin(there)]
+    return pd.concat(found, ignore_index=True)
 
 
 def one_hot(frame: pd.DataFrame) -> pd.DataFrame:

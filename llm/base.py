@@ -41,10 +41,16 @@ def paths_of(judge: Judge, paths: int) -> int:
     return 1 if judge.deterministic else paths
 
 
+def first_path(judge: Judge, pair: Pair, paths: int) -> int:
+    """The path that a judge is asked along first: of a pair that is asked again, the first unused one."""
+    return pair.again * paths_of(judge, paths)
+
+
 def cache_key(judge: Judge, pair: Pair, paths: int, risk: float = 0.0) -> str:
     """What names a judgment: everything that can change it, and the pair's ids, which recorded and
     simulated judges go by. The number of paths counts; whether they were all needed does not. The `risk`
-    with which paths are left out counts where it is taken and there are paths to leave out."""
+    with which paths are left out counts where it is taken and there are paths to leave out. A pair that is
+    asked again has a key of its own, but for a deterministic judge: it has said all that it will say."""
     parts: list[object] = [
         judge.name,
         judge.model,
@@ -54,6 +60,8 @@ def cache_key(judge: Judge, pair: Pair, paths: int, risk: float = 0.0) -> str:
         _asked(judge, paths, risk),
         [pair.query_id, pair.doc_id, pair.query, pair.title, pair.text],
     ]
+    if pair.again and not judge.deterministic:
+        parts.append({"again": pair.again})
     evidence = judge.evidence(pair)
     return digest([*parts, evidence] if evidence else parts)
 
