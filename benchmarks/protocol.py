@@ -8,6 +8,7 @@
       ours: {}
       random choice: {miner: {choice: random}}
 
+`like: NAME` takes over all of NAME.yaml beside it; what the file says itself is laid over that, key by key.
 An arm is what it changes in the config, key by key; lists replace lists. Arms run through the same graphs.
 """
 
@@ -120,7 +121,7 @@ def read_protocol(path: Path | str) -> Protocol:
     file = Path(path)
     if not file.is_file() and (PACKAGED / f"{path}.yaml").is_file():
         file = PACKAGED / f"{path}.yaml"
-    values = _read_yaml(file)
+    values = _extended(file)
     try:
         return Protocol.model_validate({**values, "file": file.resolve()})
     except ValidationError as error:
@@ -129,6 +130,13 @@ def read_protocol(path: Path | str) -> Protocol:
             for item in error.errors()
         )
         raise ConfigError(f"{file}: {lines}.", "docs/benchmarks.md shows a protocol.") from error
+
+
+def _extended(file: Path) -> dict[str, Any]:
+    """A protocol's mapping; one that is `like` another, a file beside it, is written over that."""
+    values = _read_yaml(file)
+    like = values.pop("like", None)
+    return values if like is None else merged(_extended(file.with_name(f"{like}.yaml")), values)
 
 
 def run_folder(out: Path, arm: str, seed: int) -> Path:

@@ -1,0 +1,80 @@
+"""The protocols that come with serm: they are read, and every arm is what its name says."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from serm.benchmarks.marketplace.settings import BENCHMARK_SIZE
+from serm.benchmarks.protocol import PACKAGED, read_protocol
+from serm.core.errors import ConfigError
+
+NAMES = sorted(file.stem for file in PACKAGED.glob("*.yaml"))
+MINING = [name for name in NAMES if name.startswith("mining-")]
+SHARE = {"5": 0.05, "20": 0.2}
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_every_arms_settings_can_be_built_and_somebody_mines_where_mining_is_meant(
+    name: str, tmp_path: Path
+) -> None:
+    protocol = read_protocol(name)
+    for arm in protocol.arms:
+        miner = protocol.settings(arm, protocol.seeds[0], tmp_path).miner
+        assert miner.choice == "random" or any(miner.agents.values()), arm
+
+
+@pytest.mark.parametrize("name", MINING)
+def test_a_mining_protocol_sends_one_share_of_each_window_and_a_marked_arm_twice_as_much(
+    name: str, tmp_path: Path
+) -> None:
+    protocol = read_protocol(name)
+    share = SHARE.get(name.rsplit("-", 1)[1], 0.1)
+    for arm, given in protocol.arms.items():
+        budget = protocol.settings(arm, 1, tmp_path).budget
+        assert budget.share_of_window == share * (1 if given.matched else 2)
+    assert protocol.baseline == "random choice"
+    assert protocol.settings("random choice", 1, tmp_path).miner.choice == "random"
+    assert set(protocol.settings("entropy alone", 1, tmp_path).miner.agents) == {"uncertainty"}
+    assert "drift" not in protocol.settings("the paper's four signals", 1, tmp_path).miner.agents
+
+
+@pytest.mark.parametrize("name", [name for name in MINING if name.rsplit("-", 1)[1] not in SHARE])
+def test_there_is_a_row_for_every_signal(name: str, tmp_path: Path) -> None:
+    protocol = read_protocol(name)
+    own = set(protocol.settings("ours", 1, tmp_path).miner.agents)
+    for arm in protocol.arms:
+        agents = set(protocol.settings(arm, 1, tmp_path).miner.agents)
+        kind, _, signal = arm.partition(" ")
+        if kind == "minus":
+            assert own - agents == {signal.replace(" ", "_")}
+        if kind == "plus" and signal != "density":
+            assert agents - own == {signal}
+    assert {f"minus {agent.replace('_', ' ')}" for agent in own} < set(protocol.arms)
+    assert {"plus skipped", "plus bald", "plus committee", "plus novelty", "plus density"} < set(
+        protocol.arms
+    )
+
+
+@pytest.mark.parametrize("name", [name for name in MINING if "marketplace" in name])
+def test_the_marketplace_has_the_benchmarks_size(name: str) -> None:
+    market = read_protocol(name).marketplace
+    assert market is not None
+    assert market.size == dict(BENCHMARK_SIZE)
+    assert market.preset == ("harsh" if "harsh" in name else "default")
+
+
+def test_a_protocol_may_be_like_another_one(tmp_path: Path) -> None:
+    (tmp_path / "plain.yaml").write_text(
+        "name: plain\nmarketplace: {preset: default}\nbaseline: a\narms: {a: {}, b: {miner: {list_size: 2}}}\n"
+    )
+    (tmp_path / "more.yaml").write_text(
+        "name: more\nlike: plain\narms: {b: {miner: {list_size: 3}}, c: {}}\n"
+    )
+    more = read_protocol(tmp_path / "more.yaml")
+    assert (more.name, more.baseline, list(more.arms)) == ("more", "a", ["a", "b", "c"])
+    assert more.arms["b"].change == {"miner": {"list_size": 3}}
+    (tmp_path / "lost.yaml").write_text("name: lost\nlike: nobody\n")
+    with pytest.raises(ConfigError, match=r"nobody\.yaml"):
+        read_protocol(tmp_path / "lost.yaml")
