@@ -66,12 +66,10 @@ def test_the_marketplace_has_the_benchmarks_size(name: str) -> None:
 
 
 def test_a_protocol_may_be_like_another_one(tmp_path: Path) -> None:
-    (tmp_path / "plain.yaml").write_text(
-        "name: plain\nmarketplace: {preset: default}\nbaseline: a\narms: {a: {}, b: {miner: {list_size: 2}}}\n"
-    )
-    (tmp_path / "more.yaml").write_text(
-        "name: more\nlike: plain\narms: {b: {miner: {list_size: 3}}, c: {}}\n"
-    )
+    arms = "baseline: a\narms: {a: {}, b: {miner: {list_size: 2}}}\n"
+    over = "arms: {b: {miner: {list_size: 3}}, c: {}}\n"
+    (tmp_path / "plain.yaml").write_text(f"name: plain\nmarketplace: {{preset: default}}\n{arms}")
+    (tmp_path / "more.yaml").write_text(f"name: more\nlike: plain\n{over}")
     more = read_protocol(tmp_path / "more.yaml")
     assert (more.name, more.baseline, list(more.arms)) == ("more", "a", ["a", "b", "c"])
     assert more.arms["b"].change == {"miner": {"list_size": 3}}

@@ -1,0 +1,32 @@
+"""Training without an agent's labels, beside the credit of a real round of a small world."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from small_world import world
+
+from serm.benchmarks.mining.credit_check import check, told
+from serm.core import Settings
+from serm.core.errors import ConfigError
+from serm.graphs import evolve
+from serm.graphs.resources import Resources
+
+
+def test_every_agent_is_left_out_once_and_nothing_is_written(tmp_path: Path, tiny_encoder: Path) -> None:
+    config = world(tmp_path, tiny_encoder, evolution={"rounds": 1})
+    settings = Settings.from_mapping(config, folder=tmp_path, environment={})
+    report = evolve(settings).rounds[1]
+    models = set((settings.workspace_path / "models").iterdir())
+    with Resources(settings) as resources:
+        found = check(resources, 1, seeds=1)
+        with pytest.raises(ConfigError, match="no credit"):
+            check(resources, 0, seeds=1)
+    assert models == set((settings.workspace_path / "models").iterdir())
+    assert {item.agent for item in found} <= set(report["credit"])
+    assert sum(item.labels for item in found) == report["counts"]["trained_on"]["new"]
+    assert all(item.loss.shape == (1,) and np.isfinite(item.loss).all() for item in found)
+    assert any(item.loss[0] != 0 for item in found)
+    assert "signs agree" in told(found, 1)
