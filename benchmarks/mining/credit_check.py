@@ -29,6 +29,7 @@ from serm.evals.measures import ndcg_column, per_query
 from serm.graphs.reporting import read_report
 from serm.graphs.resources import Resources
 from serm.graphs.training import one_hot
+from serm.relevance_model.base import RelevanceModel
 from serm.relevance_model.biencoder import BiEncoder
 from serm.relevance_model.examples import examples
 from serm.relevance_model.losses import listwise
@@ -80,6 +81,7 @@ def check(resources: Resources, number: int, seeds: int) -> list[Left]:
         rows = snapshot if name == WHOLE else snapshot[agent != name].reset_index(drop=True)
         for seed in range(seeds):
             model = train(start, rows, training, seed=resources.settings.random_seed + seed)
+            assert isinstance(model, BiEncoder)
             measured.setdefault(name, []).append(_on_gate(model, gate, scale))
     figures = {name: np.array(values) for name, values in measured.items()}
     whole = figures.pop(WHOLE)
@@ -95,13 +97,13 @@ def check(resources: Resources, number: int, seeds: int) -> list[Left]:
     ]
 
 
-def _head_scale(model: Any) -> float:
+def _head_scale(model: RelevanceModel) -> float:
     if not isinstance(model, BiEncoder):
         raise ConfigError("credit is told of bi-encoders alone.", "Set model.kind to biencoder.")
     return model.head.scale
 
 
-def _on_gate(model: Any, gate: pd.DataFrame, scale: float) -> tuple[float, float]:
+def _on_gate(model: BiEncoder, gate: pd.DataFrame, scale: float) -> tuple[float, float]:
     """The gate's listwise loss, under the start's scale so that heads do not matter, and its NDCG@4."""
     data = examples(one_hot(gate), soft=False)
     cosines = model.cosines(data.queries, data.documents)
