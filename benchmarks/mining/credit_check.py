@@ -66,8 +66,8 @@ def check(resources: Resources, number: int, seeds: int) -> list[Left]:
     folder, training = resources.workspace.folder, resources.settings.training
     snapshot = read_snapshot(folder / report["snapshot"])
     sample = pd.read_parquet(folder / report["sample"], columns=[*KEY, "agent"])
-    agent = snapshot[list(KEY)].merge(sample, on=list(KEY), how="left")["agent"]
-    agent = agent.where(snapshot["origin"] == "new").fillna(WHOLE).to_numpy()
+    nominated = snapshot[list(KEY)].merge(sample, on=list(KEY), how="left")["agent"]
+    agent = nominated.where(snapshot["origin"] == "new").fillna(WHOLE).to_numpy()
     models = report["models"]
     starts = {
         "champion": models["champion_before"],
