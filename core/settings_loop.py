@@ -21,6 +21,7 @@ AgentName = Literal[
     "committee",
     "novelty",
 ]
+ExecutorName = Literal["local", "ray"]
 DriftTestName = Literal["mmd", "ks", "classifier", "outputs"]
 PACKAGED_MODEL = "minilm"
 """The base that needs neither a hub nor a folder."""
@@ -87,6 +88,10 @@ class MinerSettings(Section):
     passes: int = Field(default=4, ge=2)  # stochastic passes of the disagreement and BALD agents
     pool: int = Field(default=2_000, ge=1)
     """Pairs that get stochastic passes, and the committee's scores, the most uncertain first."""
+    dropout_layers: int | None = Field(default=None, ge=1)
+    """Upper layers that have dropout in those passes, which then share the lower ones; none: all layers."""
+    executor: ExecutorName = "local"
+    """Who scores the shards of a window: this process, or `ray` (extra `ray`; a cluster by RAY_ADDRESS)."""
     dwell_engaged: float = Field(default=30.0, gt=0)  # seconds; tau_u of the paper, chosen
     low_score: float = Field(default=1.0, ge=0, le=3)  # tau_c: a score under this is low, chosen
     click_probability: float = Field(default=0.5, gt=0, lt=1)  # tau_cm, chosen

@@ -3,21 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import partial
 
-import numpy as np
 import pandas as pd
 
-from serm.core.columns import KEY, document_text
+from serm.core.columns import KEY
 from serm.core.hashing import digest
 from serm.core.records import PairKey
 from serm.graphs.crediting import shares
+from serm.graphs.desks import mining_desk
 from serm.graphs.reference import earlier_queries
 from serm.graphs.resources import Resources
 from serm.graphs.state import MinerState
 from serm.graphs.training import labels_path
-from serm.relevance_model.base import FloatArray
-from serm.tools.desk import Ints, MiningDesk
-from serm.tools.language import with_languages
+from serm.tools.desk import MiningDesk
 
 
 def mining_key(resources: Resources, state: MinerState) -> str:
@@ -28,7 +27,8 @@ def mining_key(resources: Resources, state: MinerState) -> str:
             resources.window(state["round"]).id,
             state["champion"],
             state["earlier_labels"],
-            settings.miner.model_dump(mode="json"),
+            # Whoever maps over the shards, the scores are the same.
+            settings.miner.model_dump(mode="json", exclude={"executor"}),
             settings.agents.model_dump(mode="json"),
             pairs_to_choose(resources, state),
             settings.random_seed,
@@ -50,54 +50,18 @@ def open_desk(resources: Resources, state: MinerState) -> MiningDesk:
 
 
 def _make_desk(resources: Resources, state: MinerState) -> MiningDesk:
-    number = state["round"]
+    number, champion = state["round"], state["champion"]
     settings = resources.settings
-    model = resources.models.open(state["champion"])
-    others = _other_models(state)
-    pairs = resources.pairs(number)
-    window = with_languages(pairs)  # for the agents; models know languages as the log names them
-    queries, query_index = _distinct(pairs["query"].tolist())
-    documents, document_index = _distinct(document_text(pairs["title"], pairs["text"]))
-
-    def texts(rows: Ints) -> tuple[list[str], list[str]]:
-        return (
-            [queries[index] for index in query_index[rows]],
-            [documents[index] for index in document_index[rows]],
-        )
-
-    def stochastic(rows: Ints) -> FloatArray:
-        return model.stochastic(
-            *texts(rows),
-            passes=settings.miner.passes,
-            seed=settings.random_seed + number,
-            languages=pairs["language"].iloc[rows].tolist(),
-        )
-
-    def committee(rows: Ints) -> FloatArray:
-        languages = pairs["language"].iloc[rows].tolist()
-        members = [model, *(resources.models.open(key) for key in others)]
-        return np.stack([member.score(*texts(rows), languages).expected for member in members])
-
-    return MiningDesk(
-        window=window,
-        scores=resources.scores(number, state["champion"])[1],
-        query_embeddings=model.embed_queries(queries),
-        query_index=query_index,
-        document_embeddings=model.embed_documents(documents),
-        document_index=document_index,
-        reference=earlier_queries(resources, number, state["champion"]),
-        stochastic=stochastic,
-        committee=committee if others else None,
-        labelled=frozenset(_labelled(resources, state["earlier_labels"])),
+    return mining_desk(
+        resources.coded_pairs(number),
+        resources.models.open(champion),
+        resources.scores(number, champion)[1],
+        earlier_queries(resources, number, champion),
+        others=[partial(resources.models.open, key) for key in _other_models(state)],
+        labelled=_labelled(resources, state["earlier_labels"]),
         settings=settings.miner.model_copy(update={"agents": shares(resources, number)}),
         seed=settings.random_seed + number,
     )
-
-
-def _distinct(texts: Sequence[str]) -> tuple[list[str], Ints]:
-    """Distinct texts in order of appearance, and for each text the number of its distinct one."""
-    codes, values = pd.factorize(np.asarray(texts, dtype=object))
-    return [str(value) for value in values], codes.astype(np.int64)
 
 
 def _other_models(state: MinerState) -> list[str]:

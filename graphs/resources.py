@@ -15,6 +15,7 @@ from serm.graphs.events import Event, Listener, nobody
 from serm.graphs.knowledge import round_knowledge
 from serm.graphs.panel_resources import PanelResources
 from serm.relevance_model.base import Scores
+from serm.relevance_model.executors import shard_map
 from serm.relevance_model.registry import ModelRegistry
 from serm.relevance_model.scoring import stored_scores
 from serm.relevance_model.versions import ModelVersions
@@ -59,6 +60,10 @@ class Resources(PanelResources):
     def pairs(self, number: int) -> pd.DataFrame:
         return self.dataset.window(number - 1)
 
+    def coded_pairs(self, number: int) -> pd.DataFrame:
+        """The same rows, each text once (see `DataSet.coded_window`)."""
+        return self.once(("coded", number), lambda: self.dataset.coded_window(number - 1))
+
     def held_out(self, number: int) -> dict[str, pd.DataFrame]:
         """What may never be trained on in a round, without its grades: the open gate and every test."""
         frames = {"gate": self.dataset.gate(number - 1)} | {
@@ -97,7 +102,9 @@ class Resources(PanelResources):
     def scores(self, number: int, model: str) -> tuple[str, Scores]:
         """A window's scores by one model, and the name they are kept under."""
         key = digest([self.window(number).id, model])
-        return key, stored_scores(self.workspace.scores, key, self.models.open(model), self.pairs(number))
+        frame, scorer = self.coded_pairs(number), self.models.open(model)
+        shards = shard_map(self.settings.miner.executor)
+        return key, stored_scores(self.workspace.scores, key, scorer, frame, shards)
 
     def agent_names(self) -> tuple[str, ...]:
         """The agents that mine: those with a share of the budget, none where choice is random."""

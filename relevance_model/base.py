@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
 from serm.core.records import GRADES
+from serm.relevance_model.pairs import CodedPairs
 
 FloatArray = NDArray[np.float32]
+Read = Callable[[Sequence[Any]], FloatArray]
+"""n inputs of a network -> (n, d). May be sent to another process."""
 
 
 def expected_grade(probabilities: FloatArray) -> FloatArray:
@@ -26,6 +29,12 @@ class Scores:
 
     probabilities: FloatArray  # (n, 4), rows sum to 1
     expected: FloatArray  # (n,), 0 to 3
+
+
+class ShardMap(Protocol):
+    """Applies `read` to every shard and gives the results in the order of the shards."""
+
+    def __call__(self, read: Read, shards: Sequence[Sequence[Any]], /) -> Iterator[FloatArray]: ...
 
 
 class RelevanceModel(Protocol):
@@ -45,16 +54,14 @@ class RelevanceModel(Protocol):
     ) -> Scores:
         """Score n pairs."""
 
+    def score_pairs(self, pairs: CodedPairs, shards: ShardMap = ...) -> Scores:
+        """Score n pairs. What the network must read is cut into shards that `shards` maps over."""
+
     def stochastic(
-        self,
-        queries: Sequence[str],
-        documents: Sequence[str],
-        *,
-        passes: int,
-        seed: int,
-        languages: Sequence[str] | None = None,
+        self, pairs: CodedPairs, *, passes: int, seed: int, layers: int | None = None
     ) -> FloatArray:
-        """Grade distributions of n pairs under dropout: (passes, n, 4). Repeatable by `seed`."""
+        """Grade distributions of n pairs under dropout: (passes, n, 4). Repeatable by `seed`, and the same
+        for a pair whatever others come along. `layers`: how many upper layers have dropout; None: all."""
 
     def embed_queries(self, texts: Sequence[str]) -> FloatArray:
         """(n, d) unit vectors; of the encoder, or of the base encoder where the kind has none of its own."""

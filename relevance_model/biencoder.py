@@ -11,10 +11,14 @@ import numpy as np
 
 from serm.core.hashing import digest
 from serm.core.records import N_GRADES
-from serm.relevance_model.base import FloatArray, Scores, expected_grade
+from serm.relevance_model.base import FloatArray, Scores, ShardMap, expected_grade
 from serm.relevance_model.description import write_description
 from serm.relevance_model.encoder import TextEncoder
 from serm.relevance_model.head import UNTRAINED, OrdinalHead
+from serm.relevance_model.pairs import CodedPairs
+from serm.relevance_model.shards import local
+
+_BLOCK = 16_384  # pairs whose vectors are side by side at a time
 
 
 @dataclass(frozen=True)
@@ -46,32 +50,40 @@ class BiEncoder:
     def score(
         self, queries: Sequence[str], documents: Sequence[str], languages: Sequence[str] | None = None
     ) -> Scores:
-        probabilities = self.head.probabilities(self.cosines(queries, documents), languages)
+        return self.score_pairs(CodedPairs.of(queries, documents, languages))
+
+    def score_pairs(self, pairs: CodedPairs, shards: ShardMap = local) -> Scores:
+        self.encoder.embed([*self._texts(pairs)], shards)  # together, so that shards are full
+        sides = self.embed_queries(pairs.queries), self.embed_documents(pairs.documents)
+        probabilities = self._probabilities(pairs, *sides)
         return Scores(probabilities, expected_grade(probabilities))
 
     def cosines(self, queries: Sequence[str], documents: Sequence[str]) -> FloatArray:
         """(n,), a row a pair."""
-        if len(queries) != len(documents):
-            raise ValueError(f"{len(queries)} queries and {len(documents)} documents do not pair up")
-        vectors = self.encoder.embed([*self._prefixed(queries), *self._prefixed_documents(documents)])
-        return _row_products(vectors[: len(queries)], vectors[len(queries) :])
+        pairs = CodedPairs.of(queries, documents)
+        sides = self.embed_queries(pairs.queries), self.embed_documents(pairs.documents)
+        return _row_products(sides[0][pairs.query], sides[1][pairs.document])
 
     def stochastic(
-        self,
-        queries: Sequence[str],
-        documents: Sequence[str],
-        *,
-        passes: int,
-        seed: int,
-        languages: Sequence[str] | None = None,
+        self, pairs: CodedPairs, *, passes: int, seed: int, layers: int | None = None
     ) -> FloatArray:
-        texts = [*self._prefixed(queries), *self._prefixed_documents(documents)]
-        rows = []
-        for number in range(passes):
-            vectors = self.encoder.embed_under_dropout(texts, seed * 1_000 + number)
-            cosines = _row_products(vectors[: len(queries)], vectors[len(queries) :])
-            rows.append(self.head.probabilities(cosines, languages))
-        return np.stack(rows) if rows else np.empty((0, len(queries), N_GRADES), dtype=np.float32)
+        vectors = self.encoder.embed_under_dropout(
+            self._texts(pairs), passes=passes, seed=seed, layers=layers
+        )
+        sides = np.split(vectors, [len(pairs.queries)], axis=1)
+        return np.stack([self._probabilities(pairs, *each) for each in zip(*sides, strict=True)])
+
+    def _texts(self, pairs: CodedPairs) -> list[str]:
+        return [*self._prefixed(pairs.queries), *self._prefixed_documents(pairs.documents)]
+
+    def _probabilities(self, pairs: CodedPairs, queries: FloatArray, documents: FloatArray) -> FloatArray:
+        """(n, 4), from the vectors of the distinct texts."""
+        result = np.empty((len(pairs), N_GRADES), dtype=np.float32)
+        for start in range(0, len(pairs), _BLOCK):
+            rows = slice(start, start + _BLOCK)
+            cosines = _row_products(queries[pairs.query[rows]], documents[pairs.document[rows]])
+            result[rows] = self.head.probabilities(cosines, pairs.language_names(rows))
+        return result
 
     def embed_queries(self, texts: Sequence[str]) -> FloatArray:
         return self.encoder.embed(self._prefixed(texts))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -15,12 +14,13 @@ from sentence_transformers import CrossEncoder
 
 from serm.core.hashing import digest
 from serm.core.records import N_GRADES
-from serm.relevance_model.base import FloatArray, Scores, expected_grade
+from serm.relevance_model.base import FloatArray, Scores, ShardMap, expected_grade
 from serm.relevance_model.compute import Compute
 from serm.relevance_model.description import write_description
-from serm.relevance_model.encoder import TextEncoder, save_model, seeded
-from serm.relevance_model.layers import dropout_on
-from serm.relevance_model.tokens import token_batches
+from serm.relevance_model.encoder import TextEncoder, save_model
+from serm.relevance_model.pairs import CodedPairs, Ints
+from serm.relevance_model.passes import MaskedReader
+from serm.relevance_model.shards import Reader, local, shards_of
 
 
 class PooledStates(torch.nn.Module):
@@ -90,37 +90,29 @@ class CrossEncoderModel:
         }
 
     def score(
-        self,
-        queries: Sequence[str],
-        documents: Sequence[str],
-        languages: Sequence[str] | None = None,  # noqa: ARG002 - the text itself tells it
+        self, queries: Sequence[str], documents: Sequence[str], languages: Sequence[str] | None = None
     ) -> Scores:
-        probabilities = softmax(self.logits(queries, documents) / self.temperature)
+        return self.score_pairs(CodedPairs.of(queries, documents, languages))
+
+    def score_pairs(self, pairs: CodedPairs, shards: ShardMap = local) -> Scores:
+        probabilities = softmax(self._logits(pairs, shards) / self.temperature)
         return Scores(probabilities, expected_grade(probabilities))
 
     def logits(self, queries: Sequence[str], documents: Sequence[str]) -> FloatArray:
         """(n, 4), before the temperature. Equal pairs are read once."""
-        with self.texts.lock:
-            return self._logits(self.network, queries, documents)
+        return self._logits(CodedPairs.of(queries, documents), local)
 
     def stochastic(
-        self,
-        queries: Sequence[str],
-        documents: Sequence[str],
-        *,
-        passes: int,
-        seed: int,
-        languages: Sequence[str] | None = None,  # noqa: ARG002
+        self, pairs: CodedPairs, *, passes: int, seed: int, layers: int | None = None
     ) -> FloatArray:
+        inputs, place = self._inputs(pairs)
         with self.texts.lock:
-            noisy = copy.deepcopy(self.network)
-            dropout_on(noisy)
-            rows = []
-            for number in range(passes):
-                with seeded(seed * 1_000 + number, self.compute):
-                    logits = self._logits(noisy, queries, documents)
-                rows.append(softmax(logits / self.temperature))
-        return np.stack(rows) if rows else np.empty((0, len(queries), N_GRADES), dtype=np.float32)
+            logits = MaskedReader(self.reader, passes, seed, layers)(inputs)[:, place]
+        return np.stack([softmax(each / self.temperature) for each in logits])
+
+    @property
+    def reader(self) -> Reader:
+        return Reader(self.network, "scores", N_GRADES, self.batch_size, self.compute)
 
     def embed_queries(self, texts: Sequence[str]) -> FloatArray:
         return self.texts.embed([self.query_prefix + text for text in texts])
@@ -142,17 +134,24 @@ class CrossEncoderModel:
             for query, document in zip(queries, documents, strict=True)
         ]
 
-    @torch.inference_mode()
-    def _logits(self, network: CrossEncoder, queries: Sequence[str], documents: Sequence[str]) -> FloatArray:
-        pairs = self.pairs(queries, documents)
-        distinct = sorted(set(pairs))
-        position = {pair: row for row, pair in enumerate(distinct)}
-        result = np.empty((len(distinct), N_GRADES), dtype=np.float32)
-        for rows, features in token_batches(network, distinct, self.batch_size, self.compute.device):
-            with self.compute.autocast():
-                logits = network(features)["scores"]
-            result[rows] = logits[: len(rows)].float().cpu().numpy()
-        return result[[position[pair] for pair in pairs]]
+    def _logits(self, pairs: CodedPairs, shards: ShardMap) -> FloatArray:
+        inputs, place = self._inputs(pairs)
+        order = shards_of(range(len(inputs)), self.batch_size, lambda row: sum(map(len, inputs[row])))
+        result = np.empty((len(inputs), N_GRADES), dtype=np.float32)
+        work = [[inputs[row] for row in shard] for shard in order]
+        with self.texts.lock:
+            for rows, logits in zip(order, shards(self.reader, work) if work else (), strict=True):
+                result[rows] = logits
+        return result[place]
+
+    def _inputs(self, pairs: CodedPairs) -> tuple[list[tuple[str, str]], Ints]:
+        """The distinct pairs as the network reads them, and for each pair the number of its distinct one."""
+        width = max(len(pairs.documents), 1)
+        codes, place = np.unique(pairs.query * width + pairs.document, return_inverse=True)
+        queries, documents = np.divmod(codes, width)
+        return self.pairs(
+            [pairs.queries[row] for row in queries], [pairs.documents[row] for row in documents]
+        ), place.astype(np.int64)
 
 
 def softmax(logits: FloatArray) -> FloatArray:

@@ -10,19 +10,15 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
 
 from serm.core.hashing import HASH_LENGTH, digest
-from serm.relevance_model.base import FloatArray
+from serm.relevance_model.base import FloatArray, ShardMap
 from serm.relevance_model.compute import Compute
-from serm.relevance_model.layers import dropout_on
-from serm.relevance_model.tokens import token_batches
+from serm.relevance_model.passes import MaskedReader, Passes
+from serm.relevance_model.shards import Reader, local, shards_of
 from serm.storage.artifacts import storage_errors
 from serm.storage.embeddings import EmbeddingCache, text_hash
-
-FLUSH = 32
-"""Batches between two writes of the cache, chosen: a kill loses at most so many."""
 
 RANDOMNESS = threading.RLock()
 """Held by whatever seeds torch's global generator (dropout), so that threads cannot mix their draws."""
@@ -56,29 +52,31 @@ class TextEncoder:
         )
         self.lock = threading.RLock()  # tokenizers are not safe to share between threads
 
-    def embed(self, texts: Sequence[str]) -> FloatArray:
-        """(n, d) unit vectors."""
+    def embed(self, texts: Sequence[str], shards: ShardMap = local) -> FloatArray:
+        """(n, d) unit vectors. What is not known yet is encoded shard by shard, by `shards`."""
+        hashes = {text: text_hash(text) for text in texts}
         with self.lock:
-            hashes = {text: text_hash(text) for text in texts}
-            known, _ = self._cache.get(list(hashes.values()))
+            known = self._cache.known(list(hashes.values()))
             missing = [text for text, seen in zip(hashes, known, strict=True) if not seen]
-            missing.sort(key=len)  # so that a chunk holds few lengths, and its batches are full
-            step = self.batch_size * FLUSH
-            for start in range(0, len(missing), step):
-                chunk = missing[start : start + step]
-                self._cache.put([hashes[text] for text in chunk], self._encode(self.model, chunk))
-            _, vectors = self._cache.get([hashes[text] for text in texts])
-            return vectors
+            work = shards_of(missing, self.batch_size, len)
+            for shard, vectors in zip(work, shards(self.reader, work) if work else (), strict=True):
+                self._cache.put([hashes[text] for text in shard], vectors)
+            return self._cache.get([hashes[text] for text in texts])[1]
 
-    def embed_under_dropout(self, texts: Sequence[str], seed: int) -> FloatArray:
-        """(n, d) unit vectors of one pass with dropout on, repeatable by `seed`; equal texts share a mask."""
-        distinct = sorted(set(texts))
-        position = {text: row for row, text in enumerate(distinct)}
-        noisy = self.copy_model()  # the shared one stays in evaluation mode for other threads
-        dropout_on(noisy)
-        with self.lock, seeded(seed, self.compute):
-            vectors = self._encode(noisy, distinct)
-        return vectors[[position[text] for text in texts]]
+    def embed_under_dropout(
+        self, texts: Sequence[str], *, passes: int, seed: int, layers: int | None = None
+    ) -> Passes:
+        """(passes, n, d) unit vectors, repeatable by `seed`: each pass is one draw of dropout masks for all
+        texts. `layers`: how many upper layers have dropout; None: all."""
+        with self.lock:  # the tokenizer is shared
+            noisy = MaskedReader(self.reader, passes, seed, layers)
+            return noisy(texts)
+
+    @property
+    def reader(self) -> Reader:
+        return Reader(
+            self.model, "sentence_embedding", self.dim, self.batch_size, self.compute, normalize=True
+        )
 
     def copy_model(self) -> Any:
         """The weights to change, apart from these."""
@@ -99,15 +97,6 @@ class TextEncoder:
         """Write the model; the same weights give the same bytes."""
         with self.lock:
             save_model(self.model, folder)
-
-    @torch.inference_mode()
-    def _encode(self, model: Any, texts: Sequence[str]) -> FloatArray:
-        result = np.empty((len(texts), self.dim), dtype=np.float32)
-        for rows, features in token_batches(model, texts, self.batch_size, self.compute.device):
-            with self.compute.autocast():
-                vectors = model(features)["sentence_embedding"][: len(rows)].float()
-            result[rows] = torch.nn.functional.normalize(vectors, dim=1).cpu().numpy()
-        return result
 
 
 @contextmanager

@@ -19,18 +19,17 @@ def dropout_on(model: torch.nn.Module) -> None:
             module.eval()
 
 
+def layer_stack(model: torch.nn.Module) -> torch.nn.ModuleList | None:
+    """The layers of a transformer, the lowest first; None where serm does not find them."""
+    lists = (module for module in model.modules() if isinstance(module, torch.nn.ModuleList))
+    return next((layers for layers in lists if len({type(layer) for layer in layers}) == 1), None)
+
+
 def freeze(model: torch.nn.Module, layers: int) -> None:
     """Freeze the embeddings and the `layers` lower layers of a transformer; 0 freezes nothing."""
     if layers == 0:
         return
-    stack = next(
-        (
-            module
-            for module in model.modules()
-            if isinstance(module, torch.nn.ModuleList) and len({type(item) for item in module}) == 1
-        ),
-        None,
-    )
+    stack = layer_stack(model)
     embeddings = next((module for name, module in model.named_modules() if name.endswith("embeddings")), None)
     if stack is None or embeddings is None:
         raise ModelError(

@@ -7,8 +7,9 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from serm.core.columns import document_text
-from serm.relevance_model.base import RelevanceModel, Scores, expected_grade
+from serm.relevance_model.base import RelevanceModel, Scores, ShardMap, expected_grade
+from serm.relevance_model.pairs import CodedPairs
+from serm.relevance_model.shards import local
 from serm.storage.artifacts import find_or_create
 
 _FILE = "probabilities.npy"
@@ -16,18 +17,21 @@ _FILE = "probabilities.npy"
 
 def score_frame(model: RelevanceModel, frame: pd.DataFrame) -> Scores:
     """Score every row of a pairs frame, in its order."""
-    return model.score(
-        frame["query"].tolist(),
-        document_text(frame["title"], frame["text"]),
-        frame["language"].tolist(),
-    )
+    return model.score_pairs(CodedPairs.of_frame(frame))
 
 
-def stored_scores(folder: Path, key: str, model: RelevanceModel, frame: pd.DataFrame) -> Scores:
+def stored_scores(
+    folder: Path,
+    key: str,
+    model: RelevanceModel,
+    frame: pd.DataFrame,
+    shards: ShardMap = local,
+) -> Scores:
     """The scores kept under `folder/key`, made where they are missing. Rows are those of `frame`."""
 
     def make(target: Path) -> None:
-        np.save(target / _FILE, score_frame(model, frame).probabilities)
+        pairs = CodedPairs.of_frame(frame)
+        np.save(target / _FILE, model.score_pairs(pairs, shards).probabilities)
 
     probabilities = np.load(find_or_create(folder, key, make) / _FILE)
     return Scores(probabilities=probabilities, expected=expected_grade(probabilities))

@@ -22,6 +22,8 @@ PAIRS_SCHEMA: Final = pa.schema(
     + [(name, pa.float64()) for name in ("impressions", "clicks", "dwell_seconds", "position")]
 )
 """The pairs frame, as the README of the formats describes it. It has no grade."""
+CODED: Final = ("query", "title", "text", "source")
+"""Columns whose values repeat from row to row."""
 GRADE: Final = pa.field("grade", pa.int8())
 GRADED_SCHEMA: Final = PAIRS_SCHEMA.append(GRADE)
 GATE_SCHEMA: Final = GRADED_SCHEMA.append(pa.field("opens", pa.int32())).append(
@@ -121,6 +123,12 @@ class DataSet:
     def window(self, index: int) -> pd.DataFrame:
         """The pairs frame of a window: it has no column `grade` at all."""
         return _read(self.windows[index].path)
+
+    def coded_window(self, index: int) -> pd.DataFrame:
+        """The same, query, title and text as categories: a text that stands in many rows is held once."""
+        table = pq.read_table(self.windows[index].path, read_dictionary=list(CODED)).unify_dictionaries()
+        frame: pd.DataFrame = table.to_pandas(split_blocks=True, self_destruct=True)
+        return frame
 
     def sealed(self, index: int) -> pd.DataFrame:
         """query_id, doc_id, grade of a window. Who may open it: docs/formats.md."""

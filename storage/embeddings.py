@@ -23,6 +23,7 @@ from numpy.typing import NDArray
 from serm.storage.artifacts import storage_errors
 
 HASH_BYTES = 16
+_BLOCK = 16_384  # rows that are copied at a time
 _COMMIT = b"\xff" * 8
 
 
@@ -45,7 +46,6 @@ class EmbeddingCache:
         self._rows: dict[bytes, int] = {}
         self._index_bytes = 0  # committed
         self._count = 0  # rows committed
-        self._memory: list[NDArray[np.generic]] = []
         self._map: NDArray[np.generic] = np.empty((0, dim), dtype=self.dtype)
         self._lock = threading.RLock()
         self.refresh()
@@ -57,14 +57,19 @@ class EmbeddingCache:
         """Which of n hashes are known, (n,), and their vectors, (n, dim); unknown rows are 0."""
         with self._lock:
             self.refresh()
-            rows = np.fromiter(
-                (self._rows.get(item, -1) for item in hashes), dtype=np.int64, count=len(hashes)
-            )
+            rows = self._find(hashes)
             known = rows >= 0
             vectors = np.zeros((len(hashes), self.dim), dtype=np.float32)
-            if known.any():
-                vectors[known] = self._map[rows[known]]
+            for start in range(0, len(rows), _BLOCK):
+                here = slice(start, start + _BLOCK)
+                vectors[here][known[here]] = self._map[rows[here][known[here]]]
             return known, vectors
+
+    def known(self, hashes: Sequence[bytes]) -> NDArray[np.bool_]:
+        """Which of n hashes have a vector, (n,), without reading any."""
+        with self._lock:
+            self.refresh()
+            return np.asarray(self._find(hashes) >= 0)
 
     def put(self, hashes: Sequence[bytes], vectors: NDArray[np.floating]) -> None:
         """Add n vectors, (n, dim); those whose hash is known already are left as they are."""
@@ -113,6 +118,9 @@ class EmbeddingCache:
                 pending = []
             if self._count > len(self._map):
                 self._map = np.memmap(data, dtype=self.dtype, mode="r", shape=(self._count, self.dim))
+
+    def _find(self, hashes: Sequence[bytes]) -> NDArray[np.int64]:
+        return np.fromiter((self._rows.get(item, -1) for item in hashes), dtype=np.int64, count=len(hashes))
 
     def _take(self, hashes: Sequence[bytes], total: int) -> None:
         for offset, item in enumerate(hashes):

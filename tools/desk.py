@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 
@@ -11,6 +11,7 @@ import pandas as pd
 from langchain_core.tools import ToolException
 from numpy.typing import NDArray
 
+from serm.core.columns import KEY
 from serm.core.records import Nomination, PairKey
 from serm.core.settings_loop import MinerSettings
 from serm.relevance_model.base import FloatArray, Scores
@@ -48,13 +49,40 @@ class MiningDesk:
     @cached_property
     def unlabelled(self) -> NDArray[np.bool_]:
         """(n,): the pairs that may be nominated."""
-        keys = zip(self.window["query_id"], self.window["doc_id"], strict=True)
-        return np.fromiter((key not in self.labelled for key in keys), dtype=bool, count=len(self.window))
+        free = np.ones(len(self.window), dtype=bool)
+        free[list(self.rows_of(self.labelled).values())] = False
+        return free
 
     @cached_property
     def row_of(self) -> dict[PairKey, int]:
         keys = zip(self.window["query_id"], self.window["doc_id"], strict=True)
         return {PairKey(*key): row for row, key in enumerate(keys)}
+
+    def rows_of(self, keys: Iterable[PairKey]) -> dict[PairKey, int]:
+        """The rows of those pairs that the window has. No object a row of the window is made."""
+        wanted = frozenset(keys)
+        if not wanted:
+            return {}
+        rows = np.flatnonzero(self.window["doc_id"].isin({key.doc_id for key in wanted}).to_numpy())
+        rows = rows[self.window["query_id"].iloc[rows].isin({key.query_id for key in wanted}).to_numpy()]
+        found = zip(self.keys(rows), rows.tolist(), strict=True)
+        return {key: row for key, row in found if key in wanted}
+
+    def keys(self, rows: Ints) -> list[PairKey]:
+        """The names of some pairs."""
+        columns = (self.window[name].iloc[rows].tolist() for name in KEY)
+        return [PairKey(str(query), str(document)) for query, document in zip(*columns, strict=True)]
+
+    def pairs(self, rows: Ints) -> pd.DataFrame:
+        """Some rows as a pairs frame of their own: texts that the window holds coded are plain there."""
+        frame = self.window.iloc[rows].reset_index(drop=True)
+        coded = frame.columns[[isinstance(kind, pd.CategoricalDtype) for kind in frame.dtypes]]
+        return frame.astype(dict.fromkeys(coded, "str"))
+
+    def most_uncertain(self, size: int) -> Ints:
+        """The `size` unlabelled rows of highest entropy, the highest first: from scores that are there."""
+        free = np.flatnonzero(self.unlabelled)
+        return free[np.argsort(-self.entropy[free], kind="stable")[:size]]
 
     @cached_property
     def current(self) -> QuerySample:
@@ -63,8 +91,8 @@ class MiningDesk:
         rows[self.query_index[::-1]] = np.arange(len(self.window))[::-1]  # the first row of each
         return QuerySample(
             self.query_embeddings,
-            names=[str(text) for text in self.window["query"].to_numpy()[rows]],
-            languages=[str(name) for name in self.window["language"].to_numpy()[rows]],
+            names=[str(text) for text in self.window["query"].iloc[rows]],
+            languages=[str(name) for name in self.window["language"].iloc[rows]],
             outputs=lambda: query_means(self.scores.probabilities, self.query_index, len(rows)),
         )
 
@@ -162,20 +190,15 @@ class DeskView:
         if count > self.left:
             raise ToolException(f"{count} is more than your quota leaves: {self.left} of {self.quota}.")
         chosen = self.candidates[candidates]
-        ids = self.desk.window["query_id"].to_numpy(), self.desk.window["doc_id"].to_numpy()
-        before = len(self.nominations)
-        for row, score in zip(chosen.rows.tolist(), chosen.scores.tolist(), strict=True):
-            if len(self.nominations) - before == count:
-                break
-            if row not in self._taken:
-                self._taken.add(row)
-                why = f"{chosen.what} {score:.3g}: {reason}"
-                self.nominations.append(
-                    Nomination(str(ids[0][row]), str(ids[1][row]), self.agent, float(score), why)
-                )
+        places = [at for at, row in enumerate(chosen.rows.tolist()) if row not in self._taken][:count]
+        rows, scores = chosen.rows[places], chosen.scores[places]
+        self._taken.update(rows.tolist())
+        for key, score in zip(self.desk.keys(rows), scores.tolist(), strict=True):
+            why = f"{chosen.what} {score:.3g}: {reason}"
+            self.nominations.append(Nomination(key.query_id, key.doc_id, self.agent, float(score), why))
         if self.left <= 0:
             self.close("the quota is used up")
-        return len(self.nominations) - before
+        return len(places)
 
     def finish(self, reason: str) -> None:
         """End the agent's turn. Raises ToolException where it nominated nothing although it could."""

@@ -29,9 +29,10 @@ def with_languages(window: pd.DataFrame) -> pd.DataFrame:
     missing = (named == "").to_numpy()
     if not missing.any():
         return window
-    rows = window.loc[missing, ["query", "title", "text"]].fillna("")
-    rows["document"] = rows["title"].where(rows["title"] != "", rows["text"])
-    heads = rows.groupby("query", sort=False).head(_DOCUMENTS)
+    rows = window.loc[missing, ["query", "title", "text"]]
+    heads = rows.groupby("query", sort=False, observed=True, dropna=False).head(_DOCUMENTS)
+    heads = heads.astype("str").fillna("")  # texts that came coded are plain from here on
+    heads["document"] = heads["title"].where(heads["title"] != "", heads["text"])
     texts = {str(query): list(part) for query, part in heads.groupby("query", sort=False)["document"]}
     return window.assign(language=named.mask(missing, window["query"].map(languages_of(texts))))
 

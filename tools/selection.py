@@ -21,6 +21,7 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
+from serm.core.columns import KEY
 from serm.core.records import PairKey
 from serm.tools.desk import Ints, MiningDesk
 from serm.tools.diversity import ORDERS
@@ -80,9 +81,11 @@ def _merged(nominations: pd.DataFrame, desk: MiningDesk) -> dict[int, _Nominated
     found: dict[int, _Nominated] = {}
     if nominations.empty:
         return found
-    columns = (nominations[name].tolist() for name in ("query_id", "doc_id", "agent", "score", "reason"))
-    for query_id, doc_id, agent, score, reason in zip(*columns, strict=True):
-        row = desk.row_of.get(PairKey(query_id, doc_id))
+    keys = [PairKey(*key) for key in nominations[list(KEY)].itertuples(index=False, name=None)]
+    row_of = desk.rows_of(keys)
+    columns = (nominations[name].tolist() for name in ("agent", "score", "reason"))
+    for key, agent, score, reason in zip(keys, *columns, strict=True):
+        row = row_of.get(key)
         if row is None or not desk.unlabelled[row]:
             continue
         said = found.get(row, _Nominated())
@@ -131,8 +134,7 @@ def _by_uncertainty(desk: MiningDesk, taken: list[int]) -> list[int]:
 def _table(desk: MiningDesk, taken: Mapping[int, str], merged: Mapping[int, _Nominated]) -> pd.DataFrame:
     rows = sorted(taken)
     said = [merged.get(row, _Nominated()) for row in rows]
-    frame = desk.window.iloc[rows].reset_index(drop=True)
-    return frame.assign(
+    return desk.pairs(np.asarray(rows, dtype=np.int64)).assign(
         agent=[taken[row] for row in rows],
         agents=[",".join(item.agents) for item in said],
         score=[item.scores[0] if item.scores else float("nan") for item in said],

@@ -23,7 +23,7 @@ def score_uncertainty(
     values = MEASURES[name](desk.scores.probabilities)
     fits = np.ones(len(values), dtype=bool)
     if language is not None:
-        fits &= desk.window["language"].to_numpy() == language
+        fits &= (desk.window["language"] == language).to_numpy(dtype=bool)
     if stratum is not None:
         fits &= (desk.query_strata == stratum)[desk.query_index]
     rows = np.flatnonzero(fits)
@@ -70,8 +70,6 @@ def _of_pool(
 ) -> str:
     """A measure that costs as much as scoring anew, of the most uncertain pairs alone."""
     desk = view.desk
-    free = np.flatnonzero(desk.unlabelled)
-    size = min(pool or desk.settings.pool, desk.settings.pool)
-    rows = free[np.argsort(-desk.entropy[free], kind="stable")[:size]]
+    rows = desk.most_uncertain(min(pool or desk.settings.pool, desk.settings.pool))
     values = measure(rows) if len(rows) else np.zeros(0, dtype=np.float32)
     return tell(view, view.offer(what, rows, desk.weighed(rows, values), top), pool=len(rows))

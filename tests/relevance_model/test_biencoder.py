@@ -11,12 +11,14 @@ import pytest
 from serm.core.errors import ModelError
 from serm.core.settings_loop import ModelSettings
 from serm.relevance_model.biencoder import BiEncoder
-from serm.relevance_model.encoder import TextEncoder
 from serm.relevance_model.head import OrdinalHead
 from serm.relevance_model.loading import load_model, open_base
+from serm.relevance_model.pairs import CodedPairs
+from serm.relevance_model.shards import Reader
 
 QUERIES = ["red ask1", "red ask1", "blue ask2", "ask3"]
 DOCUMENTS = ["the answer1", "the answer2 of red", "the answer2", "the answer1"]
+PAIRS = CodedPairs.of(QUERIES, DOCUMENTS)
 
 
 def _biencoder(settings: ModelSettings, cache: Path | None = None) -> BiEncoder:
@@ -28,13 +30,13 @@ def _biencoder(settings: ModelSettings, cache: Path | None = None) -> BiEncoder:
 def _encoded(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     """Every text that an encoder really encodes from now on."""
     texts: list[str] = []
-    plain = TextEncoder._encode
+    plain = Reader.__call__
 
-    def watched(self: TextEncoder, model: object, batch: list[str]) -> object:
+    def watched(self: Reader, batch: list[str]) -> object:
         texts.extend(batch)
-        return plain(self, model, batch)
+        return plain(self, batch)
 
-    monkeypatch.setattr(TextEncoder, "_encode", watched)
+    monkeypatch.setattr(Reader, "__call__", watched)
     return texts
 
 
@@ -48,7 +50,7 @@ def test_scores_come_a_row_a_pair_with_probabilities_and_expected_grades(tiny: M
 def test_no_pair_at_all_gives_empty_scores(tiny: ModelSettings) -> None:
     model = _biencoder(tiny)
     assert model.score([], []).probabilities.shape == (0, 4)
-    assert model.stochastic([], [], passes=3, seed=1).shape == (3, 0, 4)
+    assert model.stochastic(CodedPairs.of([], []), passes=3, seed=1).shape == (3, 0, 4)
     assert model.embed_queries([]).shape == (0, 32)
 
 
@@ -106,12 +108,12 @@ def test_prefixes_reach_the_encoder_and_change_the_id(
 
 def test_stochastic_scores_differ_between_passes_and_repeat_by_seed(tiny: ModelSettings) -> None:
     model = _biencoder(tiny)
-    first = model.stochastic(QUERIES, DOCUMENTS, passes=3, seed=11)
+    first = model.stochastic(PAIRS, passes=3, seed=11)
     assert first.shape == (3, 4, 4)
     np.testing.assert_allclose(first.sum(axis=2), 1.0, atol=1e-5)
     assert (np.abs(first[0] - first[1]) > 0).any()
-    assert (model.stochastic(QUERIES, DOCUMENTS, passes=3, seed=11) == first).all()
-    assert (model.stochastic(QUERIES, DOCUMENTS, passes=3, seed=12) != first).any()
+    assert (model.stochastic(PAIRS, passes=3, seed=11) == first).all()
+    assert (model.stochastic(PAIRS, passes=3, seed=12) != first).any()
 
 
 def test_stochastic_scores_leave_the_plain_ones_and_the_global_generator_alone(tiny: ModelSettings) -> None:
@@ -119,7 +121,7 @@ def test_stochastic_scores_leave_the_plain_ones_and_the_global_generator_alone(t
 
     model = _biencoder(tiny)
     before, state = model.score(QUERIES, DOCUMENTS).expected, torch.get_rng_state()
-    model.stochastic(QUERIES, DOCUMENTS, passes=2, seed=1)
+    model.stochastic(PAIRS, passes=2, seed=1)
     assert (torch.get_rng_state() == state).all()
     fresh = BiEncoder(model.encoder.with_model(model.encoder.model), model.head)
     assert (fresh.score(QUERIES, DOCUMENTS).expected == before).all()
@@ -207,9 +209,10 @@ def test_several_threads_may_score_at_once(tiny: ModelSettings, toy: pd.DataFram
 
     model = _biencoder(tiny)
     queries, documents = toy["query"].tolist(), toy["text"].tolist()
+    pairs = CodedPairs.of(queries, documents)
     plain = _biencoder(tiny).score(queries, documents).expected
     with ThreadPoolExecutor(4) as pool:
         found = list(pool.map(lambda _: model.score(queries, documents).expected, range(8)))
-        noisy = list(pool.map(lambda _: model.stochastic(queries, documents, passes=1, seed=3), range(4)))
+        noisy = list(pool.map(lambda _: model.stochastic(pairs, passes=1, seed=3), range(4)))
     assert all((item == plain).all() for item in found)
     assert all((item == noisy[0]).all() for item in noisy)

@@ -11,6 +11,7 @@ import torch
 from serm.core.settings_loop import ModelSettings, TrainingSettings
 from serm.relevance_model.crossencoder import CrossEncoderModel
 from serm.relevance_model.loading import load_model, open_base
+from serm.relevance_model.pairs import CodedPairs
 from serm.relevance_model.train import calibrate, train
 
 QUERIES = ["red ask1", "red ask1", "blue ask2"]
@@ -88,10 +89,10 @@ def test_calibration_sets_a_temperature_that_makes_grades_likelier(
 
 
 def test_stochastic_scores_repeat_by_seed(model: CrossEncoderModel) -> None:
-    first = model.stochastic(QUERIES, DOCUMENTS, passes=2, seed=1)
+    first = model.stochastic(CodedPairs.of(QUERIES, DOCUMENTS), passes=2, seed=1)
     assert first.shape == (2, 3, 4)
     assert (first[0] != first[1]).any()
-    assert (first == model.stochastic(QUERIES, DOCUMENTS, passes=2, seed=1)).all()
+    assert (first == model.stochastic(CodedPairs.of(QUERIES, DOCUMENTS), passes=2, seed=1)).all()
 
 
 def test_it_comes_back_from_its_folder_and_is_saved_as_the_same_bytes(

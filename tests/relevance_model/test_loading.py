@@ -12,6 +12,7 @@ from serm.core.errors import MissingDependencyError, ModelError
 from serm.core.settings_loop import ModelSettings, TrainingSettings
 from serm.relevance_model.compute import resolve_compute
 from serm.relevance_model.loading import base_location, open_base
+from serm.relevance_model.pairs import CodedPairs
 from serm.relevance_model.train import train
 
 needs_minilm = pytest.mark.skipif(
@@ -104,4 +105,4 @@ def test_on_a_card_training_learns_and_repeats(
     assert np.log(trained.score(*pairs).probabilities[rows]).mean() > before + 0.2
     again = train(start, toy, quick, seed=1)
     np.testing.assert_allclose(trained.score(*pairs).expected, again.score(*pairs).expected, atol=0.05)
-    assert trained.stochastic(*pairs, passes=2, seed=1).shape == (2, len(toy), 4)
+    assert trained.stochastic(CodedPairs.of(*pairs), passes=2, seed=1).shape == (2, len(toy), 4)
