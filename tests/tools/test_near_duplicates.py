@@ -12,6 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from mining_desks import make_desk
 
+from serm.benchmarks.mining.near_found import found
 from serm.tools.desk import MiningDesk
 from serm.tools.duplicates import TakenPairs
 from serm.tools.near_duplicates import DOCUMENT_WORDS, SeenTexts, bands, jaccard, sketch_of
@@ -151,3 +152,11 @@ def test_a_query_of_thousands_of_documents_is_no_square() -> None:
     sample = select(pd.DataFrame(), desk, 1_500)
     assert len(sample) == 1_500
     assert time.process_time() - began < 10
+
+
+def test_the_benchmark_counts_pairs_that_say_what_an_earlier_one_says() -> None:
+    rng = np.random.default_rng(5)
+    words = sentence(rng, 120)
+    texts = [" ".join(words), " ".join(words), " ".join(words[1:]), " ".join(sentence(rng, 120))]
+    pairs = pd.DataFrame({"query": "red shoes", "text": texts, "grade": [2, 2, 1, 0]})
+    assert found(pairs, 0.9) == {"pairs": 4, "repeat": 2, "exact": 1, "same grade": 0.5}
