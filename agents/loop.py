@@ -116,6 +116,32 @@ def run_agent(
     )
 
 
+def ask(
+    policy: Decide, messages: Sequence[BaseMessage], tools: Sequence[BaseTool], turn: int
+) -> tuple[AIMessage | None, str]:
+    """One turn of a policy in a span of its own: its message and "", or None and what it died of.
+
+    Raises BudgetExceededError and StorageError: no rules help there, the run stops.
+    """
+    with span(policy.label, SpanKind.MODEL, turn=turn, messages=len(messages)) as current:
+        try:
+            message = policy(messages, tools)
+        except (BudgetExceededError, StorageError):
+            raise
+        except Exception as error:  # whatever a model dies of, the round goes on under the rules
+            current.error = f"{type(error).__name__}: {error}"
+            return None, f"the model failed: {current.error}"
+        wanted = [{"name": call["name"], "args": call["args"]} for call in calls_of(message)]
+        current.outputs = {"text": message.text, "tool_calls": wanted}
+        told = message.response_metadata
+        current.attributes |= {
+            name: told[name] for name in ("simulated", "recorded", "cost") if told.get(name)
+        }
+        if usage := message.usage_metadata:
+            current.attributes |= {"tokens_in": usage["input_tokens"], "tokens_out": usage["output_tokens"]}
+    return message, ""
+
+
 def agent_graph(
     policy: Decide, tools: Sequence[BaseTool], max_steps: int, finished: Callable[[], bool]
 ) -> CompiledStateGraph[Any, Any, Any, Any]:
@@ -124,26 +150,10 @@ def agent_graph(
 
     def decide(state: Turns) -> dict[str, Any]:
         turn = state["turns"] + 1
-        with span(policy.label, SpanKind.MODEL, turn=turn, messages=len(state["messages"])) as current:
-            try:
-                message = policy(state["messages"], tools)
-            except (BudgetExceededError, StorageError):  # no rules help there: the run stops
-                raise
-            except Exception as error:  # whatever a model dies of, the round goes on under the rules
-                current.error = f"{type(error).__name__}: {error}"
-                return {"turns": turn, "stopped": f"the model failed: {current.error}"}
-            wanted = [{"name": call["name"], "args": call["args"]} for call in calls_of(message)]
-            current.outputs = {"text": message.text, "tool_calls": wanted}
-            if message.response_metadata.get("simulated"):
-                current.attributes["simulated"] = True
-            if usage := message.usage_metadata:
-                current.attributes |= {
-                    "tokens_in": usage["input_tokens"],
-                    "tokens_out": usage["output_tokens"],
-                }
-            if "cost" in message.response_metadata:
-                current.attributes["cost"] = message.response_metadata["cost"]
-        return {"messages": [message], "turns": turn}
+        message, stopped = ask(policy, state["messages"], tools, turn)
+        return (
+            {"turns": turn, "stopped": stopped} if message is None else {"turns": turn, "messages": [message]}
+        )
 
     def act(state: Turns) -> dict[str, Any]:
         answers: list[BaseMessage] = []

@@ -11,7 +11,7 @@ import pandas as pd
 
 from serm.benchmarks.runner import Run
 from serm.core.hashing import digest
-from serm.graphs.run import read_rounds
+from serm.graphs.reporting import read_rounds
 
 ROLES = ("untrained", "frozen", "champion")
 NDCG = ("ndcg@1", "ndcg@4", "ndcg@10")

@@ -43,17 +43,20 @@ def watch(config: Path, rounds: int | None = None) -> None:
     console = Console(soft_wrap=True)
     with RunProgress(console) as progress:
         progress.say(f"Workspace {settings.workspace_path}")
-        from langgraph.runtime import RunControl
-
         from serm.graphs import evolve as run
+        from serm.graphs.control import Control
 
-        control = RunControl()
+        control = Control()
 
         def ask() -> None:
             control.request_drain()
-            progress.say("Stopping at the end of this step; once more stops at once.", style="yellow")
+            progress.say(
+                "Stopping at the end of this step, or once the judges' calls in flight have ended; "
+                "once more stops at once.",
+                style="yellow",
+            )
 
-        with stopping(ask) as stop:
+        with stopping(ask, control.abort) as stop:
             try:
                 result = run(settings, rounds=rounds, on_event=progress, control=control)
             except KeyboardInterrupt:
@@ -96,6 +99,11 @@ def program() -> str:
 
 
 def _ending(result: EvolutionResult, config: Path) -> str:
+    if result.question:
+        return (
+            f"Waiting for a person. The supervisor asks: {result.question}\n"
+            f"`{program()} answer {config}` answers it, and the run goes on."
+        )
     if result.waiting:
         return (
             f"Waiting for a person: the judges do not agree on {result.waiting} pairs. "

@@ -14,6 +14,7 @@ from typer.core import TyperGroup
 from serm.cli import (
     agreement,
     annotate,
+    answer,
     audit,
     benchmark,
     demo,
@@ -73,6 +74,7 @@ for command in (
     mine,
     evolve,
     review,
+    answer,
     annotate,
     agreement,
     trace,

@@ -56,7 +56,7 @@ def review(
         console.print(f"Nothing waits for a person in {workspace.folder}.", markup=False, highlight=False)
         return
     pairs, rounds = found
-    name = reviewer or _login()
+    name = reviewer or login()
     if export is not None:
         from serm.cli.review_files import export_review
 
@@ -119,7 +119,8 @@ def _go_on(console: Console, config: Path, pairs: Review, rounds: int | None, re
         _say(console, f"`{program()} evolve {config}` goes on with the run.")
 
 
-def _login() -> str:
+def login() -> str:
+    """Who is at the terminal."""
     import getpass
 
     try:

@@ -109,8 +109,12 @@ def _remarks(span: Span) -> list[tuple[str, str]]:
     if span.kind is SpanKind.AGENT and span.attributes.get("policy"):
         remarks.append((f"by {span.attributes['policy']}", ""))
     if span.attributes.get("waits"):
-        pairs = ", ".join(str(item.get("pairs", "")) for item in span.attributes["waits"])
-        remarks.append((f"waits for a person: {pairs} pairs", "yellow"))
+        waits = ", ".join(
+            item.get("question") or f"{item['pairs']} pairs" for item in span.attributes["waits"]
+        )
+        remarks.append((f"waits for a person: {short(waits, WIDTH)}", "yellow"))
+    if span.kind is SpanKind.MODEL and span.attributes.get("recorded"):
+        remarks.append(("paid before", ""))
     if span.kind is SpanKind.AGENT and "answered" in span.attributes:
         told = span.attributes
         remarks.append((f"{told['answered']} of {told['asked']} answered, {told['skipped']} skipped", ""))

@@ -66,7 +66,8 @@ class TrainingSettings(Section):
 class AgentSettings(Section):
     policy: Literal["auto", "rules", "llm"] = "auto"  # auto: llm where `llm` is set, else rules
     llm: str | None = None  # a tool-calling chat model, by the same strings as judges
-    max_steps: int = Field(default=12, ge=2)  # model turns an agent may take
+    max_steps: int = Field(default=12, ge=2)  # model turns an agent may take; of the supervisor: a round
+    ask: bool = True  # a model that supervises may ask a person (`serm answer`); the run waits
 
 
 class FloorSettings(Section):
@@ -183,6 +184,10 @@ class GateSettings(Section):
     resamples: int = Field(default=2_000, ge=100)  # of the bootstrap over queries
     min_slice: int = Field(default=30, ge=2)  # queries under which a slice is only shown
     slice_veto: bool = False  # roll back where a language or a window surely fell by more than the margin
+    judged_share: float = Field(default=0.0, ge=0, lt=1)
+    """Share of the stream's queries, by hash, that are never mined: the panel grades all their pairs, and those
+    of the gate, and the gate's interval comes from human and judged grades together
+    (prediction-powered inference). 0: from human grades alone."""
 
 
 class EvaluationSettings(Section):

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 if TYPE_CHECKING:
     from serm.graphs.annotation import Annotation, annotate
+    from serm.graphs.questions import answer_question, pending_question
     from serm.graphs.reviewing import answer_review, pending_review
     from serm.graphs.run import EvolutionResult, build_supervisor_graph, evolve, run_config
 
@@ -15,9 +16,11 @@ __all__ = [
     "Annotation",
     "EvolutionResult",
     "annotate",
+    "answer_question",
     "answer_review",
     "build_supervisor_graph",
     "evolve",
+    "pending_question",
     "pending_review",
     "run_config",
 ]
@@ -25,7 +28,9 @@ __all__ = [
 _ELSEWHERE: Final = {
     "Annotation": "annotation",
     "annotate": "annotation",
+    "answer_question": "questions",
     "answer_review": "reviewing",
+    "pending_question": "questions",
     "pending_review": "reviewing",
 }
 

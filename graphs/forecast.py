@@ -14,8 +14,8 @@ from serm.core.records import Pair
 from serm.core.settings import Settings
 from serm.core.settings_loop import JudgeSettings
 from serm.evals.power import SPREAD, measured_spread, queries_for
+from serm.graphs.reporting import read_rounds
 from serm.graphs.resources import Resources
-from serm.graphs.run import read_rounds
 from serm.llm.budget import TOKENS_AROUND, cost, price_of
 from serm.llm.spec import parse_backend
 from serm.storage.judge_totals import JudgeTotals, judge_totals

@@ -21,6 +21,11 @@ from serm.tools.desk import MiningDesk
 
 def mining_key(resources: Resources, state: MinerState) -> str:
     """The name of all that a round mines: a hash of everything the choice depends on."""
+    return digest([desk_key(resources, state), pairs_to_choose(resources, state)])
+
+
+def desk_key(resources: Resources, state: MinerState) -> str:
+    """Hash of everything that agents see, and of how they are set."""
     settings = resources.settings
     return digest(
         [
@@ -30,7 +35,6 @@ def mining_key(resources: Resources, state: MinerState) -> str:
             # Whoever maps over the shards, the scores are the same.
             settings.miner.model_dump(mode="json", exclude={"executor"}),
             settings.agents.model_dump(mode="json"),
-            pairs_to_choose(resources, state),
             settings.random_seed,
             *(_other_models(state) if settings.miner.agents.get("committee") else ()),
             *([shares(resources, state["round"])] if settings.miner.credit else ()),
@@ -40,13 +44,14 @@ def mining_key(resources: Resources, state: MinerState) -> str:
 
 
 def pairs_to_choose(resources: Resources, state: MinerState) -> int:
-    """All that the budget gives the round."""
-    return resources.settings.budget.pairs_of(resources.window(state["round"]).pairs)
+    """What the supervisor wants of this round, else all that the budget gives it."""
+    window = resources.window(state["round"])
+    return state.get("pairs") or resources.settings.budget.pairs_of(window.pairs)
 
 
 def open_desk(resources: Resources, state: MinerState) -> MiningDesk:
     """Everything the agents may look at. The same desk for all agents of a round."""
-    return resources.once(("desk", mining_key(resources, state)), lambda: _make_desk(resources, state))
+    return resources.once(("desk", desk_key(resources, state)), lambda: _make_desk(resources, state))
 
 
 def _make_desk(resources: Resources, state: MinerState) -> MiningDesk:

@@ -34,6 +34,7 @@ class PanelResources(ABC):
 
     def __init__(self, settings: Settings, workspace: Workspace, on_event: Listener = nobody) -> None:
         self.settings, self.emit = settings, on_event
+        self.stop: Callable[[], bool] = lambda: False  # whether judges are to be asked no further pair
         self._stack = ExitStack()
         self.workspace = self._stack.enter_context(workspace)
         self._panel: tuple[int, Panel] | None = None  # of the round in progress, and so with the tracer
@@ -105,10 +106,11 @@ class PanelResources(ABC):
             if self._panel is None or self._panel[0] != number:
                 if self._panel is not None:
                     self._panel[1].close()  # a panel holds a thread and connections: one at a time
-                self._panel = (
-                    number,
-                    open_panel(self.settings, self.truth(number), knowledge=lambda: self.knowledge(number)),
+                panel = open_panel(
+                    self.settings, self.truth(number), knowledge=lambda: self.knowledge(number)
                 )
+                panel.stop = self.stop
+                self._panel = (number, panel)
             return self._panel[1]
 
     def knowledge(self, number: int) -> Knowledge:
@@ -131,6 +133,11 @@ class PanelResources(ABC):
     def before_asking(self, number: int, asking: Mapping[str, pd.DataFrame]) -> None:
         """Called before the judges are sent off to grade the frames `asking`, by their names."""
         del number, asking  # a loop has its judges proven before anything is mined for them
+
+    def cancel_calls(self) -> None:
+        """Give up the calls of judges that are in flight; see `Panel.cancel`."""
+        if self._panel is not None:
+            self._panel[1].cancel()
 
     def rest_judges(self) -> None:
         """Have judges that hold the device leave it to others, until they are asked again."""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import sqlite3
 import weakref
 from dataclasses import dataclass
@@ -17,12 +16,15 @@ from langgraph.graph.state import CompiledStateGraph
 from langgraph.runtime import RunControl
 from langgraph.types import Command
 
+from serm.agents.judge_shard import StopRequestedError
 from serm.core.errors import BudgetExceededError
 from serm.core.settings import Settings
+from serm.graphs.control import Control
 from serm.graphs.events import Listener, nobody
+from serm.graphs.reporting import read_rounds
 from serm.graphs.resources import Resources
-from serm.graphs.supervisor import supervisor_graph
-from serm.storage.reviews import Review
+from serm.graphs.supervisor import STEPS, supervisor_graph
+from serm.graphs.waiting import Wait, what_waits
 
 Graph = CompiledStateGraph[Any, Any, Any, Any]
 
@@ -30,6 +32,7 @@ THREAD = "evolution"
 """The one LangGraph thread of a workspace."""
 
 _STEPS_A_ROUND = 12  # supervisor steps, with room to spare; LangGraph's own default limit is 10007
+_STEPS_A_TURN = 3  # of a model that supervises: the step that it wants, being told of it, the next turn
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,6 +44,7 @@ class EvolutionResult:
     champion: str  # the key of the model in use: a folder in the workspace's models/
     stop: str  # "" where it was asked to stop before its end: the same call goes on
     waiting: int = 0  # pairs that a person is to answer before the same call goes on (`serm review`)
+    question: str = ""  # of the supervisor, likewise (`serm answer`)
 
 
 def evolve(
@@ -53,30 +57,35 @@ def evolve(
     """Run rounds until the stream, the budget, the patience or `rounds` (in all) ends.
 
     Called again on the same workspace it goes on where it stopped, also after a kill. `control` stops it at
-    the end of the step in progress (`control.request_drain()`, from any thread).
+    the end of the step in progress (`control.request_drain()`, from any thread); while judges are asked, once
+    the calls in flight have ended. A `Control` can give those up, too (`control.abort()`).
     Raises SermError: bad data, a judge that cannot work, a workspace in use or of another config.
     """
     if rounds is not None:
         evolution = settings.evolution.model_copy(update={"rounds": rounds})
         settings = settings.model_copy(update={"evolution": evolution})
     with Resources(settings, on_event) as resources:
+        if control is not None:
+            resources.stop = lambda: control.drain_requested
+        if isinstance(control, Control):
+            control.on_abort(resources.cancel_calls)
         graph = _compile(resources)
         config = run_config(settings, len(resources.dataset.windows))
-        stopped, out_of_money, unanswered = False, "", 0
+        stopped, out_of_money, wait = False, "", Wait()
         try:
-            unanswered = _drive(graph, config, resources, control)
-        except GraphDrained:
+            wait = _drive(graph, config, resources, control)
+        except (GraphDrained, StopRequestedError):
             stopped = True
         except BudgetExceededError as error:  # what was paid for is kept; a larger budget goes on from here
             out_of_money = str(error)
         state = graph.get_state(config).values
-        asks = f"waiting for a person: {unanswered} pairs, answer them with `serm review CONFIG`"
         return EvolutionResult(
             workspace=resources.workspace.folder,
             rounds=tuple(read_rounds(resources.workspace.rounds)),
             champion=state.get("champion", ""),
-            stop="" if stopped else out_of_money or (asks if unanswered else state.get("stop", "")),
-            waiting=unanswered,
+            stop="" if stopped else out_of_money or (wait.sentence if wait else state.get("stop", "")),
+            waiting=wait.pairs,
+            question=wait.question,
         )
 
 
@@ -94,31 +103,26 @@ def build_supervisor_graph(settings: Settings, on_event: Listener = nobody) -> G
 def run_config(settings: Settings, windows: int = 1_000) -> RunnableConfig:
     """The config of the workspace's one thread, with a step limit that no honest run reaches."""
     limit = settings.evolution.rounds or windows
-    return {"configurable": {"thread_id": THREAD}, "recursion_limit": _STEPS_A_ROUND * (limit + 1)}
+    steps = _STEPS_A_ROUND + _STEPS_A_TURN * (settings.agents.max_steps + len(STEPS))
+    return {"configurable": {"thread_id": THREAD}, "recursion_limit": steps * (limit + 1)}
 
 
-def read_rounds(folder: Path) -> list[dict[str, Any]]:
-    """The reports of the finished rounds, the oldest first."""
-    return [json.loads(path.read_text(encoding="utf-8")) for path in sorted(folder.glob("*/round.json"))]
-
-
-def _drive(graph: Graph, config: RunnableConfig, resources: Resources, control: RunControl | None) -> int:
-    """Run until the loop ends (0) or waits for a person: so many pairs are then without an answer."""
+def _drive(graph: Graph, config: RunnableConfig, resources: Resources, control: RunControl | None) -> Wait:
+    """Run until the loop ends or waits for a person: for what."""
     found = graph.get_state(config)
     # A run that ended says so in its state. `next` of the state does not tell: it is empty, too, where a
     # kill came after a step had written its result and before its checkpoint.
     start: Any = None if found.values and not found.values.get("stop") else {"stop": ""}
     while True:
         if found.interrupts:
-            review = Review(resources.workspace.folder / found.interrupts[0].value["review"])
-            if unanswered := len(review.open()):
-                return unanswered
-            start = Command(resume=True)  # the answers are in the review
+            if wait := what_waits(resources.workspace.folder, found.interrupts[0].value):
+                return wait
+            start = Command(resume=True)  # the answers are in the workspace
         for _ in graph.stream(start, config, stream_mode="updates", control=control):
             pass
         found = graph.get_state(config)
         if not found.interrupts:
-            return 0
+            return Wait()
 
 
 def _compile(resources: Resources) -> Graph:

@@ -14,8 +14,8 @@ from pathlib import Path
 from serm.core.errors import ConfigError
 from serm.core.settings import Settings
 from serm.graphs.events import Listener, nobody
+from serm.graphs.reporting import read_rounds
 from serm.graphs.resources import Resources
-from serm.graphs.run import read_rounds
 from serm.graphs.state import MinerState
 from serm.graphs.training import train_seed_model
 from serm.storage.dataset import DataSet

@@ -6,9 +6,24 @@ A checkpoint holds the whole state at every step, so nothing here may grow with 
 from __future__ import annotations
 
 import operator
-from typing import Annotated, Final, Literal, TypedDict
+from typing import Annotated, Any, Final, Literal, TypedDict
 
 Verdict = Literal["promoted", "rolled_back"]
+
+
+class Supervision(TypedDict):
+    """Of a chat model that decides what comes next in the round."""
+
+    talk: list[dict[str, Any]]  # its messages in this round; `agents.max_steps` bounds them
+    phase: str  # how far the round has come: a key of tools/supervisor_tools.NEXT
+    turns: int  # that it took in this round
+    bad: int  # bad ones in a row
+    by_rules: str  # why the rules decide for the rest of the round; "" while the model does
+    act: str  # the step that was decided last; "" where none was
+    call: str  # id of the tool call that decided it, to be answered when the step is done
+    question: str  # that a person is asked
+    questions: int  # asked in this round
+    halt: str  # why it wants no further round; "" where it does
 
 
 class SupervisorState(TypedDict, total=False):
@@ -27,9 +42,12 @@ class SupervisorState(TypedDict, total=False):
     rollbacks: int  # in a row
     looks: int  # of the gate
     stop: str  # why the run ended; "" while it goes on
+    pairs: int  # that the miner is to choose; missing: all that the budget gives a round
+    supervision: Supervision  # where a chat model supervises
+    halts: int  # how often that has stopped the run
 
 
-MINED_FROM: Final = ("champion", "previous", "untrained", "earlier_labels")
+MINED_FROM: Final = ("champion", "previous", "untrained", "earlier_labels", "pairs")
 """What the miner takes over from the supervisor's state, beside the round."""
 
 
@@ -39,6 +57,7 @@ class MinerState(TypedDict, total=False):
     previous: str
     untrained: str
     earlier_labels: list[str]
+    pairs: int  # to choose; missing: all that the budget gives a round
     scores: str  # a name in the workspace's scores/
     nominated: Annotated[dict[str, str], operator.or_]  # agent: a name in the workspace's nominations/
     sample: str

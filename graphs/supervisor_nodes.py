@@ -14,6 +14,7 @@ from serm.graphs.resources import Resources
 from serm.graphs.reviewing import review_dropped
 from serm.graphs.state import MINED_FROM, SupervisorState
 from serm.graphs.stopping import why_stop
+from serm.graphs.supervising import FRESH, SupervisingNodes
 from serm.graphs.training import make_snapshot, train_challenger, train_seed_model
 from serm.storage.trace import SpanKind, span
 
@@ -27,6 +28,7 @@ CHAMPION, CHALLENGER = "champion", "challenger"
 class SupervisorNodes:
     def __init__(self, resources: Resources, *, mine: Graph, annotate: Graph) -> None:
         self._, self._mine, self._annotate = resources, mine, annotate
+        self.supervising = SupervisingNodes(resources)
 
     def prepare(self, state: SupervisorState) -> Update:
         """Read the data and make the first two models; later, only see whether there is more to do."""
@@ -60,6 +62,7 @@ class SupervisorNodes:
             "round": state["round"] + 1,
             "started": time.time_ns(),
             "champion": bearer[1] if bearer else state["champion"],
+            **({"supervision": FRESH} if self.supervising.supervised else {}),
         }
 
     def mine(self, state: SupervisorState) -> Update:
@@ -104,7 +107,8 @@ class SupervisorNodes:
         """End the round: its trace and figures go to MLflow. Not traced itself, as it ends the trace."""
         close_round(self._, state)
         done: SupervisorState = {**state, "earlier_labels": [*state["earlier_labels"], state["labels"]]}
-        return {"earlier_labels": done["earlier_labels"], "stop": why_stop(self._, done)}
+        wanted = state["supervision"]["halt"] if "supervision" in state else ""
+        return {"earlier_labels": done["earlier_labels"], "stop": why_stop(self._, done) or wanted}
 
 
 def _invoke(graph: Graph, state: SupervisorState, *keys: str) -> dict[str, Any]:

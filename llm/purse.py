@@ -7,13 +7,21 @@ import threading
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from langchain_core.messages import AIMessage, BaseMessage, convert_to_openai_messages
+from langchain_core.messages import (
+    AIMessage,
+    BaseMessage,
+    convert_to_openai_messages,
+    message_to_dict,
+    messages_from_dict,
+)
 from langchain_core.tools import BaseTool
 from langchain_core.utils.function_calling import convert_to_openai_tool
 
-from serm.core.errors import BudgetExceededError
+from serm.core.errors import BudgetExceededError, SermError
+from serm.core.hashing import digest
 from serm.core.settings_loop import Price
 from serm.llm.budget import cost, most
+from serm.llm.provider_errors import problem_of_provider
 from serm.storage.judgments import JudgmentStore
 from serm.storage.trace import current_trace_id
 from serm.storage.turns import AgentTurn
@@ -45,11 +53,15 @@ class Purse:
             self._reserved += amount
 
     def settle(self, reserved: float, turn: AgentTurn | None) -> None:
-        """A turn has ended; None: it failed before it was answered, and costs nothing."""
+        """A turn has ended; None: it failed before it can have been answered, and costs nothing."""
         with self._lock:
             if turn is not None:
                 self._ledger.turned(turn)
             self._reserved -= reserved
+
+    def answer(self, key: str) -> str | None:
+        """What was answered under a key and paid for, by this process or an earlier one."""
+        return self._ledger.turn_answer(key)
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,11 +79,18 @@ class Till:
     ) -> AIMessage:
         """The answer of `ask`, paid for: `response_metadata` tells its `cost`.
 
-        Where the answer does not tell its tokens, the most that it can have cost counts. Raises
-        BudgetExceededError, without asking, where that could pass the budget.
+        Where the answer does not tell its tokens, the most that it can have cost counts; so it does for a
+        turn without an answer that the provider may charge for all the same (a timeout). Within a trace
+        answers are kept: the same conversation of the same agent is not asked, and not paid, a second time,
+        and `response_metadata` says that it is `recorded`. Raises BudgetExceededError, without asking, where
+        the turn could pass the budget.
         """
         texts = [json.dumps(convert_to_openai_messages(list(messages)), ensure_ascii=False)]
         texts += [json.dumps(convert_to_openai_tool(tool), ensure_ascii=False) for tool in tools]
+        trace = current_trace_id()
+        key = digest(["turn", trace, self.agent, self.model, texts]) if trace else None
+        if key is not None and (kept := self.purse.answer(key)) is not None:
+            return _recorded(kept)
         reserved = most(self.price, texts, self.max_tokens)
         self.purse.reserve(reserved)
         turn: AgentTurn | None = None
@@ -80,9 +99,24 @@ class Till:
             used = answer.usage_metadata
             tokens = (used["input_tokens"], used["output_tokens"]) if used else (0, 0)
             paid = cost(self.price, *tokens) if used else reserved
-            turn = AgentTurn(self.agent, self.model, *tokens, paid, current_trace_id())
+            said = json.dumps(message_to_dict(answer), ensure_ascii=False, default=str)
+            turn = AgentTurn(self.agent, self.model, *tokens, paid, trace, key, said if key else None)
             if self.price is not None:
                 answer.response_metadata["cost"] = paid
+        except Exception as error:
+            if not isinstance(error, SermError) and problem_of_provider(error).charged:
+                turn = AgentTurn(self.agent, self.model, 0, 0, reserved, trace)
+            raise
         finally:
             self.purse.settle(reserved, turn)
         return answer
+
+
+def _recorded(kept: str) -> AIMessage:
+    """An answer that is paid already: it bears no tokens and no cost, so that none count twice."""
+    answer = messages_from_dict([json.loads(kept)])[0]
+    if not isinstance(answer, AIMessage):
+        raise SermError(f"a kept turn is no answer of a model but a {type(answer).__name__}.")
+    answer.usage_metadata = None
+    answer.response_metadata["recorded"] = True
+    return answer

@@ -35,7 +35,7 @@ from serm.storage.judgment_tables import (
     judgment_row,
     upsert_judgment,
 )
-from serm.storage.turns import INSERT_TURN, AgentTurn, TurnTotals, select_totals, turn_row
+from serm.storage.turns import INSERT_TURN, AgentTurn, TurnTotals, select_answer, select_totals, turn_row
 
 _KEYS_A_QUERY: Final = 500  # under SQLite's limit on variables
 
@@ -151,6 +151,11 @@ class JudgmentStore:
             Account(**{**said.get(judge, {}), **took.get(judge, {}), "judge": judge})
             for judge in sorted({*said, *took})
         ]
+
+    def turn_answer(self, key: str) -> str | None:
+        """The answer that was kept under a turn's key; None where there is none."""
+        rows = self._rows(select_answer(key))
+        return str(rows[0]["answer"]) if rows else None
 
     def turn_totals(self, trace_id: str | None = None) -> TurnTotals:
         """What the turns of agents took, all of them or those of one trace."""

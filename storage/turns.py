@@ -10,7 +10,7 @@ import sqlalchemy as sa
 from serm.storage.judgment_tables import METADATA
 
 TURNS: Final = sa.Table(
-    "agent_turns",  # every answered turn of a chat model that decides for an agent
+    "agent_turns",  # every turn of a chat model that decides for an agent, as far as it was or may be paid
     METADATA,
     sa.Column("id", sa.Integer, primary_key=True, autoincrement=True),
     sa.Column("agent", sa.Text, nullable=False),
@@ -20,13 +20,16 @@ TURNS: Final = sa.Table(
     sa.Column("cost", sa.Float, nullable=False),
     sa.Column("trace_id", sa.Text, nullable=False),
     sa.Column("written", sa.Float, nullable=False),  # seconds since the epoch
+    sa.Column("key", sa.Text, nullable=True),  # hash of the conversation that it answers; null: not kept
+    sa.Column("answer", sa.Text, nullable=True),  # JSON of the message
     sa.Index("agent_turns_of_trace", "trace_id"),
+    sa.Index("agent_turns_of_key", "key"),
 )
 
 
 @dataclass(frozen=True, slots=True)
 class AgentTurn:
-    """One answered turn."""
+    """One turn that was paid for; under a `key` its answer is kept, so that a kill does not cost it again."""
 
     agent: str
     model: str
@@ -34,6 +37,8 @@ class AgentTurn:
     tokens_out: int
     cost: float  # in the currency of the price table
     trace_id: str
+    key: str | None = None
+    answer: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,3 +67,9 @@ def select_totals(trace_id: str | None) -> sa.Select[Any]:
     ]
     statement = sa.select(sa.func.count().label("turns"), *sums).select_from(TURNS)
     return statement if trace_id is None else statement.where(TURNS.c.trace_id == trace_id)
+
+
+def select_answer(key: str) -> sa.Select[Any]:
+    """One row, `answer`, where the turn under this key was answered and kept."""
+    kept = sa.and_(TURNS.c.key == key, TURNS.c.answer.is_not(None))
+    return sa.select(TURNS.c.answer).where(kept).order_by(TURNS.c.id).limit(1)

@@ -24,6 +24,7 @@ FOLDERS = (
     "reliability",
     "labels",
     "reviews",
+    "questions",
     "snapshots",
     "models",
     "rounds",
@@ -47,6 +48,7 @@ class Workspace:
         self.reliability = folder / "reliability"
         self.labels = folder / "labels"
         self.reviews = folder / "reviews"
+        self.questions = folder / "questions"
         self.snapshots = folder / "snapshots"
         self.models = folder / "models"
         self.rounds = folder / "rounds"

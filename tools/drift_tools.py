@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from serm.tools.desk import DeskView
+from serm.tools.desk import DeskView, MiningDesk
 from serm.tools.drift_regions import Region
 from serm.tools.drift_report import detect, region_facts
 from serm.tools.query_sample import query_means
@@ -41,6 +41,34 @@ def detect_drift(view: DeskView, level: float | None, max_regions: int) -> str:
         told["why"] = "the queries have drifted, but no region with unlabelled pairs is new or growing"
     view.looked = True
     return result({**told, "regions": regions})
+
+
+def drift_facts(desk: MiningDesk, regions: int) -> dict[str, Any]:
+    """The same report without candidates, for whoever decides and does not nominate: the most certain
+    regions, each with its kind, queries before and now, and two examples."""
+    if min(len(desk.reference), len(desk.current)) < 2:
+        return {"drift": False, "why": "there are no earlier queries to compare with"}
+    settings = desk.settings
+    found = detect(
+        desk.reference, desk.current, level=settings.drift_level, seed=desk.seed, tests=settings.drift_tests
+    )
+    return {
+        "drift": found.drifted,
+        "p_value": float(f"{found.p_value:.2g}"),
+        "regions_found": len(found.regions),
+        "regions": [_facts(desk, region) for region in found.regions[:regions]],
+    }
+
+
+def _facts(desk: MiningDesk, region: Region) -> dict[str, Any]:
+    examples = region_facts(region, desk.reference, desk.current).examples[:2]
+    return {
+        "kind": region.kind,
+        "shared": region.name or region.basis,
+        "queries": [region.reference, region.current],  # before, now
+        "p_value": float(f"{region.p_value:.2g}"),
+        "examples": [name[:EXAMPLE_LENGTH] for name in examples],
+    }
 
 
 def _told(view: DeskView, region: Region) -> dict[str, Any]:

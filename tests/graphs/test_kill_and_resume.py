@@ -14,7 +14,8 @@ import pytest
 from small_world import world
 
 from serm.core import Settings
-from serm.graphs.run import evolve, read_rounds
+from serm.graphs.reporting import read_rounds
+from serm.graphs.run import evolve
 from serm.relevance_model.registry import ModelRegistry
 from serm.storage.judgments import JudgmentStore
 

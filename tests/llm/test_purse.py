@@ -117,6 +117,39 @@ def test_a_turn_that_fails_costs_nothing_and_the_rules_take_over(
     assert (store.spent(), store.turn_totals().turns) == (0.0, 0)
 
 
+def test_a_turn_that_times_out_may_have_been_answered_and_is_counted(
+    stub: ChatStub, settings_with: Callable[..., Settings], store: JudgmentStore
+) -> None:
+    stub.play = lambda body, _: Words("too late", after=1.0)
+    settings = settings_with(
+        agents={"llm": f"{stub.url}#stub"},
+        llm={"timeout": 0.2, "retries": 0, "prices": {"stub": PRICE}, "max_tokens": 16},
+    )
+    mine_with("uncertainty", make_desk(), decider(settings, "uncertainty", Purse(None, store)), 20)
+    assert store.turn_totals().turns == 1
+    assert store.spent() > 16 * PRICE["output"] / 1e6
+
+
+def test_an_agent_that_starts_over_in_its_round_pays_no_turn_twice(
+    stub: ChatStub, mine: Callable[[float | None], None], store: JudgmentStore, tmp_path: Path
+) -> None:
+    stub.play = play
+    for life in range(2):
+        tracer = Tracer(tmp_path / f"{life}.sqlite", "t")
+        with tracer.active():
+            mine(None)
+        tracer.close()
+    assert len(stub.bodies) == store.turn_totals("t").turns == 2
+    again = [s.attributes for s in read_spans(tmp_path / "1.sqlite", "t") if s.kind is SpanKind.MODEL]
+    assert [told.get("recorded") for told in again] == [True, True]
+    assert not any("tokens_in" in told or "cost" in told for told in again)
+    tracer = Tracer(tmp_path / "2.sqlite", "another round")
+    with tracer.active():
+        mine(None)
+    tracer.close()
+    assert len(stub.bodies) == 4
+
+
 def test_agents_that_work_side_by_side_stay_within_the_budget_together(store: JudgmentStore) -> None:
     limit = 1.0
     purse = Purse(limit, store)
