@@ -73,6 +73,7 @@ class Patient:
             "seed": data.seed(),
             "gate": data.gate(len(data.windows)),
             **{f"window {window.name}": data.window(window.index) for window in data.windows},
+            **({"judged only": data.judged_only(len(data.windows))} if data.judged_counts.pairs else {}),
             **{f"test {test.name}": data.test(test.name) for test in data.tests},
         }
 

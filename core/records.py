@@ -197,6 +197,18 @@ class Interval:
 
 
 @dataclass(frozen=True, slots=True)
+class JudgedShare:
+    """What the panel's grades of gate queries brought to the gate (prediction-powered inference)."""
+
+    human: Interval  # the change by human grades alone: what the gate would have gone by
+    weight: float  # of the panel, 0 to 1; 0: it was of no use, and human grades alone decided
+    queries: int  # that the panel alone has graded
+    pairs: int  # it graded, those of the human-graded queries among them
+    correlation: float  # of the changes by human and by the panel's grades, on the queries that both graded
+    worth: float  # times as many human-graded queries as would give an interval as narrow
+
+
+@dataclass(frozen=True, slots=True)
 class Decision:
     """What the gate said of one challenger, with the evidence."""
 
@@ -213,3 +225,4 @@ class Decision:
     grades_needed: int = 0  # human grades that `queries_needed` comes to, at the gate's pairs per query
     champion: tuple[tuple[str, float], ...] = field(default=())  # (measure, value) on all gate queries
     challenger: tuple[tuple[str, float], ...] = field(default=())
+    judged: JudgedShare | None = None  # where gate.judged_share is above 0

@@ -50,13 +50,13 @@ class TrainingSettings(Section):
     """Where retraining starts: the model in use, the one that was trained on the seed alone, or the base."""
     epochs: int = Field(default=2, ge=1)  # passes over the snapshot, a round
     seed_epochs: int = Field(default=2, ge=0)  # first training, on the seed set; 0 fits the head alone
-    learning_rate: float = Field(default=3e-5, gt=0)  # of AdamW, at its peak
+    learning_rate: float = Field(default=5e-5, gt=0)  # of AdamW, at its peak
     warmup: float = Field(default=0.1, ge=0, lt=1)  # share of the steps
     queries_per_batch: int = Field(default=8, ge=1)  # queries a step
     documents_per_query: int = Field(default=16, ge=2)  # documents of each of them a step, at most
     gradient_accumulation: int = Field(default=1, ge=1)  # batches an update of the weights
-    freeze_layers: int = Field(default=2, ge=0)  # the embeddings and so many lower layers; 0 freezes nothing
-    average: float = Field(default=0.5, ge=0, lt=1)  # weight of the starting model in the final average
+    freeze_layers: int = Field(default=3, ge=0)  # the embeddings and so many lower layers; 0 freezes nothing
+    average: float = Field(default=0.25, ge=0, lt=1)  # weight of the starting model in the final average
     listwise: float = Field(default=1.0, ge=0)  # weight of the listwise term beside the ordinal one
     soft_targets: bool = True  # the panel's vote shares as targets; else its grade
     earlier: float = Field(default=0.5, ge=0)  # pairs of earlier rounds for each new one, at most
@@ -185,8 +185,8 @@ class GateSettings(Section):
     min_slice: int = Field(default=30, ge=2)  # queries under which a slice is only shown
     slice_veto: bool = False  # roll back where a language or a window surely fell by more than the margin
     judged_share: float = Field(default=0.0, ge=0, lt=1)
-    """Share of the stream's queries, by hash, that are never mined: the panel grades all their pairs, and those
-    of the gate, and the gate's interval comes from human and judged grades together
+    """Share of the stream's queries, by hash, that are never mined: the panel grades all their pairs, and
+    those of the gate, and the gate's interval comes from human and judged grades together
     (prediction-powered inference). 0: from human grades alone."""
 
 
@@ -228,6 +228,9 @@ class StorageSettings(Section):
     shared: Path | None = None
     """A folder for what several workspaces may share: models, scores, embeddings and reports, all named by
     their content. Processes may use it at the same time. None: each workspace keeps its own."""
+    layer_states: float = Field(default=2.0, ge=0)
+    """GiB of disk for what the frozen lower layers (`training.freeze_layers`) make of texts, so that later
+    models run their upper layers alone; 0 keeps nothing. On a CPU only, and for bi-encoders."""
     chroma: str | None = None  # URL of a Chroma server for knowledge; none: embedded in the workspace
 
 

@@ -5,6 +5,10 @@ The rule, on the gate queries with more than one grade, of the paired change in 
 1. the one-sided lower bound (`gate.level`, bootstrap over queries) of the mean is above minus `gate.margin`;
 2. and the mean on the newest window's queries is above 0.
 
+With `gate.judged_share` both means come from human grades and those of a panel together, on queries that it
+alone has graded (evals/judged_gate.py), and the bound is Student's t; where the panel's grades are of no use,
+or people have graded too few queries to tell, human grades alone decide as ever.
+
 Choices where the rule is silent: a newest window without a measurable gate query leaves the second half to
 the mean over all gate queries, and the reasons say so; with fewer than two queries nothing is promoted.
 A language or a window decides nothing, unless `gate.slice_veto` is on: then one of at least `gate.min_slice`
@@ -20,11 +24,13 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from serm.core.records import Decision, Interval
+from serm.core.records import Decision, Interval, JudgedShare
 from serm.core.settings_loop import GateSettings
 from serm.evals.bootstrap import detectable, mean_interval, queries_needed
 from serm.evals.grades import always_commonest, grade_measures, query_sums
+from serm.evals.judged_gate import JudgedGate, powered_change
 from serm.evals.measures import CUTOFFS, ndcg_column, per_query
+from serm.evals.prediction_powered import PredictionPowered
 from serm.relevance_model.base import Scores
 
 CUTOFF: Final = 4
@@ -40,20 +46,30 @@ def decide(
     newest_window: int,
     looks: int,
     seed: int,
+    judged: JudgedGate | None = None,
 ) -> Decision:
     """Promote or roll back, with the evidence.
 
     `gate` has the opened gate pairs (n rows: query_id, doc_id, grade, language, window), both `Scores` are
     of its rows; `newest_window` is the value of `window` that this round opened; `looks` counts the gate's
-    decisions so far, this one included. Never raises for too little evidence: that is a roll-back.
+    decisions so far, this one included; `judged` is what a panel's grades say of the gate's queries and of
+    further ones. Never raises for too little evidence: that is a roll-back.
     """
-    table = _paired(gate, champion, challenger)
-    change, newest = (
+    every = _paired(gate, champion, challenger)
+    table = every[every["mixed"]].reset_index(drop=True)
+    change, newest = human, newest_human = tuple(
         mean_interval(rows["change"], settings.level, settings.resamples, seed, one_sided=True)
         for rows in (table, table[table["window"] == newest_window])
     )
+    powered = None if judged is None else powered_change(every, judged, settings.level)
+    if powered is not None and judged is not None:
+        of_newest = powered_change(every[every["window"] == newest_window], judged, settings.level)
+        change = powered.interval if powered.weight else human
+        newest = of_newest.interval if of_newest.weight else newest_human
     slices = _slices(table, settings, seed)
     promoted, reasons = _rule(change, newest, settings)
+    if powered is not None:
+        reasons.append(_of_panel(powered, human))
     reasons += _of_slices(slices, settings)
     if settings.slice_veto and any(_surely_fell(interval, settings) for _, interval in slices):
         promoted = False
@@ -64,10 +80,10 @@ def decide(
             *reasons,
         ]
     changes = table["change"].to_numpy(dtype=np.float64)
-    reach = detectable(changes, settings.level)
+    reach = powered.detectable if powered and powered.weight else detectable(changes, settings.level)
     unmoved = not np.any(changes)
     underpowered = reach > settings.margin or (unmoved and len(changes) < settings.min_slice)
-    further = queries_needed(changes, settings.margin, settings.level) if underpowered else 0
+    further = _further(changes, powered, settings) if underpowered else 0
     pairs_per_query = float(table["pairs"].mean()) if len(table) else math.nan
     if underpowered:
         reasons.append(_power(reach, further, pairs_per_query, len(changes), settings))
@@ -88,11 +104,12 @@ def decide(
         grades_needed=round(further * pairs_per_query) if further > 0 else 0,
         champion=_evidence(gate, champion, table, "champion"),
         challenger=_evidence(gate, challenger, table, "challenger"),
+        judged=None if powered is None or judged is None else _share(powered, human, judged),
     )
 
 
 def _paired(gate: pd.DataFrame, champion: Scores, challenger: Scores) -> pd.DataFrame:
-    """A row a mixed gate query: champion@k, challenger@k, change (NDCG@4), pairs, language, window."""
+    """A row a gate query: champion@k, challenger@k, change (NDCG@4), pairs, mixed, language, window."""
     before, after = per_query(gate, champion.expected), per_query(gate, challenger.expected)
     first = gate.drop_duplicates("query_id")
     table = before[["query_id", "pairs", "mixed"]].copy()
@@ -102,7 +119,30 @@ def _paired(gate: pd.DataFrame, champion: Scores, challenger: Scores) -> pd.Data
         table[f"champion@{cutoff}"] = before[ndcg_column(cutoff)]
         table[f"challenger@{cutoff}"] = after[ndcg_column(cutoff)]
     table["change"] = (table[f"challenger@{CUTOFF}"] - table[f"champion@{CUTOFF}"]).round(_DIGITS)
-    return table[table["mixed"]].reset_index(drop=True)
+    return table
+
+
+def _further(changes: NDArray[np.float64], powered: PredictionPowered | None, settings: GateSettings) -> int:
+    """Further human-graded queries that the margin takes; where the judged ones stand in the way, as many as
+    it takes without them."""
+    if powered and powered.weight and (needed := powered.queries_needed(settings.margin)) >= 0:
+        return needed
+    return queries_needed(changes, settings.margin, settings.level)
+
+
+def _share(powered: PredictionPowered, human: Interval, judged: JudgedGate) -> JudgedShare:
+    return JudgedShare(
+        human, powered.weight, powered.judged, judged.pairs, powered.correlation, powered.worth
+    )
+
+
+def _of_panel(powered: PredictionPowered, human: Interval) -> str:
+    if not powered.weight:
+        return f"{powered.judged} queries that the panel alone has graded were of no use: their weight is 0"
+    return (
+        f"with {powered.judged} queries that the panel alone has graded, weight {powered.weight:.2f}; "
+        f"human grades alone: {_points(human.mean)} points, lower bound {_points(human.low)}"
+    )
 
 
 def _rule(change: Interval, newest: Interval, settings: GateSettings) -> tuple[bool, list[str]]:

@@ -4,35 +4,32 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from serm.core.hashing import digest
 from serm.core.records import Decision
 from serm.evals.gate import decide
 from serm.evals.plain import plain
+from serm.graphs.gate_panel import gate_scores, judged_gate
 from serm.graphs.resources import Resources
 from serm.graphs.state import SupervisorState
-from serm.graphs.training import gate_key, round_folder
-from serm.relevance_model.base import Scores
-from serm.relevance_model.scoring import stored_scores
+from serm.graphs.training import round_folder
 from serm.storage.artifacts import write_json
 
 
 def hold_gate(resources: Resources, state: SupervisorState) -> Decision:
-    """Champion against challenger on the gate rows that are open in this round."""
+    """Champion against challenger on the gate rows that are open in this round.
+
+    Raises what judges raise where the panel takes part (`gate.judged_share`).
+    """
     number, settings = state["round"], resources.settings
-    frame, opened = resources.dataset.gate(number - 1), gate_key(resources, number)
-
-    def scores(model: str) -> Scores:
-        key = digest(["gate", opened, model])
-        return stored_scores(resources.workspace.scores, key, resources.models.open(model), frame)
-
+    frame = resources.human_graded(number)
     decision = decide(
         frame,
-        scores(state["champion"]),
-        scores(state["challenger"]),
+        gate_scores(resources, frame, state["champion"]),
+        gate_scores(resources, frame, state["challenger"]),
         settings=settings.gate,
         newest_window=number - 1,
         looks=state["looks"] + 1,
         seed=settings.random_seed,
+        judged=judged_gate(resources, state),
     )
     write_json(decision_path(resources, number), plain(decision))
     return decision

@@ -17,6 +17,7 @@ from serm.core.hashing import digest
 from serm.evals.evaluate import Evaluation, compare, evaluate, summarise
 from serm.evals.plain import plain
 from serm.graphs.crediting import credit_round
+from serm.graphs.gate_panel import gate_totals
 from serm.graphs.gating import decision_path
 from serm.graphs.resources import Resources
 from serm.graphs.reviewing import HUMAN
@@ -176,6 +177,8 @@ def _counts(resources: Resources, state: SupervisorState, labels: pd.DataFrame) 
     snapshot = read_snapshot(snapshot_path(resources, state["snapshot"]))
     trace = resources.trace_id(state["round"])
     totals, turns = resources.judgments.totals(trace), resources.judgments.turn_totals(trace)
+    of_gate = gate_totals(resources, state["round"])
+    judging = {name: value - getattr(of_gate, name) for name, value in asdict(totals).items()}
     return {
         "mined": len(sample),
         "mined_by": {str(agent): int(count) for agent, count in sample["agent"].value_counts().items()},
@@ -183,6 +186,8 @@ def _counts(resources: Resources, state: SupervisorState, labels: pd.DataFrame) 
         "outcomes": dict(Counter(labels["outcome"])),
         "grades": {str(grade): int(count) for grade, count in labels["grade"].value_counts().items()},
         "trained_on": {str(name): int(count) for name, count in snapshot["origin"].value_counts().items()},
-        "judging": {**asdict(totals), "lost_calls": resources.judgments.lost_calls()},
+        "judging": {**judging, "lost_calls": resources.judgments.lost_calls()},
+        "gate": asdict(of_gate),
         "agents": asdict(turns),
+        "accounts": [asdict(account) for account in resources.judgments.accounts(trace)],
     }

@@ -16,6 +16,7 @@ from serm.graphs.knowledge import round_knowledge
 from serm.graphs.panel_resources import PanelResources
 from serm.relevance_model.base import Scores
 from serm.relevance_model.executors import shard_map
+from serm.relevance_model.lower import SharedLayers
 from serm.relevance_model.registry import ModelRegistry
 from serm.relevance_model.scoring import stored_scores
 from serm.relevance_model.versions import ModelVersions
@@ -23,6 +24,7 @@ from serm.storage.dataset import DataSet, WindowRef
 from serm.storage.ingest import ingest, require_data
 from serm.storage.knowledge import Knowledge
 from serm.storage.sealed import SealedGrades
+from serm.storage.states import GIB
 from serm.storage.workspace import Workspace
 
 
@@ -33,7 +35,11 @@ class Resources(PanelResources):
         require_data(settings)  # before a workspace is bound to these settings
         super().__init__(settings, Workspace.open(settings), on_event)
         self.models = ModelVersions(
-            self.workspace.models, self.workspace.embeddings, settings.model, settings.base_model
+            self.workspace.models,
+            self.workspace.embeddings,
+            settings.model,
+            settings.base_model,
+            _shared_layers(settings, self.workspace),
         )
 
     @cached_property
@@ -65,11 +71,15 @@ class Resources(PanelResources):
         return self.once(("coded", number), lambda: self.dataset.coded_window(number - 1))
 
     def held_out(self, number: int) -> dict[str, pd.DataFrame]:
-        """What may never be trained on in a round, without its grades: the open gate and every test."""
+        """What may never be trained on in a round, without its grades: the open gate, what the panel alone
+        grades for it, and every test."""
         frames = {"gate": self.dataset.gate(number - 1)} | {
             f"test {test.name}": self.dataset.test(test.name) for test in self.dataset.tests
         }
-        return {name: frame.drop(columns="grade") for name, frame in frames.items()}
+        held_out = {name: frame.drop(columns="grade") for name, frame in frames.items()}
+        if self.settings.gate.judged_share:
+            held_out["judged only"] = self.judged_only(number)
+        return held_out
 
     def sample(self, name: str) -> pd.DataFrame:
         """The pairs that the miner chose, with who chose them and why."""
@@ -80,12 +90,19 @@ class Resources(PanelResources):
         """The gate rows that are open in a round, with their human grades."""
         return self.dataset.gate(number - 1)
 
+    def judged_only(self, number: int) -> pd.DataFrame:
+        """Pairs that the panel alone grades for the gate, of all opened windows, and their `window`."""
+        return self.dataset.judged_only(number - 1)
+
     def truth(self, number: int) -> Mapping[PairKey, int]:
-        """Grades of the window and of the open gate; sealed ones are opened when first looked at."""
+        """Grades of the window, of the open gate and of what the panel grades for it; sealed ones are opened
+        when first looked at."""
 
         def read() -> pd.DataFrame:
-            gate = self.dataset.gate(number - 1)[[*KEY, "grade"]]
-            return pd.concat([self.dataset.sealed(number - 1), gate], ignore_index=True)
+            frames = [self.dataset.sealed(number - 1), self.dataset.gate(number - 1)[[*KEY, "grade"]]]
+            if self.settings.gate.judged_share:
+                frames.append(self.dataset.judged_sealed())
+            return pd.concat(frames, ignore_index=True)
 
         return SealedGrades(read)
 
@@ -110,3 +127,9 @@ class Resources(PanelResources):
         """The agents that mine: those with a share of the budget, none where choice is random."""
         miner = self.settings.miner
         return tuple(name for name, share in miner.agents.items() if share > 0 and miner.choice == "mined")
+
+
+def _shared_layers(settings: Settings, workspace: Workspace) -> SharedLayers | None:
+    """What no training changes. A limit of 0 turns it off, and so does training that changes all layers."""
+    layers, limit = settings.training.freeze_layers, settings.storage.layer_states
+    return SharedLayers(layers, workspace.states, round(limit * GIB)) if layers and limit else None

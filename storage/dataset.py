@@ -15,6 +15,7 @@ import pyarrow.parquet as pq
 from serm.core.errors import WorkspaceError
 
 MANIFEST, REJECTS, SEED_FILE, GATE_FILE = "dataset.json", "rejects.jsonl", "seed.parquet", "gate.parquet"
+JUDGED_FILE, JUDGED_SEALED_FILE = "judged.parquet", "judged-sealed.parquet"
 
 PAIRS_SCHEMA: Final = pa.schema(
     [(name, pa.string()) for name in ("query_id", "doc_id", "query", "title", "text", "language", "source")]
@@ -29,6 +30,7 @@ GRADED_SCHEMA: Final = PAIRS_SCHEMA.append(GRADE)
 GATE_SCHEMA: Final = GRADED_SCHEMA.append(pa.field("opens", pa.int32())).append(
     pa.field("window", pa.int32())
 )
+JUDGED_SCHEMA: Final = PAIRS_SCHEMA.append(pa.field("window", pa.int32()))
 SEALED_SCHEMA: Final = pa.schema([("query_id", pa.string()), ("doc_id", pa.string()), GRADE])
 
 
@@ -78,6 +80,7 @@ class DataSet:
         self.seed_id: str = manifest["seed_id"]
         self.seed_counts = Counts(**manifest["seed"])
         self.gate_counts = Counts(**manifest["gate"])
+        self.judged_counts = Counts(**manifest.get("judged", {"pairs": 0, "queries": 0}))
         self.rejects = folder / REJECTS
         self.rejected: int = manifest["rejected"]
         self.reject_reasons: dict[str, int] = manifest["reject_reasons"]
@@ -106,6 +109,16 @@ class DataSet:
         """
         return _read(self.folder / GATE_FILE, filters=[("opens", "<=", round_index)])
 
+    def judged_only(self, round_index: int) -> pd.DataFrame:
+        """The pairs frame of the queries that are kept for the panel to grade for the gate, of the windows up
+        to `round_index` (from 0), without a grade; beside it their `window`. They stand in no window's frame.
+        """
+        return _read(self.folder / JUDGED_FILE, filters=[("window", "<=", round_index)])
+
+    def judged_sealed(self) -> pd.DataFrame:
+        """query_id, doc_id, grade of them, of all windows: for simulated judges alone."""
+        return _read(self.folder / JUDGED_SEALED_FILE)
+
     def test(self, name: str) -> pd.DataFrame:
         """The pairs frame of a test, with grade. For the evaluator alone."""
         return _read(_named(self.tests, name).path)
@@ -126,9 +139,7 @@ class DataSet:
 
     def coded_window(self, index: int) -> pd.DataFrame:
         """The same, query, title and text as categories: a text that stands in many rows is held once."""
-        table = pq.read_table(self.windows[index].path, read_dictionary=list(CODED)).unify_dictionaries()
-        frame: pd.DataFrame = table.to_pandas(split_blocks=True, self_destruct=True)
-        return frame
+        return read_coded(self.windows[index].path)
 
     def sealed(self, index: int) -> pd.DataFrame:
         """query_id, doc_id, grade of a window. Who may open it: docs/formats.md."""
@@ -140,6 +151,13 @@ class DataSet:
             return named[0]
         plain = all(test.role == "plain" for test in self.tests)
         return self.tests[otherwise] if self.tests and plain else None
+
+
+def read_coded(path: Path) -> pd.DataFrame:
+    """A pairs frame from Parquet, the columns of `CODED` as categories."""
+    table = pq.read_table(path, read_dictionary=list(CODED)).unify_dictionaries()
+    frame: pd.DataFrame = table.to_pandas(split_blocks=True, self_destruct=True)
+    return frame
 
 
 def _named(tests: Sequence[TestRef], name: str) -> TestRef:

@@ -21,6 +21,9 @@ from serm.storage.dataset import (
     GATE_FILE,
     GATE_SCHEMA,
     GRADED_SCHEMA,
+    JUDGED_FILE,
+    JUDGED_SCHEMA,
+    JUDGED_SEALED_FILE,
     MANIFEST,
     PAIRS_SCHEMA,
     REJECTS,
@@ -70,14 +73,15 @@ def dataset_key(settings: Settings) -> str:
         for name in ("pairs", "queries", "corpus"):
             described.pop(name)
         described |= {"name": source.label, "content": source_digest(source, settings)}
-    return digest([FORMAT, data])
+    share = settings.gate.judged_share
+    return digest([FORMAT, data, share] if share else [FORMAT, data])
 
 
 def _make(settings: Settings, key: str, folder: Path) -> None:
     staged = folder / "staged.parquet"
     with RejectLog(folder / REJECTS) as rejects:
         keys = _stage(settings, staged, rejects)
-        planned = plan(keys, settings.data)
+        planned = plan(keys, settings.data, settings.gate.judged_share)
         rejects.extend(planned.rejects)
         targets = _targets(folder, planned)
         route(staged, list(targets.values()))
@@ -113,6 +117,11 @@ def _targets(folder: Path, planned: Plan) -> dict[str, Target]:
         "seed": Target(folder / SEED_FILE, planned.seed, GRADED_SCHEMA),
         "gate": Target(folder / GATE_FILE, planned.gate, GATE_SCHEMA, gate_columns),
     }
+    if planned.judged.any():
+        window = {"window": planned.window}
+        graded = planned.judged & planned.graded
+        targets["judged"] = Target(folder / JUDGED_FILE, planned.judged, JUDGED_SCHEMA, window)
+        targets["judged sealed"] = Target(folder / JUDGED_SEALED_FILE, graded, SEALED_SCHEMA)
     for index in range(len(planned.windows)):
         rows = planned.stream & (planned.window == index)
         path, sealed = folder / f"window-{index:03d}.parquet", folder / f"sealed-{index:03d}.parquet"
@@ -131,6 +140,7 @@ def _manifest(planned: Plan, targets: dict[str, Target], rejects: RejectLog) -> 
         "seed_id": targets["seed"].id,
         "seed": counts("seed"),
         "gate": counts("gate"),
+        **({"judged": counts("judged")} if "judged" in targets else {}),
         "windows": [
             {
                 "index": index,
@@ -160,6 +170,11 @@ def _refuse_what_cannot_run(manifest: dict[str, Any], settings: Settings) -> Non
         raise DataError("no row is in the stream: there is nothing to mine.", remedy)
     if not manifest["seed"]["pairs"]:
         raise DataError("no row with a grade is in the seed: the first model cannot be trained.", remedy)
+    if settings.gate.judged_share and "judged" not in manifest:
+        raise DataError(
+            f"gate.judged_share: {settings.gate.judged_share:g} takes no query of the stream.",
+            "Take a larger share, or none.",
+        )
     if settings.gate.enabled and not manifest["gate"]["pairs"]:
         raise DataError("no row with a grade is in the gate: no model could be promoted.", remedy)
     for test in manifest["tests"]:

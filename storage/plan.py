@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from typing import Final
 
 import numpy as np
 import pandas as pd
 
+from serm.core.hashing import unit_interval
 from serm.core.records import Reject
 from serm.core.settings_data import DataSettings, TestRule
 from serm.storage.assign import (
@@ -28,6 +30,7 @@ NO_SET = "no set takes the row"
 NO_WINDOW = "no window takes the stream row"
 NO_GRADE = "a seed, gate or test row without a grade"
 SPENT = "a stream row whose query went into the seed"
+_JUDGED: Final = "judged only"
 
 
 @dataclass(frozen=True)
@@ -36,18 +39,22 @@ class Plan:
 
     seed: Mask
     gate: Mask
-    stream: Mask  # rows that stand in a window
+    stream: Mask  # rows that stand in a window, to be mined
+    judged: Mask  # rows that stand in a window and are kept for the panel to grade for the gate
     graded: Mask
     windows: tuple[str, ...]  # names, in the order in which they open
-    window: Codes  # of stream and gate rows; -1: none
+    window: Codes  # of stream, judged and gate rows; -1: none
     opens: Codes  # of gate rows: the window they open with; -1: open from the start
     tests: tuple[tuple[TestRule, Mask], ...]
     left_out: dict[str, int]  # good rows that nothing takes, by reason
     rejects: tuple[Reject, ...] = field(repr=False)  # rows whose query a stricter set keeps
 
 
-def plan(keys: pd.DataFrame, data: DataSettings) -> Plan:
-    """Decide where every row goes. Raises ConfigError where a window's period is no duration."""
+def plan(keys: pd.DataFrame, data: DataSettings, judged_share: float = 0.0) -> Plan:
+    """Decide where every row goes; `judged_share` is as in `gate.judged_share`.
+
+    Raises ConfigError where a window's period is no duration.
+    """
     ruled = assign_sets(keys, data.sets)
     clash, owner = conflicts(keys, ruled)
     sets = np.where(clash, NONE, ruled)
@@ -59,7 +66,11 @@ def plan(keys: pd.DataFrame, data: DataSettings) -> Plan:
         seed, spent = _seed_from_the_first_window(keys, cut, stream & graded, stream)
         stream &= ~spent & ~seed
         cut = keep_windows(cut, stream & (cut.of_row > 0))
-    inside = stream & (cut.of_row != NONE)
+    judged = _by_share(keys, stream, judged_share)
+    if judged.any():
+        stream &= ~judged
+        cut = keep_windows(cut, stream)  # a window of judged queries alone has nothing to mine
+    inside, judged = stream & (cut.of_row != NONE), judged & (cut.of_row != NONE)
     opens = np.where(gate, cut.of_row, NONE).astype(np.int32)
     if data.seed_gate is not None:
         opens[matches(data.seed_gate, keys)] = NONE
@@ -74,9 +85,10 @@ def plan(keys: pd.DataFrame, data: DataSettings) -> Plan:
         seed=seed,
         gate=gate,
         stream=inside,
+        judged=judged,
         graded=graded,
         windows=cut.names,
-        window=np.where(inside | gate, cut.of_row, NONE).astype(np.int32),
+        window=np.where(inside | judged | gate, cut.of_row, NONE).astype(np.int32),
         opens=opens,
         tests=tuple(
             (rule, test & matches(rule.when, keys)) for rule in data.tests or (TestRule(name="test"),)
@@ -84,6 +96,14 @@ def plan(keys: pd.DataFrame, data: DataSettings) -> Plan:
         left_out={reason: count for reason, count in left_out.items() if count},
         rejects=_rejects(keys, clash, ruled, owner),
     )
+
+
+def _by_share(keys: pd.DataFrame, stream: Mask, share: float) -> Mask:
+    """All stream rows of a share of the queries, by the hash of their id: a stream that grows keeps them."""
+    if share <= 0:
+        return np.zeros(len(keys), dtype=bool)
+    chosen = np.array([unit_interval(_JUDGED, name) < share for name in keys["query_id"].cat.categories])
+    return np.asarray(stream & chosen[keys["query_id"].cat.codes.to_numpy()], dtype=bool)
 
 
 def _seed_from_the_first_window(

@@ -1,0 +1,107 @@
+"""The panel's part in the gate: it grades the gate's queries, and further ones that nothing is mined of."""
+
+from __future__ import annotations
+
+import json
+from concurrent.futures import ThreadPoolExecutor
+from contextvars import copy_context
+from dataclasses import asdict
+from pathlib import Path
+from typing import Final
+
+import pandas as pd
+
+from serm.agents.panel import Panel, pairs_of
+from serm.core.columns import KEY
+from serm.core.hashing import digest, digest_texts
+from serm.core.records import Judgment
+from serm.evals.gate import CUTOFF
+from serm.evals.judged_gate import JudgedGate, panel_grades, query_changes
+from serm.graphs.events import Meter
+from serm.graphs.resources import Resources
+from serm.graphs.state import SupervisorState
+from serm.graphs.training import round_folder
+from serm.relevance_model.base import Scores
+from serm.relevance_model.scoring import stored_scores
+from serm.storage.artifacts import write_json
+from serm.storage.judgment_tables import Totals
+
+BEFORE: Final = "before_gate.json"
+"""In the round's folder: what the round's judgments had taken when the gate began to ask for more."""
+SHARDS: Final = 8  # asked at a time; what is in flight within them `llm.concurrency` says; chosen
+
+
+def judged_gate(resources: Resources, state: SupervisorState) -> JudgedGate | None:
+    """Have the panel grade what it has not yet, and compare both models by its grades. None where
+    `gate.judged_share` is 0.
+
+    Every judge grades every pair: what the gate's evidence is worth may not hang on whether judges agree.
+    Raises as `Panel.judge` does; what was paid for is kept.
+    """
+    if not resources.settings.gate.judged_share:
+        return None
+    number = state["round"]
+    _note_what_was_spent(resources, number)
+    frames = {"gate": resources.human_graded(number), "judged": resources.judged_only(number)}
+    every = pd.concat([frame.drop(columns="grade", errors="ignore") for frame in frames.values()])
+    panel = resources.panel(number)
+    _grade(resources, panel, number, every)
+    said = panel.judgments(every, resources.judgments)
+    gate, further = (_changes(resources, state, frame, said) for frame in frames.values())
+    return JudgedGate(gate, further, pairs=len(every))
+
+
+def gate_totals(resources: Resources, number: int) -> Totals:
+    """What the judgments of a round took that the gate asked for."""
+    file = round_folder(resources, number) / BEFORE
+    if not file.is_file():
+        return Totals()
+    before = json.loads(file.read_text(encoding="utf-8"))
+    now = asdict(resources.judgments.totals(resources.trace_id(number)))
+    return Totals(**{name: value - before[name] for name, value in now.items()})
+
+
+def _note_what_was_spent(resources: Resources, number: int) -> None:
+    """Once a round: a gate that a kill broke off goes on counting from where it began."""
+    file: Path = round_folder(resources, number) / BEFORE
+    if not file.is_file():
+        write_json(file, asdict(resources.judgments.totals(resources.trace_id(number))))
+
+
+def _grade(resources: Resources, panel: Panel, number: int, frame: pd.DataFrame) -> None:
+    """All judges work at a time, each shard by shard, on what is not recorded yet."""
+    size, meter = resources.settings.llm.shard, Meter(resources.emit)
+    wanted = {name: panel.wanted(name, frame) for name in panel.names}
+    meter.start(number, "judge_gate", sum(len(rows) for rows in wanted.values()))
+    shards = sorted((first, name) for name, rows in wanted.items() for first in range(0, len(rows), size))
+
+    def judge(shard: tuple[int, str]) -> None:
+        first, name = shard
+        pairs = pairs_of(wanted[name].iloc[first : first + size])
+        panel.judge(name, pairs, resources.judgments, progress=meter.add)
+
+    with ThreadPoolExecutor(SHARDS) as pool:
+        futures = [pool.submit(copy_context().run, judge, shard) for shard in shards]
+    for future in futures:
+        future.result()
+
+
+def _changes(
+    resources: Resources, state: SupervisorState, frame: pd.DataFrame, said: list[Judgment]
+) -> pd.DataFrame:
+    """Of every query of a frame that judges have graded, by their grades."""
+    grades = panel_grades(frame, said)
+    graded = grades.notna().to_numpy()
+    rows = frame[graded].assign(grade=grades[graded].astype(int)).reset_index(drop=True)
+    before, after = (
+        gate_scores(resources, frame, model).expected[graded]
+        for model in (state["champion"], state["challenger"])
+    )
+    return query_changes(rows, before, after, CUTOFF)
+
+
+def gate_scores(resources: Resources, frame: pd.DataFrame, model: str) -> Scores:
+    """A model's scores of pairs that the gate looks at, kept by the pairs' content."""
+    texts = digest_texts(str(text) for name in (*KEY, "query", "title", "text") for text in frame[name])
+    key = digest(["gate", texts, model])
+    return stored_scores(resources.workspace.scores, key, resources.models.open(model), frame)

@@ -1,0 +1,128 @@
+"""The gate with queries that the panel alone grades: they are never mined, and it says what they bring."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pandas as pd
+import pytest
+from small_world import make_pairs, world
+
+from serm.core import Settings
+from serm.core.errors import DataError
+from serm.core.records import PairKey
+from serm.evals.judged_gate import panel_grades
+from serm.graphs import evolve
+from serm.graphs.resources import Resources
+from serm.storage.judgments import JudgmentStore
+
+SHARE = 0.3
+
+
+def settings(folder: Path, encoder: Path, pairs: pd.DataFrame | None = None, **sections: Any) -> Settings:
+    gate = {"resamples": 200, "judged_share": SHARE} | sections.pop("gate", {})
+    pairs = make_pairs(40) if pairs is None else pairs
+    config = world(folder, encoder, pairs, gate=gate, evolution={"rounds": 2}, **sections)
+    return Settings.from_mapping(config, folder=folder, environment={})
+
+
+@pytest.fixture(scope="module")
+def done(tmp_path_factory: pytest.TempPathFactory, tiny_encoder: Path) -> tuple[Settings, list[Any]]:
+    stated = settings(tmp_path_factory.mktemp("judged"), tiny_encoder)
+    return stated, list(evolve(stated).rounds)
+
+
+def test_queries_of_the_panel_are_neither_mined_nor_trained_on(done: tuple[Settings, list[Any]]) -> None:
+    stated, reports = done
+    with Resources(stated) as resources:
+        data = resources.dataset
+        kept = set(data.judged_only(len(data.windows))["query_id"])
+        share = len(kept) / (len(kept) + sum(window.queries for window in data.windows))
+        assert SHARE - 0.12 < share < SHARE + 0.12
+        for window in data.windows:
+            assert not kept & set(data.window(window.index)["query_id"])
+            assert not kept & set(data.sealed(window.index)["query_id"])
+            assert set(data.judged_only(window.index)["window"]) == set(range(window.index + 1))
+        texts = set(data.judged_only(1)["query"].str.lower().str.split().map(frozenset))
+        folder = resources.workspace.folder
+        for report in reports[1:]:
+            mined, trained = (pd.read_parquet(folder / report[name]) for name in ("sample", "snapshot"))
+            assert len(mined)
+            assert not kept & set(mined["query_id"])
+            assert not kept & set(trained["query_id"])
+        assert not set(trained["query"].str.lower().str.split().map(frozenset)) & texts
+
+
+def test_the_gate_shows_both_intervals_and_what_it_paid(done: tuple[Settings, list[Any]]) -> None:
+    stated, reports = done
+    totals = 0
+    for number, report in enumerate(reports[1:], 1):
+        decision = report["decision"]
+        judged = decision["judged"]
+        assert judged["human"]["n"] == decision["change"]["n"]
+        assert 0 <= judged["weight"] <= 1
+        assert "the panel alone has graded" in " ".join(decision["reasons"])
+        with Resources(stated) as resources:
+            gate, further = resources.human_graded(number), resources.judged_only(number)
+            assert judged["queries"] == further["query_id"].nunique()
+            assert judged["pairs"] == len(gate) + len(further)
+        totals += report["counts"]["gate"]["judgments"]
+        assert totals == 3 * judged["pairs"]  # each judge, each pair, once
+        assert report["counts"]["judging"]["judgments"] <= 3 * report["counts"]["mined"]
+    assert any(report["decision"]["judged"]["weight"] > 0.2 for report in reports[1:])
+    with JudgmentStore(f"sqlite:///{stated.workspace_path / 'judgments.sqlite'}") as store:
+        both = sum(
+            report["counts"][name]["judgments"] for report in reports[1:] for name in ("gate", "judging")
+        )
+        assert store.totals().judgments == both
+
+
+def test_corrupted_grades_of_the_panels_queries_change_nothing(tmp_path: Path, tiny_encoder: Path) -> None:
+    """The judges are recorded: nothing else may read what stands under their seal."""
+    pairs = make_pairs()
+    with Resources(settings(tmp_path / "look", tiny_encoder, pairs)) as resources:
+        kept = set(resources.dataset.judged_only(9)["query_id"])
+    recorded = pd.concat(pairs[["query_id", "doc_id", "grade"]].assign(judge=name) for name in ("ann", "bob"))
+    made = []
+    for name, table in (
+        ("honest", pairs),
+        (
+            "blind",
+            pairs.assign(grade=pairs["grade"].where(~pairs["query_id"].isin(kept), 3 - pairs["grade"])),
+        ),
+    ):
+        (tmp_path / name).mkdir()
+        recorded.to_parquet(tmp_path / name / "said.parquet", index=False)
+        judges = [{"backend": f"replay:said.parquet#{judge}"} for judge in ("ann", "bob")]
+        stated = settings(tmp_path / name, tiny_encoder, table, judges=judges)
+        made.append(
+            [(report["labels"], report["decision"]) for report in evolve(stated, rounds=1).rounds[1:]]
+        )
+    assert made[0] == made[1]
+
+
+def test_a_gate_that_was_killed_goes_on_counting(done: tuple[Settings, list[Any]]) -> None:
+    stated, reports = done
+    before = json.loads((stated.workspace_path / "rounds/002/before_gate.json").read_text(encoding="utf-8"))
+    assert before["judgments"] == reports[2]["counts"]["judging"]["judgments"]
+
+
+def test_a_share_that_takes_nothing_is_told(tmp_path: Path, tiny_encoder: Path) -> None:
+    with (
+        Resources(settings(tmp_path, tiny_encoder, gate={"judged_share": 1e-9})) as resources,
+        pytest.raises(DataError, match="takes no query"),
+    ):
+        _ = resources.dataset
+
+
+def test_the_panels_grade_is_the_commonest_vote_and_the_lower_of_two() -> None:
+    frame = pd.DataFrame({"query_id": ["q", "q", "q"], "doc_id": ["a", "b", "c"]})
+    said = [
+        SimpleNamespace(key=PairKey("q", doc), grade=grade)
+        for doc, grades in {"a": (3, 1, 3), "b": (2, 1, None), "c": (None, None, None)}.items()
+        for grade in grades
+    ]
+    assert panel_grades(frame, said).fillna(-1).tolist() == [3, 1, -1]  # type: ignore[arg-type]
