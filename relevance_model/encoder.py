@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import copy
-import hashlib
 import threading
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -12,9 +11,11 @@ from typing import Any
 
 import torch
 
-from serm.core.hashing import HASH_LENGTH, digest
+from serm.core.hashing import digest
 from serm.relevance_model.base import FloatArray, ShardMap
 from serm.relevance_model.compute import Compute
+from serm.relevance_model.identity import weights_id
+from serm.relevance_model.lower import LowerLayers, SharedLayers, lower_layers, upper_reader
 from serm.relevance_model.passes import MaskedReader, Passes
 from serm.relevance_model.shards import Reader, local, shards_of
 from serm.storage.artifacts import storage_errors
@@ -39,14 +40,23 @@ class TextEncoder:
         max_length: int,
         batch_size: int,
         cache: Path | None = None,
+        shared: SharedLayers | None = None,
+        like: TextEncoder | None = None,
     ) -> None:
+        """`shared`: lower layers that never change (relevance_model/lower.py). `like`: an encoder that may
+        have the same ones open."""
         self.model = model.to(compute.device).eval()
         self.compute, self.cache_folder = compute, cache
         self.max_length, self.batch_size = max_length, batch_size
         self.model.max_seq_length = max_length
         self.weights_id = weights_id(model)
         self.dim = int(model.get_embedding_dimension())
-        key = digest([self.weights_id, max_length, compute.precision])
+        self.shared = shared
+        self.lower: LowerLayers | None = lower_layers(
+            model, shared, compute, batch_size, like=like.lower if like else None
+        )
+        split = [] if self.lower is None else [self.lower.layers]  # rounding between layers moves last bits
+        key = digest([self.weights_id, max_length, compute.precision, *split])
         self._cache = EmbeddingCache(
             cache, key, self.dim, "float32" if compute.precision == "float32" else "float16"
         )
@@ -69,11 +79,16 @@ class TextEncoder:
         """(passes, n, d) unit vectors, repeatable by `seed`: each pass is one draw of dropout masks for all
         texts. `layers`: how many upper layers have dropout; None: all."""
         with self.lock:  # the tokenizer is shared
-            noisy = MaskedReader(self.reader, passes, seed, layers)
+            below = self.lower is not None and layers is not None and layers <= self.lower.upper
+            noisy = MaskedReader(self.reader if below else self._whole, passes, seed, layers)
             return noisy(texts)
 
     @property
     def reader(self) -> Reader:
+        return self._whole if self.lower is None else upper_reader(self._whole, self.lower)
+
+    @property
+    def _whole(self) -> Reader:
         return Reader(
             self.model, "sentence_embedding", self.dim, self.batch_size, self.compute, normalize=True
         )
@@ -91,6 +106,8 @@ class TextEncoder:
             max_length=self.max_length,
             batch_size=self.batch_size,
             cache=self.cache_folder,
+            shared=self.shared,
+            like=self,
         )
 
     def save(self, folder: Path) -> None:
@@ -119,18 +136,3 @@ def save_model(model: Any, folder: Path) -> None:
         model.save(str(folder), create_model_card=False)
         for file in folder.rglob("*.safetensors"):
             file.chmod(0o644)  # safetensors makes them readable by the owner alone
-
-
-def weights_id(model: Any) -> str:
-    """Content hash of every tensor, the vocabulary and the settings of the modules above the transformer."""
-    state = hashlib.sha256()
-    for name, tensor in sorted(model.state_dict().items()):
-        state.update(f"{name} {tensor.dtype} {tuple(tensor.shape)}".encode())
-        state.update(tensor.detach().cpu().contiguous().view(torch.uint8).numpy().data)
-    upper = [
-        [type(module).__name__, module.get_config_dict()]
-        for module in model.children()
-        if hasattr(module, "get_config_dict") and not hasattr(module, "tokenizer")
-    ]
-    state.update(digest([model.tokenizer.get_vocab(), upper]).encode())
-    return state.hexdigest()[:HASH_LENGTH]

@@ -1,6 +1,9 @@
-"""Dropout, freezing and averaging of transformer weights."""
+"""Surgery on transformers: their layers found, frozen, lifted out and put back, averaged; dropout."""
 
 from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
 
 import torch
 
@@ -22,7 +25,7 @@ def dropout_on(model: torch.nn.Module) -> None:
 def layer_stack(model: torch.nn.Module) -> torch.nn.ModuleList | None:
     """The layers of a transformer, the lowest first; None where serm does not find them."""
     lists = (module for module in model.modules() if isinstance(module, torch.nn.ModuleList))
-    return next((layers for layers in lists if len({type(layer) for layer in layers}) == 1), None)
+    return next((layers for layers in lists if len({type(layer) for layer in layers} - {Replay}) == 1), None)
 
 
 def freeze(model: torch.nn.Module, layers: int) -> None:
@@ -46,3 +49,50 @@ def average_into(model: torch.nn.Module, start: torch.nn.Module, share: float) -
         return
     for mine, theirs in zip(model.parameters(), start.parameters(), strict=True):
         mine.lerp_(theirs.to(mine.device), share)
+
+
+class Replay(torch.nn.Module):
+    """In the place of the lower layers: gives out states that were computed before."""
+
+    def __init__(self, told: dict[str, Any], *, as_tuple: bool) -> None:
+        """told: what an encoder may ask of its first layer (ModernBERT: `attention_type`)."""
+        super().__init__()
+        self.states: torch.Tensor | None = None
+        self._as_tuple = as_tuple
+        for name, value in told.items():
+            setattr(self, name, value)
+
+    def forward(self, states: torch.Tensor, *_: Any, **__: Any) -> Any:
+        if self.states is None:
+            raise RuntimeError("the states of this batch were not set")
+        found = self.states.to(states.device)
+        return (found,) if self._as_tuple else found
+
+
+def lift(network: Any, layers: int, *, as_tuple: bool) -> list[torch.nn.Module]:
+    """Put a Replay in the place of the lowest layers, in place; what was there."""
+    stack = layer_stack(network)
+    assert stack is not None
+    removed = [stack[row] for row in range(layers)]
+    told = {
+        name: value
+        for name, value in vars(removed[0]).items()
+        if isinstance(value, str | int | float | bool) and not name.startswith("_") and name != "training"
+    }
+    del stack[1:layers]
+    stack[0] = Replay(told, as_tuple=as_tuple)
+    return removed
+
+
+def put_back(network: Any, removed: Sequence[torch.nn.Module]) -> None:
+    """Undo `lift`."""
+    stack = layer_stack(network)
+    assert stack is not None
+    upper = [stack[row] for row in range(1, len(stack))]
+    del stack[:]
+    stack.extend([*removed, *upper])
+
+
+def replay_of(network: Any) -> Replay:
+    """The Replay of a network that `lift` has changed."""
+    return next(module for module in network.modules() if isinstance(module, Replay))

@@ -21,12 +21,16 @@ from serm.relevance_model.crossencoder import CrossEncoderModel
 from serm.relevance_model.description import read_description
 from serm.relevance_model.encoder import TextEncoder, seeded
 from serm.relevance_model.head import UNTRAINED, OrdinalHead
+from serm.relevance_model.lower import SharedLayers
 
 HEAD_SEED = 0  # of a new classifier's weights, chosen
 
 
-def open_base(settings: ModelSettings, cache: Path | None) -> RelevanceModel:
+def open_base(
+    settings: ModelSettings, cache: Path | None, shared: SharedLayers | None = None
+) -> RelevanceModel:
     """The untrained model: the base with a default head. `cache`: where embeddings are kept; None: in memory.
+    `shared`: lower layers that training never changes.
 
     Raises MissingDependencyError where the base's package is missing, ModelError where it cannot be loaded.
     """
@@ -37,17 +41,19 @@ def open_base(settings: ModelSettings, cache: Path | None) -> RelevanceModel:
         "query_prefix": settings.query_prefix,
         "document_prefix": settings.document_prefix,
     }
-    return _LOADERS[settings.kind](base_location(settings.base), description, settings, cache)
+    return _LOADERS[settings.kind](base_location(settings.base), description, settings, cache, shared)
 
 
-def load_model(folder: Path, settings: ModelSettings, cache: Path | None) -> RelevanceModel:
+def load_model(
+    folder: Path, settings: ModelSettings, cache: Path | None, shared: SharedLayers | None = None
+) -> RelevanceModel:
     """A model that `save` wrote. Device, precision and batch size are the settings', the rest its own."""
     description = read_description(folder)
     if description["kind"] not in _LOADERS:
         raise ModelError(
             f"{folder} holds a model of kind {description['kind']}.", f"Kinds: {', '.join(_LOADERS)}."
         )
-    return _LOADERS[description["kind"]](str(folder), description, settings, cache)
+    return _LOADERS[description["kind"]](str(folder), description, settings, cache, shared)
 
 
 def base_location(base: str) -> str:
@@ -73,7 +79,11 @@ def _minilm_folder() -> Path:
 
 
 def _load_biencoder(
-    location: str, description: dict[str, Any], settings: ModelSettings, cache: Path | None
+    location: str,
+    description: dict[str, Any],
+    settings: ModelSettings,
+    cache: Path | None,
+    shared: SharedLayers | None,
 ) -> RelevanceModel:
     compute = resolve_compute(settings)
     model = _network(SentenceTransformer, location, device=compute.device)
@@ -84,6 +94,7 @@ def _load_biencoder(
             max_length=_fitting_length(model[0], int(description["max_length"])),
             batch_size=settings.batch_size,
             cache=cache,
+            shared=shared,
         ),
         OrdinalHead.from_json(description["head"]),
         str(description["query_prefix"]),
@@ -92,7 +103,11 @@ def _load_biencoder(
 
 
 def _load_crossencoder(
-    location: str, description: dict[str, Any], settings: ModelSettings, cache: Path | None
+    location: str,
+    description: dict[str, Any],
+    settings: ModelSettings,
+    cache: Path | None,
+    _shared: SharedLayers | None,
 ) -> RelevanceModel:
     compute = resolve_compute(settings)
     with seeded(HEAD_SEED, compute):  # a base without a classifier of four grades gets a new one
@@ -139,7 +154,7 @@ def _fitting_length(transformer: Any, wanted: int) -> int:
     return int(min(wanted, positions - kept))
 
 
-_LOADERS: Final[dict[str, Callable[[str, dict[str, Any], ModelSettings, Path | None], RelevanceModel]]] = {
+_LOADERS: Final[dict[str, Callable[..., RelevanceModel]]] = {
     "biencoder": _load_biencoder,
     "crossencoder": _load_crossencoder,
 }

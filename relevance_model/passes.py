@@ -19,7 +19,6 @@ from numpy.typing import NDArray
 
 from serm.relevance_model.layers import layer_stack
 from serm.relevance_model.shards import Reader
-from serm.relevance_model.tokens import token_batches
 
 Passes = NDArray[np.float32]
 
@@ -46,8 +45,7 @@ class MaskedReader:
         """(passes, n, width)"""
         reader = self.reader
         result = np.empty((self.passes, len(inputs), reader.width), dtype=np.float32)
-        batches = token_batches(reader.network, inputs, reader.batch_size, reader.compute.device)
-        for rows, features in batches:
+        for rows, features in reader.batches(inputs):
             if self._lower is not None:
                 self._lower.forget()
             for number in range(self.passes):

@@ -44,9 +44,13 @@ class Reader:
     def __call__(self, inputs: Sequence[Any]) -> FloatArray:
         """(n, width)"""
         result = np.empty((len(inputs), self.width), dtype=np.float32)
-        for rows, features in token_batches(self.network, inputs, self.batch_size, self.compute.device):
+        for rows, features in self.batches(inputs):
             result[rows] = self.values(features, len(rows))
         return result
+
+    def batches(self, inputs: Sequence[Any]) -> Iterator[tuple[list[int], Features]]:
+        """What `values` reads, and the positions in `inputs` of the first rows of each batch."""
+        return token_batches(self.network, inputs, self.batch_size, self.compute.device)
 
     def values(self, features: Features, rows: int) -> FloatArray:
         """What the network makes of the first `rows` of a batch: (rows, width)."""

@@ -15,8 +15,9 @@ from serm.relevance_model.examples import Examples
 from serm.relevance_model.finetune import Progress, finetune
 from serm.relevance_model.fitting import fit_head
 from serm.relevance_model.head import TrainableHead, grade_log_probabilities
-from serm.relevance_model.layers import average_into, freeze
+from serm.relevance_model.layers import average_into, freeze, lift, put_back, replay_of
 from serm.relevance_model.losses import cross_entropy, listwise
+from serm.relevance_model.lower import LowerLayers, padded
 from serm.relevance_model.tokens import token_batches
 
 HEAD_RATE = 1e-3  # learning rate of the head's few numbers, chosen
@@ -42,7 +43,10 @@ def train_biencoder(
         return model
     network = model.encoder.copy_model()
     freeze(network, training.freeze_layers)
-    loss = PairLoss(network, TrainableHead(model.head, data.languages), model, data, training)
+    lower = model.encoder.lower if _frozen(model, training) else None
+    removed = [] if lower is None else lift(network, lower.layers, as_tuple=lower.as_tuple)
+    head = TrainableHead(model.head, data.languages)
+    loss = PairLoss(network, head, model, data, training, lower=lower)
     finetune(
         loss,
         plan(data, training, epochs, np.random.default_rng(seed)),
@@ -52,10 +56,17 @@ def train_biencoder(
         rates={"head.": HEAD_RATE},
         progress=progress,
     )
+    if lower is not None:
+        put_back(network, removed)
     network.requires_grad_(True)
     average_into(network, start.encoder.model, training.average)
     trained = replace(model, encoder=model.encoder.with_model(network), head=loss.head.frozen())
     return refit(trained, data)
+
+
+def _frozen(model: BiEncoder, training: TrainingSettings) -> bool:
+    """Whether the layers that models share stay as they are in this training."""
+    return model.encoder.lower is not None and model.encoder.lower.layers <= training.freeze_layers
 
 
 def refit(model: BiEncoder, data: Examples) -> BiEncoder:
@@ -81,15 +92,21 @@ class PairLoss(torch.nn.Module):
         model: BiEncoder,
         data: Examples,
         training: TrainingSettings,
+        *,
+        lower: LowerLayers | None = None,
     ) -> None:
+        """`lower`: what the network's own lower layers were before they were lifted out of it."""
         super().__init__()
         self.network, self.head = network, head
+        self._lower = lower
         self._weight = training.listwise
         self._device = model.encoder.compute.device
         self._queries = [model.query_prefix + text for text in data.queries]
         self._documents = [model.document_prefix + text for text in data.documents]
         self._targets = torch.from_numpy(data.targets)
         self._languages = torch.from_numpy(head.positions(data.languages))
+        if lower is not None:
+            lower.keep([*self._queries, *self._documents])
 
     def forward(self, batch: list[Rows]) -> torch.Tensor:
         rows = np.concatenate(batch)
@@ -115,8 +132,11 @@ class PairLoss(torch.nn.Module):
     def _encode(self, texts: list[str]) -> torch.Tensor:
         rows: list[int] = []
         parts: list[torch.Tensor] = []
+        states = None if self._lower is None else self._lower.states(texts)
         passes = token_batches(self.network, texts, CHUNK, self._device, step=STEP, fewest=1)
         for numbers, features in passes:
+            if states is not None:
+                replay_of(self.network).states = padded([states[row] for row in numbers], features)
             rows.extend(numbers)
             parts.append(self.network(features)["sentence_embedding"][: len(numbers)].float())
         order = torch.from_numpy(np.argsort(rows)).to(self._device)

@@ -13,6 +13,7 @@ from serm.core.hashing import digest
 from serm.core.settings_loop import ModelSettings, TrainingSettings
 from serm.relevance_model.base import RelevanceModel
 from serm.relevance_model.loading import load_model, open_base
+from serm.relevance_model.lower import SharedLayers
 from serm.relevance_model.train import calibrate, train
 from serm.storage.artifacts import find_or_create
 
@@ -24,9 +25,16 @@ class ModelVersions:
     """Find or make models by key, and open them. A key names the inputs, so the same inputs train once."""
 
     def __init__(
-        self, folder: Path, embeddings: Path, settings: ModelSettings, base: ModelSettings | None = None
+        self,
+        folder: Path,
+        embeddings: Path,
+        settings: ModelSettings,
+        base: ModelSettings | None = None,
+        shared: SharedLayers | None = None,
     ) -> None:
-        """`base`: the same settings with the base's place made absolute; keys hold the config's words."""
+        """`base`: the same settings with the base's place made absolute; keys hold the config's words.
+        `shared`: lower layers that training never changes."""
+        self._shared = shared
         self._folder, self._embeddings, self._settings = folder, embeddings, settings
         self._base = base or settings
         self._open: OrderedDict[str, RelevanceModel] = OrderedDict()
@@ -38,7 +46,7 @@ class ModelVersions:
     def untrained(self) -> str:
         """The base model as it comes, with the head's stated defaults."""
         key = f"untrained-{digest(self._settings.model_dump(mode='json'))}"
-        find_or_create(self._folder, key, lambda folder: open_base(self._base, self._embeddings).save(folder))
+        find_or_create(self._folder, key, lambda folder: open_base(self._base, None).save(folder))
         return key
 
     def trained(
@@ -67,7 +75,7 @@ class ModelVersions:
         """The model of that key, from memory where it is there. Raises ModelError where it is unreadable."""
         with self._lock:
             if key not in self._open:
-                self._open[key] = load_model(self.path(key), self._settings, self._embeddings)
+                self._open[key] = load_model(self.path(key), self._settings, self._embeddings, self._shared)
                 while len(self._open) > KEPT_OPEN:
                     self._open.popitem(last=False)
             self._open.move_to_end(key)

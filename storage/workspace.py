@@ -30,9 +30,10 @@ FOLDERS = (
     "rounds",
     "reports",
     "embeddings",
+    "states",
 )
 
-SHARED = ("scores", "models", "embeddings", "reports")
+SHARED = ("scores", "models", "embeddings", "states", "reports")
 """Folders that workspaces may have in common (`storage.shared`): all in them is named by its content."""
 
 
@@ -54,6 +55,7 @@ class Workspace:
         self.rounds = folder / "rounds"
         self.reports = folder / "reports"
         self.embeddings = folder / "embeddings"
+        self.states = folder / "states"
         self.knowledge = folder / "knowledge"
         self.traces = folder / "traces.sqlite"
         self.checkpoints = folder / "checkpoints.sqlite"

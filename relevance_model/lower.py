@@ -1,0 +1,160 @@
+"""The lower layers of a transformer, where they never change: what they make of a text is computed once.
+
+Fine-tuning moves the upper layers (`training.freeze_layers`), so the seed model, every challenger and every
+champion share the lower ones. Their output for a text is kept (`storage.layer_states`): a model that comes
+later reads it with its upper layers alone, and training does not run the frozen ones again and again.
+"""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from serm.core.hashing import digest
+from serm.relevance_model.compute import Compute
+from serm.relevance_model.identity import weights_id
+from serm.relevance_model.layers import layer_stack, lift, replay_of
+from serm.relevance_model.shards import Reader, shards_of
+from serm.relevance_model.tokens import Features, token_batches
+from serm.storage.embeddings import text_hash
+from serm.storage.states import States, StateStore
+
+
+@dataclass(frozen=True, slots=True)
+class SharedLayers:
+    """How many lower layers the models of a run share, and where their output is kept."""
+
+    layers: int  # 0: none
+    folder: Path | None  # None: in memory
+    limit: int  # bytes
+
+
+class LowerLayers:
+    """The embeddings and the lowest layers of a network, and what they made of the texts so far."""
+
+    def __init__(self, network: Any, shared: SharedLayers, compute: Compute, batch_size: int) -> None:
+        """`shared.layers` is at least 1, and less than the network has."""
+        stack = layer_stack(network)
+        assert stack is not None
+        self.layers, self.upper = shared.layers, len(stack) - shared.layers
+        self._compute, self._batch_size = compute, batch_size
+        self._network = copy.deepcopy(network).eval()
+        lowest = layer_stack(self._network)
+        assert lowest is not None
+        del lowest[shared.layers :]
+        self._top = lowest[-1]
+        self.id = digest(
+            [weights_id(self._network), shared.layers, network.max_seq_length, compute.precision]
+        )
+        folder = None if shared.folder is None else shared.folder / self.id
+        self._store: StateStore | None = StateStore(folder, shared.limit)
+        self.as_tuple = False  # whether a layer gives a tuple
+        self._made(["a"])
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Another process computes what it needs: the store may lie on this machine alone."""
+        return {**self.__dict__, "_store": None}
+
+    def states(self, texts: Sequence[str]) -> list[States]:
+        """(tokens, d) of each text; the same bits whether they were kept or are computed now."""
+        hashes = [text_hash(text) for text in texts]
+        found: list[States | None] = [None] * len(texts)
+        if self._store:
+            found = self._store.get(hashes)
+        missing = [row for row, state in enumerate(found) if state is None]
+        if missing:
+            made = self._made([texts[row] for row in missing])
+            if self._store:
+                self._store.put([hashes[row] for row in missing], made)
+            for row, state in zip(missing, made, strict=True):
+                found[row] = state
+        return [state for state in found if state is not None]
+
+    def keep(self, texts: Sequence[str]) -> None:
+        """Compute what is missing, shard by shard."""
+        for shard in shards_of(sorted(set(texts)), self._batch_size, len):
+            self.states(shard)
+
+    @torch.inference_mode()
+    def _made(self, texts: Sequence[str]) -> list[States]:
+        result: list[States] = [np.empty((0, 0), np.float16)] * len(texts)
+        caught: list[Any] = []
+        # What stands above the layers in the network (pooling, a last norm) runs too, and is not asked.
+        handle = self._top.register_forward_hook(lambda _, __, output: caught.append(output))
+        try:
+            for rows, features in token_batches(self._network, texts, self._batch_size, self._compute.device):
+                counts = features["attention_mask"].sum(dim=1).tolist()
+                with self._compute.autocast():
+                    self._network(features)
+                output = caught.pop()
+                self.as_tuple = isinstance(output, tuple)
+                block = (output[0] if self.as_tuple else output).to(torch.float16).cpu().numpy()
+                for position, row in enumerate(rows):
+                    result[row] = np.ascontiguousarray(block[position, : counts[position]])
+        finally:
+            handle.remove()
+        return result
+
+
+def lower_layers(
+    network: Any,
+    shared: SharedLayers | None,
+    compute: Compute,
+    batch_size: int,
+    *,
+    like: LowerLayers | None = None,
+) -> LowerLayers | None:
+    """The lower layers of a network, `like` where it has the same ones. None where nothing is shared, where
+    the network has no upper layers left, and on an accelerator, which runs layers faster than it is fed."""
+    stack = layer_stack(network)
+    if shared is None or stack is None or compute.kind != "cpu" or not 0 < shared.layers < len(stack):
+        return None
+    found = LowerLayers(network, shared, compute, batch_size)
+    return like if like is not None and like.id == found.id else found
+
+
+@dataclass(frozen=True)
+class UpperReader(Reader):
+    """A network without its lower layers, whose output `lower` knows."""
+
+    lower: LowerLayers | None = None
+
+    def batches(self, inputs: Sequence[Any]) -> Iterator[tuple[list[int], Features]]:
+        assert self.lower is not None
+        states = self.lower.states(inputs)
+        replay = replay_of(self.network)
+        for rows, features in super().batches(inputs):
+            replay.states = padded([states[row] for row in rows], features)
+            yield rows, features
+
+
+def upper_reader(reader: Reader, lower: LowerLayers) -> UpperReader:
+    """A reader of the same network that starts from what `lower` gives it."""
+    network = copy.deepcopy(reader.network)
+    lift(network, lower.layers, as_tuple=lower.as_tuple)
+    return UpperReader(
+        network,
+        reader.output,
+        reader.width,
+        reader.batch_size,
+        reader.compute,
+        reader.normalize,
+        lower,
+    )
+
+
+def padded(states: Sequence[States], features: Features) -> torch.Tensor:
+    """(b, l, d) float32 for a batch of that shape: zeros behind each text, and rows that fill it repeat the
+    first."""
+    rows, length = features["input_ids"].shape
+    block = np.zeros((rows, length, states[0].shape[1]), dtype=np.float32)
+    for row in range(rows):
+        state = states[row] if row < len(states) else states[0]
+        block[row, : len(state)] = state
+    return torch.from_numpy(block).to(features["input_ids"].device)
