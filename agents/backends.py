@@ -9,6 +9,7 @@ from typing import Any, Final, cast
 import pandas as pd
 
 from serm.agents.chat_judge import ChatJudge
+from serm.agents.model_judge import ModelJudge, OwnModel
 from serm.agents.prompt import AGENT, read_prompt
 from serm.core.errors import ConfigError
 from serm.core.records import PairKey
@@ -33,6 +34,7 @@ class Opening:
     truth: Mapping[PairKey, int] | None  # for simulated judges alone
     budget: Budget
     knowledge: Callable[[], Searchable] | None = None  # opened where a judge searches it
+    own: Callable[[], OwnModel] | None = None  # opens the model in use, where a judge grades by it
     files: dict[str, pd.DataFrame] = field(default_factory=dict)  # judgments files that are read
 
 
@@ -151,6 +153,17 @@ def _scripted(name: str, spec: BackendSpec, judge: JudgeSettings, opening: Openi
     return _over(asker, name, judge, opening)
 
 
+def _model(name: str, spec: BackendSpec, judge: JudgeSettings, opening: Opening) -> Judge:
+    del spec
+    if judge.knowledge:
+        raise _cannot_search(name, judge)
+    if opening.own is None:
+        raise ConfigError(
+            f"judge `{name}` grades by the model in use, and there is none here.", "Use it in `serm evolve`."
+        )
+    return ModelJudge(name, opening.own)
+
+
 BUILDERS: Final[Mapping[str, Builder]] = {
     "replay": _replay,
     "simulated": _simulated,
@@ -159,4 +172,5 @@ BUILDERS: Final[Mapping[str, Builder]] = {
     "langchain": _langchain,
     "vllm": _vllm,
     "scripted": _scripted,
+    "model": _model,
 }

@@ -11,6 +11,7 @@ import pandas as pd
 
 from serm.agents.backends import BUILDERS, Opening
 from serm.agents.judge_shard import Manner, is_final, judge_shard
+from serm.agents.model_judge import OwnModel
 from serm.agents.shard_report import ShardReport
 from serm.core.errors import ConfigError, JudgeError
 from serm.core.records import GRADES, Judgment, Pair, PairKey
@@ -196,9 +197,11 @@ def open_panel(
     truth: Mapping[PairKey, int] | None = None,
     *,
     knowledge: Callable[[], Searchable] | None = None,
+    own: Callable[[], OwnModel] | None = None,
 ) -> Panel:
     """The judges that the settings name. `truth`, the sealed grades, is handed to simulated judges alone;
-    `knowledge` opens what judges that are agents may search, and is called where there is one.
+    `knowledge` opens what judges that are agents may search, `own` the model in use for a judge that grades
+    by it; they are called where there is one.
 
     Raises ConfigError where there are none, where two bear one name, or where one cannot be.
     """
@@ -208,7 +211,7 @@ def open_panel(
             "Add one under `judges:`, for instance `openai:gpt-4o` or `http://localhost:8000/v1#MODEL`.",
         )
     budget = Budget(settings.budget.currency)
-    opening = Opening(settings, truth, budget, knowledge)
+    opening = Opening(settings, truth, budget, knowledge, own)
     members: list[Member] = []
     for number, judge in enumerate(settings.judges, start=1):
         spec = parse_backend(judge.backend)

@@ -126,7 +126,8 @@ class MinerSettings(Section):
 
 class JudgeSettings(Section):
     backend: str
-    """`openai:gpt-4o`, `http://host:8000/v1#model`, `replay:FILE#judge`, `simulated:accuracy=0.85,...`."""
+    """`openai:gpt-4o`, `http://host:8000/v1#model`, `replay:FILE#judge`, `simulated:accuracy=0.85,...`;
+    `model:champion` is self-training: the model in use labels what it is to learn."""
     name: str = ""  # default: what stands behind the `#` or the `:`
     sources: tuple[str, ...] = ()  # the sources whose pairs it judges; none named: all
     grades: dict[int, int] = Field(default_factory=dict)  # recorded value: grade, for judges on another scale

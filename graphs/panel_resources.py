@@ -11,8 +11,9 @@ from typing import Any, Self, TypeVar, cast
 
 import pandas as pd
 
+from serm.agents.model_judge import OwnModel
 from serm.agents.panel import Panel, open_panel
-from serm.core.errors import JudgeError
+from serm.core.errors import ConfigError, JudgeError
 from serm.core.hashing import digest
 from serm.core.records import PairKey
 from serm.core.settings import Settings
@@ -59,6 +60,13 @@ class PanelResources(ABC):
     @abstractmethod
     def truth(self, number: int) -> Mapping[PairKey, int] | None:
         """The grades that simulated judges are made from, and nobody else may see; None: there are none."""
+
+    def own_model(self, number: int) -> OwnModel:
+        """The model in use in a round, for a judge that grades by it. ConfigError where there is none."""
+        del number
+        raise ConfigError(
+            "a judge grades by the model in use, and there is none here.", "Use it in `serm evolve`."
+        )
 
     def __enter__(self) -> Self:
         return self
@@ -107,7 +115,10 @@ class PanelResources(ABC):
                 if self._panel is not None:
                     self._panel[1].close()  # a panel holds a thread and connections: one at a time
                 panel = open_panel(
-                    self.settings, self.truth(number), knowledge=lambda: self.knowledge(number)
+                    self.settings,
+                    self.truth(number),
+                    knowledge=lambda: self.knowledge(number),
+                    own=lambda: self.own_model(number),
                 )
                 panel.stop = self.stop
                 self._panel = (number, panel)

@@ -5,16 +5,19 @@ from __future__ import annotations
 from collections.abc import Mapping
 from functools import cached_property
 
+import numpy as np
 import pandas as pd
 
-from serm.core.columns import KEY
+from serm.agents.model_judge import OwnModel
+from serm.core.columns import KEY, document_text
 from serm.core.hashing import digest
-from serm.core.records import PairKey
+from serm.core.records import Pair, PairKey
 from serm.core.settings import Settings
 from serm.graphs.events import Event, Listener, nobody
 from serm.graphs.knowledge import round_knowledge
 from serm.graphs.panel_resources import PanelResources
-from serm.relevance_model.base import Scores
+from serm.llm.spec import IN_USE
+from serm.relevance_model.base import FloatArray, Scores
 from serm.relevance_model.executors import shard_map
 from serm.relevance_model.lower import SharedLayers
 from serm.relevance_model.registry import ModelRegistry
@@ -122,6 +125,30 @@ class Resources(PanelResources):
         frame, scorer = self.coded_pairs(number), self.models.open(model)
         shards = shard_map(self.settings.miner.executor)
         return key, stored_scores(self.workspace.scores, key, scorer, frame, shards)
+
+    def own_model(self, number: int) -> OwnModel:
+        """The model that the registry has as the one in use. Scores of the window are those that mine it."""
+        bearer = self.registry.alias(IN_USE)
+        if bearer is None:
+            return super().own_model(number)
+        key = bearer[1]
+        rows, probabilities = self.once(("own scores", number, key), lambda: self._own_scores(number, key))
+
+        def of(pair: Pair) -> FloatArray:
+            row = rows.get(pair.key)
+            if row is not None:
+                return np.asarray(probabilities[row], dtype=np.float32)
+            text = document_text([pair.title], [pair.text])
+            scores = self.models.open(key).score([pair.query], text, [pair.language])
+            return np.asarray(scores.probabilities[0], dtype=np.float32)
+
+        return OwnModel(key, of)
+
+    def _own_scores(self, number: int, key: str) -> tuple[dict[PairKey, int], FloatArray]:
+        """The place of each pair of a window, and the probabilities in their order."""
+        _, scores = self.scores(number, key)
+        keys = self.pairs(number)[list(KEY)].itertuples(index=False, name=None)
+        return {PairKey(*pair): row for row, pair in enumerate(keys)}, scores.probabilities
 
     def agent_names(self) -> tuple[str, ...]:
         """The agents that mine: those with a share of the budget, none where choice is random."""

@@ -15,7 +15,7 @@ class BackendSpec:
     """A backend string, taken apart."""
 
     text: str
-    kind: str  # openai, http, vllm, langchain, replay, simulated or scripted
+    kind: str  # openai, http, vllm, langchain, replay, simulated, scripted or model
     target: str = ""  # the URL, the file or LangChain's provider
     model: str = ""  # the model, or the judge in a file
     params: Mapping[str, float] = field(default_factory=dict)
@@ -51,6 +51,7 @@ EXAMPLES: Final = (
     "simulated:accuracy=0.85,shared=0.5,seed=7",
     "scripted:turns.yaml",
 )
+IN_USE: Final = "champion"
 SIMULATED_DEFAULTS: Final[Mapping[str, float]] = {"accuracy": 0.85, "shared": 0.5, "seed": 7}
 
 
@@ -130,6 +131,14 @@ def _scripted(text: str, rest: str) -> BackendSpec:
     return BackendSpec(text, "scripted", target=file, model=model)
 
 
+def _model(text: str, rest: str) -> BackendSpec:
+    if rest.strip() != IN_USE:
+        raise ConfigError(
+            f"`{text}` names no model that could judge.", f"There is one: `model:{IN_USE}`, the one in use."
+        )
+    return BackendSpec(text, "model", model=IN_USE)
+
+
 _PARSERS: Final[Mapping[str, Callable[[str, str], BackendSpec]]] = {
     "openai": _openai,
     "http": _http,
@@ -138,6 +147,7 @@ _PARSERS: Final[Mapping[str, Callable[[str, str], BackendSpec]]] = {
     "replay": _replay,
     "simulated": _simulated,
     "scripted": _scripted,
+    "model": _model,
     "langchain": _langchain,
     **dict.fromkeys(PROVIDERS, _provider),
 }
