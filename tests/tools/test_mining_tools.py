@@ -6,6 +6,7 @@ from langchain_core.tools import BaseTool, ToolException
 from mining_desks import make_desk
 from pydantic import ValidationError
 
+from serm.core.records import PairKey
 from serm.tools.desk import DeskView
 from serm.tools.mining_tools import TOOLS, mining_tools
 from serm.tools.query_sample import QuerySample
@@ -170,3 +171,19 @@ def test_a_result_is_shortened_by_its_examples_first_and_its_findings_last() -> 
 def test_a_result_that_cannot_be_shortened_is_a_bug() -> None:
     with pytest.raises(ValueError, match="give fewer keys"):
         result({f"key {i}": i for i in range(1_000)})
+
+
+def test_pairs_are_found_by_both_of_their_names() -> None:
+    desk = make_desk(queries=4)
+    desk.__dict__["window"] = desk.window.assign(doc_id=[f"d{row % 8}" for row in range(len(desk.window))])
+    wanted = [PairKey("q1", "d3"), PairKey("q3", "d0"), PairKey("q1", "elsewhere"), PairKey("q9", "d3")]
+    assert desk.rows_of(wanted) == {PairKey("q1", "d3"): 11, PairKey("q3", "d0"): 24}
+    assert desk.keys(np.array([11, 24])) == wanted[:2]
+
+
+def test_a_sample_of_a_coded_window_is_plain() -> None:
+    desk = make_desk(queries=4)
+    coded = desk.window.astype({"query": "category", "text": "category"})
+    desk.__dict__["window"] = coded
+    assert not any(kind == "category" for kind in desk.pairs(np.array([3, 1])).dtypes)
+    assert desk.pairs(np.array([3, 1]))["text"].tolist() == ["document 3", "document 1"]

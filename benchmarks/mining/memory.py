@@ -1,0 +1,206 @@
+"""A million pairs mined: peak memory and seconds of the processor, step by step.
+
+python -m serm.benchmarks.mining.memory
+
+A made-up window goes to a Parquet file, a block at a time, as ingestion writes it. Then it is read, scored,
+mined by the default agents' rules and selected from, by the functions that a round uses. Vectors come from
+a stub (random word vectors): what is measured is all that stands around an encoder. What MiniLM would take
+to score the window is estimated from some of its texts, so that the rest can be set beside it.
+"""
+
+from __future__ import annotations
+
+import argparse
+import resource
+import tempfile
+from collections.abc import Callable, Iterator
+from functools import partial
+from pathlib import Path
+from time import process_time
+from typing import Any, Final, TypeVar
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from serm.agents.miners import mine_with
+from serm.benchmarks.mining.stub_encoder import stub_model
+from serm.core.settings_loop import MinerSettings, ModelSettings
+from serm.graphs.desks import mining_desk
+from serm.relevance_model.biencoder import BiEncoder
+from serm.relevance_model.loading import open_base
+from serm.relevance_model.pairs import CodedPairs
+from serm.storage.dataset import PAIRS_SCHEMA, read_coded
+from serm.tools.desk import MiningDesk
+from serm.tools.query_sample import QuerySample
+from serm.tools.quotas import nomination_quotas
+from serm.tools.selection import select
+
+BLOCK: Final = 1_000  # queries that are written at a time
+LANGUAGES: Final = ("en", "de", "es")
+T = TypeVar("T")
+
+
+class Meter:
+    """Processor seconds of each step, and the most memory that the process ever had by its end."""
+
+    def __init__(self) -> None:
+        self.rows: list[dict[str, Any]] = []
+
+    def step(self, name: str, do: Callable[[], T]) -> T:
+        began = process_time()
+        value = do()
+        self.rows.append(
+            {"step": name, "seconds": round(process_time() - began, 1), "peak MB": round(peak())}
+        )
+        return value
+
+    def seconds(self, *names: str) -> float:
+        return float(sum(row["seconds"] for row in self.rows if not names or row["step"] in names))
+
+
+def peak() -> float:
+    """The most memory that this process has had resident so far, MB."""
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024 / 1e6
+
+
+def write_window(path: Path, queries: int, documents: int, candidates: int, seed: int) -> None:
+    """`queries` x `candidates` pairs with clicks; a tenth of the queries are of topics that are new."""
+    rng = np.random.default_rng([seed, 0])
+    corpus = pa.array([_words(rng, document % 500, 60) for document in range(documents)])
+    with pq.ParquetWriter(path, PAIRS_SCHEMA, compression="zstd") as writer:
+        for start in range(0, queries, BLOCK):
+            numbers = np.arange(start, min(start + BLOCK, queries))
+            writer.write_table(_block(rng, numbers, corpus, candidates))
+
+
+def _block(rng: np.random.Generator, numbers: np.ndarray, corpus: pa.Array, candidates: int) -> pa.Table:
+    topic = np.where(rng.random(len(numbers)) < 0.1, 400 + numbers % 100, numbers % 400)
+    texts = [_words(rng, int(item), 4) for item in topic]
+    n = len(numbers) * candidates
+    within = np.repeat(topic, candidates)
+    other = rng.random(n) < 0.5
+    document = rng.integers(0, len(corpus) // 500, n) * 500 + np.where(other, rng.integers(0, 500, n), within)
+    shown = rng.integers(1, 100, n)
+    position = np.tile(np.arange(1, candidates + 1), len(numbers))
+    clicks = rng.binomial(shown, np.where(other, 0.05, 0.3) / position**0.7)
+    columns = {
+        "query_id": pa.array([f"q{number}" for number in np.repeat(numbers, candidates)]),
+        "doc_id": pa.array([f"d{number}" for number in document]),
+        "query": pa.array(texts).take(pa.array(np.repeat(np.arange(len(numbers)), candidates))),
+        "title": pa.array([""] * n),
+        "text": corpus.take(pa.array(document)),
+        "language": pa.array([LANGUAGES[number % 3] for number in np.repeat(numbers, candidates)]),
+        "source": pa.array(["made up"] * n),
+        "timestamp": pa.nulls(n, pa.timestamp("us")),
+        "impressions": pa.array(shown.astype(np.float64)),
+        "clicks": pa.array(clicks.astype(np.float64)),
+        "dwell_seconds": pa.array(rng.exponential(40.0, n)),
+        "position": pa.array(position.astype(np.float64)),
+    }
+    return pa.table(columns, schema=PAIRS_SCHEMA)
+
+
+def _words(rng: np.random.Generator, topic: int, count: int) -> str:
+    """Half the words are of a topic, half of all of them."""
+    own = rng.integers(0, 20, count // 2)
+    return " ".join(
+        [
+            *(f"t{topic}x{word}" for word in own),
+            *(f"w{word}" for word in rng.integers(0, 5_000, count - count // 2)),
+        ]
+    )
+
+
+def mine_window(
+    path: Path, model: BiEncoder, settings: MinerSettings, budget: int, meter: Meter
+) -> MiningDesk:
+    """A round's mining, each step under the meter."""
+    window = meter.step("read", lambda: read_coded(path))
+    pairs = meter.step("texts by number", lambda: CodedPairs.of_frame(window))
+    scores = meter.step("score", lambda: model.score_pairs(pairs))
+    rng = np.random.default_rng(1)
+    names = [_words(rng, int(topic), 4) for topic in rng.integers(0, 400, len(pairs.queries))]
+    earlier = QuerySample(
+        model.embed_queries(names), names, [LANGUAGES[row % 3] for row in range(len(names))]
+    )
+    desk = meter.step(
+        "open the desk", lambda: mining_desk(window, model, scores, earlier, settings=settings, seed=1)
+    )
+    quotas = nomination_quotas(budget, {str(name): share for name, share in settings.agents.items()})
+    tables = [
+        meter.step(name, partial(mine_with, name, desk, None, quotas[name])) for name in settings.agents
+    ]
+    sample = meter.step("select", lambda: select(pd.concat(tables, ignore_index=True), desk, budget))
+    if len(sample) != budget:
+        raise SystemExit(f"{len(sample)} pairs were selected where the budget is {budget}")
+    return desk
+
+
+def encoder_seconds(texts: list[str], drawn: int, passes: int) -> tuple[float, float]:
+    """Seconds a text that MiniLM takes to encode, and to read `passes` times under dropout in all layers."""
+    base = open_base(ModelSettings(), None)
+    assert isinstance(base, BiEncoder)
+    rows = np.random.default_rng(2).choice(len(texts), min(drawn, len(texts)), replace=False)
+    some = [texts[row] for row in rows]
+    base.embed_documents(some[:8])  # the first call builds what later ones find
+    works: list[Callable[[], object]] = [
+        lambda: base.encoder.reader(some),
+        lambda: base.encoder.embed_under_dropout(some, passes=passes, seed=1),
+    ]
+    times = []
+    for work in works:
+        began = process_time()
+        work()
+        times.append((process_time() - began) / len(some))
+    return times[0], times[1]
+
+
+def report(meter: Meter, pairs: CodedPairs, pool: CodedPairs, drawn: int, passes: int) -> Iterator[str]:
+    after = meter.seconds() - meter.seconds("read", "texts by number", "score")
+    yield f"After scoring: {after:.1f} s, with the stub's stochastic passes"
+    if drawn:
+        once, noisy = encoder_seconds(list(pairs.documents), drawn, passes)
+        scoring = once * len(pairs.documents)
+        deep = noisy * len(pool.documents)
+        yield (
+            f"MiniLM, estimated from {drawn} documents: {scoring:,.0f} s to encode "
+            f"{len(pairs.documents):,} of them, {deep:,.0f} s for {passes} passes over the pool's "
+            f"{len(pool.documents):,}, dropout in all layers. Everything after scoring would be "
+            f"{(after + deep) / scoring:.1%} of scoring"
+        )
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(
+        description="Memory and time of mining a large window (docs/performance.md)."
+    )
+    parser.add_argument("--queries", type=int, default=20_000)
+    parser.add_argument("--candidates", type=int, default=50, help="documents a query")
+    parser.add_argument("--documents", type=int, default=100_000)
+    parser.add_argument("--budget", type=int, default=600)
+    parser.add_argument("--drawn", type=int, default=200, help="texts that MiniLM is timed on; 0: none")
+    given = parser.parse_args()
+    meter, settings = Meter(), MinerSettings()
+    meter.step("start", lambda: None)
+    with tempfile.TemporaryDirectory(prefix="serm-memory-") as folder:
+        path = Path(folder) / "window.parquet"
+        meter.step(
+            "write", lambda: write_window(path, given.queries, given.documents, given.candidates, seed=0)
+        )
+        desk = mine_window(path, stub_model(0), settings, given.budget, meter)
+    print(
+        f"{len(desk.window):,} pairs, {len(desk.query_embeddings):,} queries, "
+        f"{len(desk.document_embeddings):,} documents; vectors by a stub of random word vectors"
+    )
+    print(pd.DataFrame(meter.rows).to_string(index=False))
+    print(f"Peak resident memory: {peak() / 1e3:.2f} GB")
+    pairs = CodedPairs.of_frame(desk.window)
+    pool = pairs.take(desk.most_uncertain(settings.pool))
+    for line in report(meter, pairs, pool, given.drawn, settings.passes):
+        print(line)
+
+
+if __name__ == "__main__":
+    main()
