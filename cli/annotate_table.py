@@ -64,6 +64,7 @@ def lines(found: Annotation, written: Written, out: Path, record: Path | None) -
     if debate := counts["debate"]:
         pairs = f"{count(debate['pairs'], 'pair')} ({debate['share']:.1%}), {debate['kept']:,} kept"
         yield f"Debate: {pairs}, {_took(debate)}."
+    yield from _accounts(counts)
     if counts["lost_calls"]:
         yield f"{count(counts['lost_calls'], 'call')} in flight when a process was killed: paid for and lost."
     if found.over_budget:
@@ -93,6 +94,16 @@ def _failures(counts: Counts) -> Iterator[str]:
             kinds.append(f"{told['over_budget']:,} not asked for want of money")
         if kinds:
             yield f"Failures of {name}: {', '.join(kinds)}. `--retry-failed` asks them again."
+
+
+def _accounts(counts: Counts) -> Iterator[str]:
+    """What each judge that made calls has taken in all: failed and repeated ones, of earlier runs too."""
+    for told in counts["accounts"]:
+        if told["requests"]:
+            tokens = told["tokens_in"] + told["tokens_out"]
+            cost = f", cost {money(told['cost'])}" if told["cost"] else ""
+            asked = f"{count(told['requests'], 'request')}, {count(tokens, 'token')}{cost}"
+            yield f"Account of {told['judge']}, failed and repeated calls among it: {asked}."
 
 
 def _took(told: Counts) -> str:

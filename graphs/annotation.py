@@ -15,7 +15,7 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -44,7 +44,7 @@ class Annotation:
     """What came of a frame of pairs."""
 
     labels: pd.DataFrame  # as storage/labels.py reads them, in the order of the pairs
-    counts: dict[str, Any]  # annotation.json (docs/annotate.md), with `lost_calls` and `simulated_judges`
+    counts: dict[str, Any]  # annotation.json, `lost_calls`, `simulated_judges`, `accounts` (docs/annotate.md)
     judgments: (
         pd.DataFrame
     )  # what each judge said, a debate and the gold pairs among it (storage/recording.py)
@@ -97,6 +97,7 @@ def annotate(
         counts |= {
             "lost_calls": resources.judgments.lost_calls(),
             "simulated_judges": list(panel.simulated),
+            "accounts": [asdict(item) for item in resources.judgments.accounts(resources.trace_id(ROUND))],
         }
         _end_trace(resources, began, counts)
         return Annotation(

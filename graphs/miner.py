@@ -14,15 +14,20 @@ from serm.graphs.tracing import traced
 
 
 def miner_graph(resources: Resources) -> CompiledStateGraph[Any, Any, Any, Any]:
-    """Wire score -> agents -> select; with `choice: random` no agent is asked."""
+    """Wire score -> plan -> agents -> select. Only a chat model plans; under `choice: random` nobody does."""
     nodes = MinerNodes(resources)
     graph = StateGraph(MinerState)
     graph.add_node("score", traced(resources, nodes.score))
     graph.add_node("select", traced(resources, nodes.select))
     graph.add_edge(START, "score")
+    before = "score"
+    if nodes.planned:
+        before = "plan"
+        graph.add_node("plan", traced(resources, nodes.plan))
+        graph.add_edge("score", "plan")
     for agent in nodes.agents:
         graph.add_node(agent, traced(resources, nodes.nominate(agent)))
-        graph.add_edge("score", agent)
-    graph.add_edge(list(nodes.agents) or "score", "select")
+        graph.add_edge(before, agent)
+    graph.add_edge(list(nodes.agents) or before, "select")
     graph.add_edge("select", END)
     return graph.compile(name="miner")

@@ -8,9 +8,10 @@ from typing import Any
 import pandas as pd
 
 from serm.agents.miners import mine_with
+from serm.agents.planner import NAME
 from serm.agents.policy import decider
-from serm.graphs.crediting import shares
 from serm.graphs.mining import mining_key, open_desk, pairs_to_choose
+from serm.graphs.planning import plan_round, planned_shares
 from serm.graphs.relabelling import asked_again
 from serm.graphs.resources import Resources
 from serm.graphs.state import MinerState
@@ -29,9 +30,14 @@ class MinerNodes:
         miner = resources.settings.miner
         agents = tuple(name for name, share in miner.agents.items() if share > 0)
         self.agents = agents if miner.choice == "mined" else ()
+        self.planned = bool(self.agents) and decider(resources.settings, NAME) is not None
 
     def score(self, state: MinerState) -> dict[str, Any]:
         return {"scores": self._.scores(state["round"], state["champion"])[0]}
+
+    def plan(self, state: MinerState) -> dict[str, Any]:
+        """Have a chat model share the budget out among the agents."""
+        return {"plan": plan_round(self._, state)}
 
     def nominate(self, agent: str) -> Node:
         """The node of one agent: its turn at the desk, kept under its name."""
@@ -40,11 +46,12 @@ class MinerNodes:
             key = f"{mining_key(self._, state)}-{agent}"
 
             def make(folder: Path) -> None:
+                given = planned_shares(self._, state)
                 table = mine_with(
                     agent,
                     open_desk(self._, state),
-                    decider(self._.settings, agent, self._.purse),
-                    nomination_quotas(pairs_to_choose(self._, state), shares(self._, state["round"]))[agent],
+                    decider(self._.settings, agent, self._.purse) if given[agent] else None,
+                    nomination_quotas(pairs_to_choose(self._, state), given)[agent],
                     max_steps=self._.settings.agents.max_steps,
                 )
                 table.to_parquet(folder / _NOMINATIONS, index=False)
@@ -67,7 +74,7 @@ class MinerNodes:
             desk, budget = open_desk(self._, state), pairs_to_choose(self._, state)
             nominations = pd.concat(tables, ignore_index=True) if tables else pd.DataFrame()
             again = asked_again(self._, state, desk, budget)
-            sample = select(nominations, desk, budget - len(again))
+            sample = select(nominations, desk, budget - len(again), planned_shares(self._, state))
             if len(again):
                 sample = pd.concat([sample.assign(again=0), again], ignore_index=True)
             sample.to_parquet(folder / _SAMPLE, index=False)

@@ -64,8 +64,8 @@ def calibration(resources: Resources, number: int, model: str) -> dict[str, Any]
 
 
 def last_yield(resources: Resources, number: int) -> dict[str, Any]:
-    """By agent what became of the last round's pairs (tools/yields.py), and their credit: how far their labels
-    ask for what the gate asks for (tools/credit.py); {} before any round."""
+    """By agent what became of the last round's pairs (tools/yields.py), and their credit: how far their
+    labels ask for what the gate asks for (tools/credit.py); {} before any round."""
     reports = read_rounds(resources.workspace.rounds)
     if len(reports) < 2 or number < 2:
         return {}

@@ -32,9 +32,12 @@ FILL = "fill"  # in the place of an agent where the budget was filled up by unce
 RANDOM = "random"
 
 
-def select(nominations: pd.DataFrame, desk: MiningDesk, budget: int) -> pd.DataFrame:
+def select(
+    nominations: pd.DataFrame, desk: MiningDesk, budget: int, shares: Mapping[str, float] | None = None
+) -> pd.DataFrame:
     """Choose at most `budget` pairs: the window's columns, with agent, agents, score and reason.
 
+    `shares` are the agents' of the budget, None: those of the desk's settings.
     `agent` is whose share a pair used (or fill, or random). `agents` are all that nominated it, joined by
     commas ("" for one that came along with its query), `score` is the first one's score (NaN without one),
     `reason` all their reasons. Rows are in the window's order. Nothing labelled and no pair twice, whatever
@@ -44,10 +47,11 @@ def select(nominations: pd.DataFrame, desk: MiningDesk, budget: int) -> pd.DataF
         return _table(desk, dict.fromkeys(random_rows(desk, budget).tolist(), RANDOM), {})
     merged = _merged(nominations, desk)
     picker = Picker(desk, budget)
-    shares = {name: share for name, share in desk.settings.agents.items() if share > 0}
-    waiting = {name: _queue(desk, name, merged, budget) for name in shares}
+    given = desk.settings.agents if shares is None else shares
+    parts = {str(name): share for name, share in given.items() if share > 0}
+    waiting = {name: _queue(desk, name, merged, budget) for name in parts}
     while picker.left and (waiting := {name: queue for name, queue in waiting.items() if queue}):
-        quotas = shared_out(picker.left, {name: shares[name] for name in waiting})
+        quotas = shared_out(picker.left, {name: parts[name] for name in waiting})
         for name, queue in waiting.items():  # each uses its quota up or empties its queue, so this ends
             picker.take(name, queue, quotas[name])
     _fill_up(picker, desk)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -29,6 +30,10 @@ SCRIPT = {
         "chair": [
             call("peer_vote", rule="unanimous"),
             call("submit_labels", vote_id="v1", reason="all judges agree on these"),
+        ],
+        "planner": [
+            call("set_quotas", quotas={"uncertainty": 20, "drift": 4, "disagreement": 8, "feedback": 8}),
+            call("submit_plan", reason="clicks say nothing here"),
         ],
         "disagreement": [call("no_such_tool"), call("no_such_tool_either")],
     },
@@ -73,6 +78,12 @@ def test_the_models_tool_calls_and_their_results_are_in_the_trace(tmp_path: Path
         assert by_agent[broken].attributes["fell_back"]
         assert by_agent[broken].attributes["policy"] == "rules"
     assert report["counts"]["mined"] == 40
+    plan = tool("planner", "set_quotas")
+    assert json.loads(plan.outputs)["pairs"] == 40
+    told = by_agent["planner"].inputs["task"]
+    assert all(word in told for word in ("drift", "calibration_error", "languages", "last_yield"))
+    assert "click_model" not in report["counts"]["mined_by"]  # it has no quota, and is not asked
+    assert by_agent["click_model"].attributes["policy"] == "rules"
 
 
 def test_spans_nest_from_round_to_tool(tmp_path: Path, tiny_encoder: Path) -> None:

@@ -85,7 +85,9 @@ def test_failed_judgments_stay_failed_until_they_are_retried_and_nothing_else_is
     command = ["annotate", str(pairs), "--config", str(config), "--out", str(out)]
     assert run(command) == 0
     assert {n for n, label in labels_of(out).items() if label == ("failed", None)} == {3, 7, 11}
-    assert "3 failed" in capfd.readouterr().out
+    told = capfd.readouterr().out
+    assert "3 failed" in told
+    assert "Account of two, failed and repeated calls among it: " in told
 
     sent = len(stub.bodies)
     assert run(command) == 0

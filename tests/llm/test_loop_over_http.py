@@ -12,6 +12,8 @@ from small_world import world
 from serm.core import Settings
 from serm.core.errors import JudgeError
 from serm.graphs import evolve
+from serm.graphs.control import Control
+from serm.storage.judgments import JudgmentStore
 
 
 def settings_in(folder: Path, encoder: Path, judges: str) -> Settings:
@@ -30,6 +32,9 @@ def test_one_variable_swaps_the_judges_for_a_server(
     judging = report["counts"]["judging"]
     assert (judging["judgments"], judging["failures"], judging["lost_calls"]) == (80, 0, 0)
     assert judging["tokens_in"] >= 80 * 100
+    accounts = {item["judge"]: item for item in report["counts"]["accounts"]}
+    assert set(accounts) == {"small", "large"}
+    assert sum(item["requests"] for item in accounts.values()) == judging["requests"] == 80
 
 
 def test_a_judge_that_talks_instead_of_grading_fails_its_pairs_and_no_other_judges(
@@ -45,6 +50,31 @@ def test_a_judge_that_talks_instead_of_grading_fails_its_pairs_and_no_other_judg
     assert set(counts["outcomes"]) == {"unanimous", "failed"}
     assert counts["outcomes"]["failed"] == counts["judging"]["failures"]
     assert counts["grades"] == {"1": counts["outcomes"]["unanimous"]}
+
+
+def test_a_stop_while_judges_are_asked_ends_with_the_calls_in_flight(
+    stub: ChatStub, tmp_path: Path, tiny_encoder: Path
+) -> None:
+    config = world(tmp_path, tiny_encoder, evolution={"rounds": 1}, llm={"concurrency": 2, "shard": 40})
+    judges = f"{stub.url}#small,{stub.url}#large"
+    settings = Settings.from_mapping(config, folder=tmp_path, environment={"SERM_JUDGES": judges})
+    control = Control()
+
+    def play(body: dict[str, Any], _: int) -> Move:
+        if len(stub.bodies) == 20:
+            control.request_drain()
+        return Say('{"grade": 2}', after=0.02)
+
+    stub.play = play
+    stopped = evolve(settings, control=control)
+    assert (stopped.stop, len(stopped.rounds)) == ("", 1)
+    asked = len(stub.bodies)
+    assert asked <= 20 + 2 * 2  # of 80, and those that prove the judges
+    with JudgmentStore(f"sqlite:///{settings.workspace_path / 'judgments.sqlite'}") as store:
+        assert store.lost_calls() == 0
+    assert evolve(settings).rounds[1]["counts"]["labelled"] == 40
+    messages = [str(body["messages"]) + body["model"] for body in stub.bodies]
+    assert len(messages) - len(set(messages)) <= 2  # the proofs of a judge alone were asked twice
 
 
 def test_a_refused_key_stops_the_run_before_anything_is_mined(
