@@ -107,13 +107,18 @@ def ask_person(desk: RoundDesk, question: str) -> str:
     """Ask a person what no tool can tell. The run waits until they answer, perhaps for days."""
     if desk.questions < 1:
         raise ToolException("nobody can be asked (any more) in this round. Decide by yourself.")
-    return desk.decide("ask_person", question=question)
+    return desk.decide("ask_person", question=_readable(question))
 
 
 def stop(desk: RoundDesk, reason: str) -> str:
     """End the run, where a further round is not worth what it costs. Labels that are paid for are trained on
     and evaluated first."""
-    return desk.decide("stop", reason=reason)
+    return desk.decide("stop", reason=_readable(reason))
+
+
+def _readable(text: str) -> str:
+    """On one line and without control characters: it is printed on a person's terminal."""
+    return " ".join("".join(sign for sign in text if sign.isprintable() or sign.isspace()).split())
 
 
 TOOLS: Final[Mapping[str, tuple[Callable[..., str], type[Arguments]]]] = {

@@ -116,6 +116,11 @@ def test_every_phase_leads_to_the_next_one_by_the_rules() -> None:
         assert turn(calls(("stop", {"reason": "enough"})), phase).act == "stop"
 
 
+def test_what_a_person_is_shown_is_one_plain_line() -> None:
+    found = turn(calls(("ask_person", {"question": "Is it\n\x1b[2J a  campaign?"})))
+    assert found.given == {"question": "Is it [2J a campaign?"}
+
+
 def test_people_are_not_asked_without_end() -> None:
     desk = RoundDesk(questions=0)
     tools: dict[str, BaseTool] = {tool.name: tool for tool in supervisor_tools(desk)}
