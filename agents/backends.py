@@ -90,9 +90,7 @@ def _simulated(name: str, spec: BackendSpec, judge: JudgeSettings, opening: Open
             "Use a simulated judge on data whose stream bears grades.",
         )
     params = spec.params
-    return SimulatedJudge(
-        name, opening.truth, accuracy=params["accuracy"], shared=params["shared"], seed=params["seed"]
-    )
+    return SimulatedJudge(name, opening.truth, **params)
 
 
 def _chat(name: str, spec: BackendSpec, judge: JudgeSettings, opening: Opening) -> Judge:

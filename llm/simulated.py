@@ -3,7 +3,8 @@
 It is right with probability `accuracy`. Of its error mass the share `shared` is common to all judges of one
 panel that bear the same seed: they err together, on the same wrong grade. The rest is each judge's own. A
 wrong grade is uniform over the other three. Nothing is drawn from a generator: every draw is a hash of the
-seed, the judge or the panel, and the pair, so a judge says the same of a pair whenever it is asked.
+seed, the judge or the panel, and the pair, so a judge says the same of a pair whenever it is asked. With
+`path` above 0 that share of its own errors is drawn anew on each reasoning path: a majority of them mends it.
 """
 
 from __future__ import annotations
@@ -20,27 +21,40 @@ class SimulatedJudge:
     """Fulfils `Judge`; `truth` holds the sealed grades and is opened for nobody else."""
 
     simulated = True
-    deterministic = True
     remote = False
     model = "simulated"
     revision = "1"  # of the formula above
     prompt_hash = ""
 
     def __init__(
-        self, name: str, truth: Mapping[PairKey, int], *, accuracy: float, shared: float, seed: float
+        self,
+        name: str,
+        truth: Mapping[PairKey, int],
+        *,
+        accuracy: float,
+        shared: float,
+        seed: float,
+        path: float = 0.0,
     ) -> None:
-        self.name = name
-        self.sampling: Mapping[str, object] = {"accuracy": accuracy, "shared": shared, "seed": int(seed)}
+        self.name, self.deterministic = name, path == 0
+        self.sampling: Mapping[str, object] = {
+            **{"accuracy": accuracy, "shared": shared, "seed": int(seed)},
+            **({"path": path} if path else {}),
+        }
         self._truth, self._seed = truth, int(seed)
         self._common = shared * (1 - accuracy)
         # Given no common error a judge is right with accuracy / (1 - common): in all, with `accuracy`.
         self._right = accuracy / (1 - self._common) if self._common < 1 else 0.0
+        # Of what is left the share `path` is drawn on each path, from the pairs without a lasting error.
+        lasting = (1 - self._right) * (1 - path)
+        self._lasting = 1 - lasting
+        self._slip = (1 - self._right) * path / self._lasting if lasting < 1 else 0.0
 
-    async def answer(self, pair: Pair, path: int) -> Answer:  # noqa: ARG002 - every path says the same
-        return self.grade(pair.key)
+    async def answer(self, pair: Pair, path: int) -> Answer:
+        return self.grade(pair.key, path)
 
-    def grade(self, key: PairKey) -> Answer:
-        """What it says of a pair; a failure where the truth has no grade."""
+    def grade(self, key: PairKey, path: int = 0) -> Answer:
+        """What it says of a pair along a path; a failure where the truth has no grade."""
         true = self._truth.get(key)
         if true is None:
             return Answer(
@@ -49,9 +63,11 @@ class SimulatedJudge:
             )
         if unit_interval(self._seed, _PANEL, *key) < self._common:
             return Answer(grade=self._wrong(true, _PANEL, key), requests=0)
-        if unit_interval(self._seed, self.name, *key) < self._right:
-            return Answer(grade=int(true), requests=0)
-        return Answer(grade=self._wrong(true, self.name, key), requests=0)
+        if unit_interval(self._seed, self.name, *key) >= self._lasting:
+            return Answer(grade=self._wrong(true, self.name, key), requests=0)
+        if self._slip and unit_interval(self._seed, self.name, *key, path) < self._slip:
+            return Answer(grade=self._wrong(true, f"{self.name} on path {path}", key), requests=0)
+        return Answer(grade=int(true), requests=0)
 
     def _wrong(self, true: int, who: str, key: PairKey) -> int:
         others = [grade for grade in GRADES if grade != true]

@@ -52,7 +52,12 @@ EXAMPLES: Final = (
     "scripted:turns.yaml",
 )
 IN_USE: Final = "champion"
-SIMULATED_DEFAULTS: Final[Mapping[str, float]] = {"accuracy": 0.85, "shared": 0.5, "seed": 7}
+SIMULATED_DEFAULTS: Final[Mapping[str, float]] = {
+    "accuracy": 0.85,
+    "shared": 0.5,
+    "seed": 7,
+    "path": 0,
+}
 
 
 def _openai(text: str, rest: str) -> BackendSpec:
@@ -118,7 +123,7 @@ def _simulated(text: str, rest: str) -> BackendSpec:
             params[key] = float(value)
         except ValueError:
             raise ConfigError(f"`{text}`: {key} is `{value}`, and that is no number.") from None
-    for key in ("accuracy", "shared"):
+    for key in ("accuracy", "shared", "path"):
         if not 0 <= params[key] <= 1:
             raise ConfigError(f"`{text}`: {key} is {params[key]:g}.", "It is a share, from 0 to 1.")
     return BackendSpec(text, "simulated", model=name, params=params)

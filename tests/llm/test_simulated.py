@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 
@@ -59,6 +60,19 @@ def test_judges_that_share_all_errors_always_agree_and_another_seed_is_another_p
     other = SimulatedJudge("judge-0", TRUTH, accuracy=0.85, shared=1.0, seed=8)
     assert all(one.grade(key) == two.grade(key) for key in TRUTH)
     assert any(one.grade(key) != other.grade(key) for key in TRUTH)
+
+
+def test_errors_of_a_path_are_mended_by_a_majority_of_paths_and_lasting_ones_are_not() -> None:
+    judge = SimulatedJudge("judge-0", TRUTH, accuracy=0.8, shared=0.5, seed=7, path=0.5)
+    assert not judge.deterministic
+    paths = [{key: judge.grade(key, path).grade for key in TRUTH} for path in range(5)]
+    for answers in paths:
+        right = sum(answers[key] == TRUTH[key] for key in TRUTH) / len(TRUTH)
+        assert right == pytest.approx(0.8, abs=0.012)
+    most = {key: Counter(answers[key] for answers in paths).most_common(1)[0][0] for key in TRUTH}
+    right = sum(most[key] == TRUTH[key] for key in TRUTH) / len(TRUTH)
+    assert right == pytest.approx(0.8 + 0.25 * 0.2, abs=0.012)  # a quarter of all errors is the paths'
+    assert judge.grade(PairKey("q1", "d1"), 3) == judge.grade(PairKey("q1", "d1"), 3)
 
 
 def test_a_simulated_judge_says_the_same_again_and_nothing_where_the_truth_has_no_grade() -> None:

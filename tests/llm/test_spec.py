@@ -35,9 +35,10 @@ def test_a_backend_is_taken_apart(text: str, kind: str, target: str, model: str,
 
 
 def test_a_simulated_judge_has_the_protocol_s_defaults() -> None:
-    assert dict(parse_backend("simulated:").params) == {"accuracy": 0.85, "shared": 0.5, "seed": 7}
+    stated = {"accuracy": 0.85, "shared": 0.5, "seed": 7, "path": 0}
+    assert dict(parse_backend("simulated:").params) == stated
     given = parse_backend("simulated:accuracy=0.7, shared=0,seed=3").params
-    assert dict(given) == {"accuracy": 0.7, "shared": 0, "seed": 3}
+    assert dict(given) == stated | {"accuracy": 0.7, "shared": 0, "seed": 3}
 
 
 @pytest.mark.parametrize(
