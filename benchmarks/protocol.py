@@ -10,6 +10,8 @@
 
 `like: NAME` takes over all of NAME.yaml beside it; what the file says itself is laid over that, key by key.
 An arm is what it changes in the config, key by key; lists replace lists. Arms run through the same graphs.
+`folds` are changes of the data, each with other test queries: every arm runs in each of them, and their test
+queries are pooled.
 """
 
 from __future__ import annotations
@@ -59,6 +61,7 @@ class Protocol(BaseModel):
     baseline: str
     change: dict[str, Any] = Field(default_factory=dict)  # of all arms
     arms: dict[str, Arm] = Field(min_length=1)
+    folds: dict[str, dict[str, Any]] = Field(default_factory=lambda: {"": {}})  # changes, by name
     file: Path = Field(default=Path(), exclude=True)  # where all this is written
 
     @model_validator(mode="before")
@@ -81,18 +84,18 @@ class Protocol(BaseModel):
             raise ValueError("name either a `config` or a `marketplace`")
         return self
 
-    def settings(self, arm: str, seed: int, out: Path) -> Settings:
-        """The settings of one run: the config, what the protocol and the arm change, the seed.
+    def settings(self, arm: str, seed: int, out: Path, fold: str = "") -> Settings:
+        """The settings of one run: the config, what the protocol, the fold and the arm change, the seed.
 
         A simulated judge's own seed moves along, so that a seed is a new panel, too.
         """
         values: dict[str, Any]
         values, folder = self._base(seed, out)
-        for change in (self.change, self.arms[arm].change):
+        for change in (self.change, self.folds[fold], self.arms[arm].change):
             values = merged(values, change)
         values["random_seed"] = seed
         values["judges"] = [_reseeded(judge, seed) for judge in values.get("judges", [])]
-        values["workspace"] = str(run_folder(out, arm, seed) / "workspace")
+        values["workspace"] = str(run_folder(out, arm, seed, fold) / "workspace")
         values["storage"] = {**values.get("storage", {}), "shared": str(out.resolve() / "shared")}
         return Settings.from_mapping(values, folder=folder, environment={}, origin=f"arm `{arm}`")
 
@@ -139,9 +142,10 @@ def _extended(file: Path) -> dict[str, Any]:
     return values if like is None else merged(_extended(file.with_name(f"{like}.yaml")), values)
 
 
-def run_folder(out: Path, arm: str, seed: int) -> Path:
+def run_folder(out: Path, arm: str, seed: int, fold: str = "") -> Path:
     """Where one run keeps its workspace, its log and its mark of being done."""
-    return out.resolve() / "runs" / arm.replace("/", "-").replace(" ", "-") / f"seed-{seed}"
+    name = f"seed-{seed}-{fold}" if fold else f"seed-{seed}"
+    return out.resolve() / "runs" / arm.replace("/", "-").replace(" ", "-") / name
 
 
 def merged(values: Mapping[str, Any], change: Mapping[str, Any]) -> dict[str, Any]:

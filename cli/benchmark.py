@@ -51,7 +51,7 @@ def benchmark(  # noqa: PLR0917
             f"protocol `{stated.name}` has no arm `{unknown[0]}`.", f"Its arms: {', '.join(stated.arms)}."
         )
     chosen = _seeds(seeds) or stated.seeds
-    runs = runs_of(folder, wanted, chosen)
+    runs = runs_of(folder, wanted, chosen, stated.folds)
     console.print(
         f"{len(runs)} runs of {stated.name} in {folder}, {sum(run.done for run in runs)} of them done"
     )

@@ -11,7 +11,7 @@ import yaml
 from small_world import world, write_tiny_encoder
 
 from serm.benchmarks import runner
-from serm.benchmarks.protocol import read_protocol
+from serm.benchmarks.protocol import PACKAGED, read_protocol
 from serm.benchmarks.runner import RunFailedError, run_protocol, runs_of
 from serm.cli.main import run
 from serm.core.errors import ConfigError
@@ -113,6 +113,32 @@ def test_a_protocol_that_does_not_hang_together_is_told(
     file.write_text(yaml.safe_dump(values), encoding="utf-8")
     with pytest.raises(ConfigError, match=message):
         read_protocol(file)
+
+
+@pytest.mark.parametrize("name", sorted(file.stem for file in PACKAGED.glob("*.yaml")))
+def test_every_arm_of_the_protocols_that_come_with_serm_is_a_config(name: str, tmp_path: Path) -> None:
+    stated = read_protocol(name)
+    assert stated.name == name
+    agents = {}
+    for arm in stated.arms:
+        for fold in stated.folds:
+            settings = stated.settings(arm, 1, tmp_path, fold)
+            agents[arm] = {agent for agent, share in settings.miner.agents.items() if share > 0}
+    for arm in agents:
+        if arm.startswith("minus "):
+            assert len(agents["ours"] - agents[arm]) == 1
+            assert agents[arm] < agents["ours"]
+
+
+def test_folds_of_trec_test_every_query_once(tmp_path: Path) -> None:
+    stated = read_protocol("trec-dl-folds")
+    tested = [
+        rule.when.buckets.values
+        for fold in stated.folds
+        for rule in stated.settings("ours", 1, tmp_path, fold).data.sets
+        if rule.set == "test" and rule.when.buckets
+    ]
+    assert sorted(tested) == [(0,), (1,), (2,), (3,), (4,)]
 
 
 def test_an_arm_changes_what_it_names_and_nothing_else(protocol: Path, tmp_path: Path) -> None:

@@ -112,3 +112,15 @@ def test_every_shipped_config_is_valid_and_its_judges_have_names_of_their_own(na
     for source in sources:
         panel = [judge for judge in settings.judges if not judge.sources or source in judge.sources]
         assert len(panel) == 3
+
+
+def test_chorus_keeps_its_queries_and_changes_its_products(opened: Open) -> None:
+    dataset = opened("chorus", "chorus")
+    assert [window.name for window in dataset.windows] == ["to-2006", "2007-08", "2009-10", "from-2011"]
+    assert dataset.rejected == 0
+    assert not dataset.left_out
+    tested = set(dataset.test("all products")["query_id"])
+    assert {query_bucket(query, 6) for query in tested} <= {0, 1}
+    assert len(tested) == 46
+    for window in dataset.windows:
+        assert not tested & set(dataset.window(window.index)["query_id"])
