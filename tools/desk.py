@@ -50,7 +50,7 @@ class MiningDesk:
     def unlabelled(self) -> NDArray[np.bool_]:
         """(n,): the pairs that may be nominated."""
         free = np.ones(len(self.window), dtype=bool)
-        free[list(self.rows_of(self.labelled).values())] = False
+        free[[row for _, row in self._found(self.labelled)]] = False
         return free
 
     @cached_property
@@ -59,14 +59,17 @@ class MiningDesk:
         return {PairKey(*key): row for row, key in enumerate(keys)}
 
     def rows_of(self, keys: Iterable[PairKey]) -> dict[PairKey, int]:
-        """The rows of those pairs that the window has. No object a row of the window is made."""
-        wanted = frozenset(keys)
+        """The rows of those pairs that the window has."""
+        return dict(self._found(frozenset(keys)))
+
+    def _found(self, wanted: frozenset[PairKey]) -> list[tuple[PairKey, int]]:
+        """Without an object for each row of the window."""
         if not wanted:
-            return {}
+            return []
         rows = np.flatnonzero(self.window["doc_id"].isin({key.doc_id for key in wanted}).to_numpy())
         rows = rows[self.window["query_id"].iloc[rows].isin({key.query_id for key in wanted}).to_numpy()]
-        found = zip(self.keys(rows), rows.tolist(), strict=True)
-        return {key: row for key, row in found if key in wanted}
+        named = zip(self.keys(rows), rows.tolist(), strict=True)
+        return [(key, row) for key, row in named if key in wanted]
 
     def keys(self, rows: Ints) -> list[PairKey]:
         """The names of some pairs."""

@@ -38,6 +38,7 @@ from serm.tools.quotas import nomination_quotas
 from serm.tools.selection import select
 
 BLOCK: Final = 1_000  # queries that are written at a time
+TOPICS: Final = 500
 LANGUAGES: Final = ("en", "de", "es")
 T = TypeVar("T")
 
@@ -66,9 +67,14 @@ def peak() -> float:
 
 
 def write_window(path: Path, queries: int, documents: int, candidates: int, seed: int) -> None:
-    """`queries` x `candidates` pairs with clicks; a tenth of the queries are of topics that are new."""
+    """`queries` x `candidates` pairs with clicks; a tenth of the queries are of topics that are new.
+
+    Raises ValueError with fewer than `TOPICS` documents for each candidate of a query.
+    """
+    if documents < TOPICS * candidates:
+        raise ValueError(f"{candidates} candidates a query need {TOPICS * candidates} documents")
     rng = np.random.default_rng([seed, 0])
-    corpus = pa.array([_words(rng, document % 500, 60) for document in range(documents)])
+    corpus = pa.array([_words(rng, document % TOPICS, 60) for document in range(documents)])
     with pq.ParquetWriter(path, PAIRS_SCHEMA, compression="zstd") as writer:
         for start in range(0, queries, BLOCK):
             numbers = np.arange(start, min(start + BLOCK, queries))
@@ -81,7 +87,12 @@ def _block(rng: np.random.Generator, numbers: np.ndarray, corpus: pa.Array, cand
     n = len(numbers) * candidates
     within = np.repeat(topic, candidates)
     other = rng.random(n) < 0.5
-    document = rng.integers(0, len(corpus) // 500, n) * 500 + np.where(other, rng.integers(0, 500, n), within)
+    blocks = len(corpus) // TOPICS  # each has a document of each topic; a query takes one of a block
+    block = (
+        np.repeat(rng.integers(0, blocks, len(numbers)), candidates) + np.arange(n) % candidates
+    ) % blocks
+    strange = (within + rng.integers(1, TOPICS, n)) % TOPICS
+    document = block * TOPICS + np.where(other, strange, within)
     shown = rng.integers(1, 100, n)
     position = np.tile(np.arange(1, candidates + 1), len(numbers))
     clicks = rng.binomial(shown, np.where(other, 0.05, 0.3) / position**0.7)

@@ -17,13 +17,14 @@ from serm.tools.query_sample import QuerySample
 @pytest.fixture(scope="module")
 def window_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
     path = tmp_path_factory.mktemp("massive") / "window.parquet"
-    memory.write_window(path, queries=60, documents=1_000, candidates=10, seed=0)
+    memory.write_window(path, queries=60, documents=5_000, candidates=10, seed=0)
     return path
 
 
 def test_a_window_is_read_with_each_text_once(window_file: Path) -> None:
     frame = read_coded(window_file)
     assert len(frame) == 600
+    assert not frame.duplicated(["query_id", "doc_id"]).any()
     for name in CODED:
         assert frame[name].dtype == "category"
         assert frame[name].cat.categories.is_unique
