@@ -159,7 +159,7 @@ def _model(name: str, spec: BackendSpec, judge: JudgeSettings, opening: Opening)
         raise ConfigError(
             f"judge `{name}` grades by the model in use, and there is none here.", "Use it in `serm evolve`."
         )
-    return ModelJudge(name, opening.own)
+    return cast(Judge, ModelJudge(name, opening.own))  # its revision is read-only
 
 
 BUILDERS: Final[Mapping[str, Builder]] = {

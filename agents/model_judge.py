@@ -41,6 +41,7 @@ class ModelJudge:
 
     @property
     def revision(self) -> str:
+        """The model's key."""
         return self._opened().key
 
     async def answer(self, pair: Pair, path: int) -> Answer:  # noqa: ARG002 - every path says the same

@@ -3,102 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
-from functools import cached_property
 from typing import Any
 
 import numpy as np
-import pandas as pd
-from numpy.typing import NDArray
 
+from serm.benchmarks.arms import EVOLVING, Results
 from serm.benchmarks.collect import reports
 from serm.benchmarks.protocol import Protocol
 from serm.benchmarks.runner import Run
 from serm.core.records import Interval
-from serm.evals.bootstrap import detectable, seeds_interval
 from serm.evals.tables import NOTHING, Cells, difference, points
-
-EVOLVING = "evolving"
-LEVEL, RESAMPLES = 0.95, 2_000
-
-
-@dataclass(frozen=True)
-class Results:
-    """The collected table with the ways to look at it. `measure` is one of its NDCG columns."""
-
-    protocol: Protocol
-    table: pd.DataFrame
-    runs: Sequence[Run]
-    measure: str = "ndcg@4"
-
-    @cached_property
-    def seeds(self) -> tuple[int, ...]:
-        """Those that every arm has finished."""
-        done = [set(group["seed"]) for _, group in self.table.groupby("arm")]
-        return tuple(sorted(set.intersection(*done))) if done else ()
-
-    @cached_property
-    def arms(self) -> tuple[str, ...]:
-        there = set(self.table["arm"])
-        return tuple(arm for arm in self.protocol.arms if arm in there)
-
-    @property
-    def ours(self) -> str:
-        """The arm whose pairs and judges a report shows: `ours`, or else the first."""
-        return "ours" if "ours" in self.arms else self.arms[0]
-
-    @cached_property
-    def rounds(self) -> tuple[int, ...]:
-        return tuple(sorted(self.table["round"].unique()))
-
-    @cached_property
-    def sets(self) -> tuple[str, ...]:
-        return tuple(name for name in dict.fromkeys(self.table["set"]) if name != EVOLVING)
-
-    @cached_property
-    def _indexed(self) -> pd.DataFrame:
-        keys = ["arm", "role", "set", "round", "seed"]
-        return self.table.set_index(keys).sort_index()
-
-    def values(self, arm: str, name: str, number: int, role: str = "champion") -> NDArray[np.float64]:
-        """(seeds, queries) of one set after one round; the queries are in the order of their ids."""
-        rows = pd.DataFrame(self._indexed.xs((arm, role, name, number), level=(0, 1, 2, 3)))
-        frames = [rows.loc[[seed]].set_index("query_id")[self.measure].sort_index() for seed in self.seeds]
-        index = frames[0].index
-        return np.stack([frame.reindex(index).to_numpy(dtype=np.float64) for frame in frames])
-
-    def queries(self, arm: str, name: str) -> list[str]:
-        """The ids that the columns of `of` stand for, of a test."""
-        rows = self.table[(self.table["arm"] == arm) & (self.table["set"] == name)]
-        return sorted(rows["query_id"].unique())
-
-    def evolving(self, arm: str, role: str = "champion") -> NDArray[np.float64]:
-        """(seeds, queries) of all evolving sets together: each window before anything of it is used."""
-        numbers = sorted(self.table.loc[self.table["set"] == EVOLVING, "round"].unique())
-        return np.concatenate([self.values(arm, EVOLVING, number, role) for number in numbers], axis=1)
-
-    def of(
-        self, arm: str, name: str, number: int | None = None, role: str = "champion"
-    ) -> NDArray[np.float64]:
-        """A test after a round (the last by default), or `evolving`."""
-        if name == EVOLVING and number is None:
-            return self.evolving(arm, role)
-        return self.values(arm, name, self.rounds[-1] if number is None else number, role)
-
-    def gain(self, arm: str, name: str, over: str | None = None, number: int | None = None) -> Interval:
-        """What the model in use adds to frozen, or to that of another arm; paired over queries and seeds."""
-        other = self.of(arm, name, number, "frozen") if over is None else self.of(over, name, number)
-        return seeds_interval(self.of(arm, name, number) - other, LEVEL, RESAMPLES, seed=0)
-
-    def reach(self, name: str) -> float:
-        """The smallest gain over the baseline that so many queries show: the median over the arms."""
-        base = self.of(self.protocol.baseline, name)
-        found = [
-            detectable((self.of(arm, name) - base).mean(axis=0), LEVEL, one_sided=False)
-            for arm in self.arms
-            if arm != self.protocol.baseline
-        ]
-        return float(np.median(found)) if found else float("nan")
+from serm.tools.strata import STRATA
 
 
 def last_round(results: Results) -> Cells:
@@ -121,7 +36,7 @@ def last_round(results: Results) -> Cells:
                 (
                     _marked(results.protocol, arm),
                     name,
-                    str(int((~np.isnan(values).any(axis=0)).sum())),
+                    str(results.queries(values)),
                     points(float(np.nanmean(values))),
                     difference(results.gain(arm, name)),
                     NOTHING if same else difference(results.gain(arm, name, results.protocol.baseline)),
@@ -143,8 +58,52 @@ def by_round(results: Results) -> Cells:
     return Cells(headers, tuple(rows), frozenset({"arm", "window", *results.sets}))
 
 
+def by_slice(results: Results, column: str) -> Cells:
+    """What each arm adds to frozen after the last round, by `language` or by `stratum` (how often a query is
+    asked), on each test; the number of queries in brackets. Empty where a test has not several."""
+    masks = {name: results.slices(name, column) for name in results.sets}
+    masks = {name: found for name, found in masks.items() if len(found) > 1}
+    values = list(dict.fromkeys(value for found in masks.values() for value in found))
+    if not masks:
+        return Cells((), ())
+    order = [name for name in STRATA if name in values] if column == "stratum" else values
+    headers = ("arm", "set", *order)
+    rows = []
+    for arm in results.arms:
+        for name, found in masks.items():
+            cells = (_slice(results, arm, name, found.get(value)) for value in order)
+            rows.append((_marked(results.protocol, arm), name, *cells))
+    return Cells(headers, tuple(rows), frozenset(headers))
+
+
+def per_thousand(results: Results) -> Cells:
+    """What each arm adds to frozen after the last round for every 1,000 pairs that were sent to the panel."""
+    names = (*results.sets, EVOLVING) if EVOLVING in set(results.table["set"]) else results.sets
+    headers = ("arm", "pairs judged", *names)
+    rows = []
+    for arm in results.arms:
+        judged = _mean(_of_arm(results, arm), lambda report: report["counts"]["mined"])
+        gains = (results.gain(arm, name) for name in names)
+        cells = (difference(_scaled(gain, 1_000 / judged)) if judged else NOTHING for gain in gains)
+        rows.append((_marked(results.protocol, arm), f"{judged:,.0f}", *cells))
+    return Cells(headers, tuple(rows), frozenset({"arm", *names}))
+
+
+def _slice(results: Results, arm: str, name: str, only: Any) -> str:
+    if only is None:
+        return NOTHING
+    return f"{difference(results.gain(arm, name, only=only))} ({int(only.sum(axis=1).mean())})"
+
+
+def _scaled(interval: Interval, factor: float) -> Interval:
+    return Interval(
+        interval.mean * factor, interval.low * factor, interval.high * factor, interval.n, interval.level
+    )
+
+
 def costs(results: Results) -> Cells:
-    """What the arms took, a seed on average: pairs sent to the panel, labels, calls, tokens, money, time."""
+    """What the arms took, a seed (and fold) on average: pairs sent to the panel, labels, calls, tokens,
+    money, time. What the gate had judged for itself stands apart."""
     headers = (
         "arm",
         "pairs judged",
@@ -153,12 +112,13 @@ def costs(results: Results) -> Cells:
         "judgments",
         "tokens",
         "cost",
+        "for the gate",
         "promoted",
         "minutes",
     )
     rows = []
     for arm in results.arms:
-        of_arm = [list(_rounds(run)) for run in results.runs if run.arm == arm and run.done]
+        of_arm = _of_arm(results, arm)
         judged = _mean(of_arm, lambda report: report["counts"]["mined"])
         kept = _mean(of_arm, lambda report: report["counts"]["labelled"])
         right = _mean(of_arm, _right)
@@ -166,6 +126,7 @@ def costs(results: Results) -> Cells:
             _mean(of_arm, lambda report, key=key: report["counts"]["judging"][key])
             for key in ("judgments", "tokens_in", "tokens_out", "cost")
         ]
+        of_gate = _mean(of_arm, lambda report: report["counts"].get("gate", {}).get("judgments", 0))
         promoted = _mean(of_arm, lambda report: report["verdict"] == "promoted")
         minutes = _mean(of_arm, lambda report: report["seconds"] / 60)
         rows.append(
@@ -177,11 +138,17 @@ def costs(results: Results) -> Cells:
                 f"{judging[0]:,.0f}",
                 f"{judging[1] + judging[2]:,.0f}",
                 f"{judging[3]:,.2f}",
+                f"{of_gate:,.0f}",
                 f"{promoted:.1f} of {len(of_arm[0]) if of_arm else 0}",
                 f"{minutes:.1f}",
             )
         )
     return Cells(headers, tuple(rows), frozenset({"arm", "promoted"}))
+
+
+def _of_arm(results: Results, arm: str) -> list[list[Mapping[str, Any]]]:
+    """The rounds of each run of an arm."""
+    return [list(_rounds(run)) for run in results.done if run.arm == arm]
 
 
 def _rounds(run: Run) -> Iterator[Mapping[str, Any]]:

@@ -45,6 +45,7 @@ def _tables(run: Run) -> Iterator[pd.DataFrame]:
                 yield pd.read_parquet(file, columns=["query_id", *NDCG]).assign(
                     arm=run.arm,
                     seed=run.seed,
+                    fold=run.fold,
                     round=number,
                     window=(report["window"] or {}).get("name", ""),
                     set=name,
@@ -52,22 +53,15 @@ def _tables(run: Run) -> Iterator[pd.DataFrame]:
                 )
 
 
-def languages(run: Run) -> pd.Series:
-    """The language of every test query, by its id."""
-    tables = [
-        pd.read_parquet(file, columns=["query_id", "language"]) for file in _data(run).glob("test-*.parquet")
-    ]
-    return pd.concat(tables).drop_duplicates("query_id").set_index("query_id")["language"]
-
-
 def sealed_grades(run: Run) -> dict[tuple[str, str], int]:
     """Human grades of the stream by pair: for the report, after the run has ended."""
-    tables = [pd.read_parquet(file) for file in _data(run).glob("sealed-*.parquet")]
+    tables = [pd.read_parquet(file) for file in data_folder(run).glob("sealed-*.parquet")]
     rows = pd.concat(tables, ignore_index=True)
     return {(str(query), str(doc)): int(g) for query, doc, g in rows.itertuples(index=False, name=None)}
 
 
-def _data(run: Run) -> Path:
+def data_folder(run: Run) -> Path:
+    """Where a run's data set lies."""
     folder = run.folder / "workspace" / "data"
     return next(item.parent for item in sorted(folder.glob("*/dataset.json")))
 

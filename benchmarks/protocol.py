@@ -61,7 +61,7 @@ class Protocol(BaseModel):
     baseline: str
     change: dict[str, Any] = Field(default_factory=dict)  # of all arms
     arms: dict[str, Arm] = Field(min_length=1)
-    folds: dict[str, dict[str, Any]] = Field(default_factory=lambda: {"": {}})  # changes, by name
+    folds: dict[str, dict[str, Any]] = {"": {}}  # changes, by name
     file: Path = Field(default=Path(), exclude=True)  # where all this is written
 
     @model_validator(mode="before")

@@ -4,16 +4,20 @@ from __future__ import annotations
 
 import os
 import platform
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 
-from serm.benchmarks.arm_tables import LEVEL, Results, by_round, costs, last_round
+from serm.benchmarks.arm_tables import by_round, by_slice, costs, last_round, per_thousand
+from serm.benchmarks.arms import LEVEL, Results
 from serm.benchmarks.collect import collect, reports
+from serm.benchmarks.confusion import confusions, one_table
+from serm.benchmarks.drops import gap_closed, relative_drops
 from serm.benchmarks.html_report import html_report
 from serm.benchmarks.protocol import Protocol
 from serm.benchmarks.runner import Run
-from serm.evals.tables import markdown
+from serm.benchmarks.timeline import drift_timeline
+from serm.evals.tables import Cells, markdown
 from serm.storage.artifacts import write_file
 
 
@@ -44,9 +48,29 @@ def results_markdown(results: Results) -> str:
         "**After the last round**, in points, differences paired over queries and seeds with their "
         f"{LEVEL:.0%} bootstrap interval\n\n" + markdown(last_round(results)),
         "**Round by round**, the model in use minus frozen\n\n" + markdown(by_round(results)),
+        *(f"{title}\n\n{markdown(cells)}" for title, cells in _further(results) if cells.rows),
         "**What it took**, a seed on average\n\n" + markdown(costs(results)),
     ]
     return "\n".join(part for part in parts if part)
+
+
+def _further(results: Results) -> Iterator[tuple[str, Cells]]:
+    """Tables that are there where the data has what they show."""
+    sliced = "the model in use minus frozen after the last round, queries in brackets"
+    yield f"**By language**, {sliced}", by_slice(results, "language")
+    yield f"**By how often a query is asked**, {sliced}", by_slice(results, "stratum")
+    yield (
+        "**Gap closed**: what frozen has on the static test less what it has on the last one, and how much "
+        "of that each arm makes good",
+        gap_closed(results),
+    )
+    yield (
+        "**RnDCG**, the relative drop from the static test to each window before anything of it is used",
+        relative_drops(results),
+    )
+    yield "**For every 1,000 pairs judged**, in points over frozen", per_thousand(results)
+    yield f"**Drift**, as the drift agent of {results.ours} saw it", drift_timeline(results.own)
+    yield f"**Judges against human grades**, pairs of {results.ours}", one_table(confusions(results.own))
 
 
 def made_by(results: Results) -> str:
@@ -60,10 +84,8 @@ def made_by(results: Results) -> str:
 
 def simulated_judges(results: Results) -> list[str]:
     """Judges of any run whose answers were simulated."""
-    done = [run for run in results.runs if run.done]
-    return sorted(
-        {name for run in done for item in reports(run) for name in item.get("simulated_judges", [])}
-    )
+    told = (item for run in results.done for item in reports(run))
+    return sorted({name for item in told for name in item.get("simulated_judges", [])})
 
 
 def _cores() -> int:

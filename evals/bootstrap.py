@@ -8,7 +8,7 @@ queries. Unmeasured queries (NaN) are left out; of a pair, both are.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from typing import Final
 
 import numpy as np
@@ -72,6 +72,29 @@ def seeds_interval(values: ArrayLike, level: float, resamples: int, seed: int) -
     means = (weights.T * by_seed).sum(axis=0)
     low, high = np.quantile(means, _tails(level, False))
     return Interval(float(kept.mean()), float(low), float(high), n, level)
+
+
+def nested_interval(rows: Sequence[ArrayLike], level: float, resamples: int, seed: int) -> Interval:
+    """The mean over random seeds of the mean over each seed's own queries (another simulation each time).
+
+    `rows` holds the (n_i,) values of each seed; NaN are left out. Each sample draws seeds, and in each of
+    them queries. `n` counts the queries of all seeds together. With one seed it is `mean_interval`.
+    """
+    kept = [_measured(np.asarray(row, dtype=np.float64)) for row in rows]
+    kept = [row for row in kept if len(row)]
+    if len(kept) < 2 or min(map(len, kept)) < 2:
+        return mean_interval(np.concatenate(kept) if kept else [], level, resamples, seed)
+    by_seed = np.stack(
+        [
+            np.concatenate([row[drawn].mean(axis=1) for drawn in _drawn_rows(len(row), resamples, seed + i)])
+            for i, row in enumerate(kept, 1)
+        ]
+    )  # (s, resamples)
+    chosen = np.random.default_rng(seed).integers(0, len(kept), (len(kept), resamples))
+    means = np.take_along_axis(by_seed, chosen, axis=0).mean(axis=0)
+    low, high = np.quantile(means, _tails(level, False))
+    mean = float(np.mean([row.mean() for row in kept]))
+    return Interval(mean, float(low), float(high), sum(map(len, kept)), level)
 
 
 def statistic_intervals(

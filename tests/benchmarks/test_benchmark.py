@@ -62,6 +62,14 @@ def test_arms_and_seeds_are_run_once_and_compared(
     text = (out / "results.md").read_text(encoding="utf-8")
     assert "Simulated judges: ann, bob, cid" in text
     assert "nothing learned (not cost-matched)" in text
+    for title in (
+        "By language",
+        "RnDCG",
+        "For every 1,000 pairs judged",
+        "Judges against human grades",
+        "Drift",
+    ):
+        assert f"**{title}**" in text
     assert re.search(r"\| ours \| late \| \d+ \| \d+\.\d \| [+-]", text)
     page = (out / "report.html").read_text(encoding="utf-8")
     assert "Simulated judges:" in page
@@ -124,10 +132,10 @@ def test_every_arm_of_the_protocols_that_come_with_serm_is_a_config(name: str, t
         for fold in stated.folds:
             settings = stated.settings(arm, 1, tmp_path, fold)
             agents[arm] = {agent for agent, share in settings.miner.agents.items() if share > 0}
-    for arm in agents:
+    for arm, theirs in agents.items():
         if arm.startswith("minus "):
-            assert len(agents["ours"] - agents[arm]) == 1
-            assert agents[arm] < agents["ours"]
+            assert len(agents["ours"] - theirs) == 1
+            assert theirs < agents["ours"]
 
 
 def test_folds_of_trec_test_every_query_once(tmp_path: Path) -> None:

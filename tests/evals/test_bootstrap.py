@@ -12,6 +12,7 @@ from serm.evals.bootstrap import (
     detectable,
     difference_interval,
     mean_interval,
+    nested_interval,
     queries_needed,
     seeds_interval,
     statistic_intervals,
@@ -138,6 +139,18 @@ def test_an_interval_over_seeds_holds_the_true_mean_as_often_as_it_says() -> Non
         interval = seeds_interval(values, 0.90, 300, seed=run)
         held += interval.low <= 0 <= interval.high
     assert 0.80 <= held / runs <= 0.96
+
+
+def test_with_other_queries_under_each_seed_an_interval_holds_the_true_mean() -> None:
+    rng = np.random.default_rng(9)
+    runs, held = 300, 0
+    for run in range(runs):
+        rows = [rng.normal(rng.normal(0, 0.3), 1, size) for size in rng.integers(30, 60, 8)]
+        interval = nested_interval(rows, 0.90, 300, seed=run)
+        held += interval.low <= 0 <= interval.high
+    assert 0.78 <= held / runs <= 0.96  # eight seeds make it a little narrow
+    assert nested_interval(rows[:1], 0.9, 100, seed=0) == mean_interval(rows[0], 0.9, 100, 0)
+    assert nested_interval([[0.1, np.nan, 0.3], [0.5, 0.7]], 0.9, 100, seed=0).mean == pytest.approx(0.4)
 
 
 def test_queries_that_one_seed_did_not_measure_are_left_out_for_all() -> None:

@@ -1,0 +1,171 @@
+"""Levels, gains and slices of arms, over tables that are made up."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from serm.benchmarks.arm_tables import by_slice, last_round, per_thousand
+from serm.benchmarks.arms import EVOLVING, Results
+from serm.benchmarks.drops import bootstrap_of, gap_closed, relative_drops
+from serm.benchmarks.protocol import Protocol
+from serm.benchmarks.runner import Run, runs_of
+from serm.benchmarks.timeline import drift_timeline
+from serm.storage.trace import SpanKind, Tracer, span
+
+ROLES = {"untrained": 0.4, "frozen": 0.5, "champion": 0.5}
+QUERIES = 60
+GAINS = {"ours": 0.2, "random": 0.1}
+
+
+def made_up(folder: Path, *, marketplace: bool, folds: tuple[str, ...] = ("",)) -> Results:
+    """Two arms, three seeds, two rounds. Frozen has .3 less on `last` than on `static`; arms mend some of it."""
+    protocol = Protocol.model_validate(
+        {
+            "name": "made up",
+            **({"marketplace": {}} if marketplace else {"config": "serm.yaml"}),
+            "baseline": "random",
+            "seeds": [1, 2, 3],
+            "arms": {"ours": {}, "random": {}},
+            "folds": {fold: {} for fold in folds},
+        }
+    )
+    runs = runs_of(folder, ["ours", "random"], [1, 2, 3], folds)
+    rows = []
+    for run in runs:
+        for number in (0, 1, 2):
+            report = {"round": number, "static_test": "static", "last_test": "last", "trace_id": f"t{number}"}
+            report["counts"] = {"mined": 50, "gate": {"judgments": 7}}
+            report["window"] = {"name": f"window-{number}"}
+            place = run.folder / "workspace" / "rounds" / f"{number:03d}"
+            place.mkdir(parents=True)
+            (place / "round.json").write_text(json.dumps(report), encoding="utf-8")
+            for name, lower in (("static", 0.0), ("last", 0.3), (EVOLVING, 0.15)):
+                if name == EVOLVING and number == 2:
+                    continue
+                rng = np.random.default_rng([run.seed, len(name)] if marketplace else [len(name)])
+                noise = rng.normal(0, 0.05, QUERIES)
+                world = f"{run.seed}-" if marketplace else ""
+                for role, level in ROLES.items():
+                    gain = GAINS[run.arm] * number / 2 if role == "champion" and name != "static" else 0.0
+                    fold = "" if name == EVOLVING else run.fold
+                    place_of = (run.arm, run.seed, run.fold, number, f"window-{number}", name, role)
+                    rows += [
+                        (*place_of, f"{fold}{world}{query}", level - lower + gain + noise[query])
+                        for query in range(QUERIES)
+                    ]
+    columns = ["arm", "seed", "fold", "round", "window", "set", "role", "query_id", "ndcg@4"]
+    results = Results(protocol, pd.DataFrame(rows, columns=columns), runs)
+    facts = results.table.drop_duplicates(["set", "seed", "query_id"]).copy()
+    number = facts["query_id"].str.extract(r"(\d+)$")[0].astype(int)
+    facts["language"] = np.where(number % 3 == 0, "de", "en")
+    facts["stratum"] = np.where(number % 2 == 0, "head", "tail")
+    results.__dict__["facts"] = facts.set_index(["set", "seed", "query_id"])[["language", "stratum"]]
+    return results
+
+
+@pytest.mark.parametrize("marketplace", [False, True])
+def test_gains_are_those_that_were_made_whether_or_not_seeds_share_queries(
+    tmp_path: Path, marketplace: bool
+) -> None:
+    results = made_up(tmp_path, marketplace=marketplace)
+    assert results.seeds == (1, 2, 3)
+    gain = results.gain("ours", "last")
+    assert gain.mean == pytest.approx(0.2)
+    assert gain.low == pytest.approx(0.2)  # every query gains the same: nothing is left to chance
+    assert results.gain("ours", "last", over="random").mean == pytest.approx(0.1)
+    level = results.interval(results.of("ours", "last"))
+    assert level.low < level.mean < level.high
+    assert results.queries(results.of("ours", "last")) == QUERIES
+    table = last_round(results)
+    assert ("ours", "last", "60") in {row[:3] for row in table.rows}
+
+
+@pytest.mark.parametrize("marketplace", [False, True])
+def test_slices_hold_their_queries(tmp_path: Path, marketplace: bool) -> None:
+    results = made_up(tmp_path, marketplace=marketplace)
+    masks = results.slices("last", "language")
+    assert {name: int(mask[0].sum()) for name, mask in masks.items()} == {"de": 20, "en": 40}
+    assert results.gain("ours", "last", only=masks["de"]).mean == pytest.approx(0.2)
+    table = by_slice(results, "stratum")
+    assert table.headers == ("arm", "set", "head", "tail")
+    assert table.rows[1] == ("ours", "last", *["+20.0 [+20.0, +20.0] better (30)"] * 2)
+
+
+def test_the_gap_that_drift_opens_is_closed_by_what_was_gained(tmp_path: Path) -> None:
+    rows = {row[0]: row[1:] for row in gap_closed(made_up(tmp_path, marketplace=True)).rows}
+    assert rows["gap in points"][0].startswith("30.")
+    shares = {arm: int(rows[arm][0].split("%")[0]) for arm in GAINS}
+    assert shares["ours"] == pytest.approx(67, abs=4)
+    assert shares["random"] == pytest.approx(33, abs=3)
+    assert len(rows["ours"]) == 5  # all, two languages, two strata
+    assert not gap_closed(made_up(tmp_path / "other", marketplace=False)).rows
+
+
+def test_a_relative_drop_is_what_is_lost_as_a_share_of_what_there_was(tmp_path: Path) -> None:
+    table = relative_drops(made_up(tmp_path, marketplace=False))
+    assert table.headers == ("model", "window-1", "window-2")
+    frozen, ours = (next(row for row in table.rows if row[0] == who) for who in ("frozen", "ours"))
+    assert int(frozen[1].split("%")[0]) == pytest.approx(30, abs=4)
+    assert int(ours[2].split("%")[0]) == pytest.approx(10, abs=4)  # after a round, half of the gain
+
+
+def test_a_ratio_of_means_has_an_interval_that_holds_it() -> None:
+    rng = np.random.default_rng(0)
+    held = 0
+    for _ in range(40):
+        before, after = rng.normal(1.0, 0.3, (1, 80)), rng.normal(0.5, 0.3, (1, 80))
+        found = bootstrap_of([[before], [after]], lambda a, b: (a - b) / a)
+        held += found.low <= 0.5 <= found.high
+    assert held >= 33
+
+
+def test_folds_are_pooled_and_stream_queries_that_they_share_count_once(tmp_path: Path) -> None:
+    results = made_up(tmp_path, marketplace=False, folds=("a", "b"))
+    assert results.of("ours", "last").shape == (3, 2 * QUERIES)
+    assert results.values("ours", EVOLVING, 1).shape == (3, QUERIES)
+    assert results.gain("ours", "last").mean == pytest.approx(0.2)
+    assert len({run.folder for run in results.runs}) == 12
+
+
+def test_a_seed_that_an_arm_has_not_finished_is_left_out(tmp_path: Path) -> None:
+    results = made_up(tmp_path, marketplace=False)
+    table = results.table[(results.table["arm"] != "random") | (results.table["seed"] != 2)]
+    assert Results(results.protocol, table, results.runs).seeds == (1, 3)
+
+
+def test_gain_for_a_thousand_pairs_divides_by_the_pairs(tmp_path: Path) -> None:
+    rows = per_thousand(made_up(tmp_path, marketplace=False)).rows
+    assert rows[0][:2] == ("ours", "100")
+    assert rows[0][3].startswith("+200.0 [")
+
+
+def test_the_drift_timeline_shows_the_last_look_of_each_round(tmp_path: Path) -> None:
+    run = next(run for run in made_up(tmp_path, marketplace=False).own if run.seed == 1)
+    said = {"p_value": 0.0012, "tests": {"mmd": {"p_value": 0.004, "effect": 0.1}}, "regions_found": 2}
+    regions = [
+        {"kind": "new", "queries": [0, 31], "examples": ["e-bike lock"]},
+        {"kind": "dying", "queries": [12, 2], "examples": [], "shared": "language de"},
+    ]
+    tracer = Tracer(run.folder / "workspace" / "traces.sqlite", "t1")
+    with tracer.active():
+        for p_value in (0.9, 0.0012):
+            with span("detect_drift", SpanKind.TOOL) as current:
+                current.outputs = json.dumps(said | {"p_value": p_value, "regions": regions})
+    tracer.close()
+    table = drift_timeline([Run("ours", 1, run.folder)])
+    assert table.rows == (
+        (
+            "1",
+            "1",
+            "window-1",
+            "0.0012",
+            "mmd 0.004",
+            "2 (1 new, 1 dying)",
+            "new “e-bike lock”, 0 → 31 queries; dying language de, 12 → 2 queries",
+        ),
+    )
