@@ -169,8 +169,10 @@ def _estimated(
 
 
 def _pair(row: Mapping[Any, Any]) -> Pair:
-    columns = ("query_id", "doc_id", "query", "text", "title", "language")
-    return Pair(**{name: str(row.get(name) or "") for name in columns})
+    query_id, doc_id, query, text, title, language = (
+        str(row.get(name) or "") for name in ("query_id", "doc_id", "query", "text", "title", "language")
+    )
+    return Pair(query_id, doc_id, query, text, title=title, language=language)
 
 
 def _seconds(settings: Settings, calls: int, latency: float, tokens: int) -> float:
