@@ -8,21 +8,19 @@ from pathlib import Path
 from jinja2 import Environment
 from markupsafe import Markup
 
-from serm.benchmarks.arm_tables import by_round, by_slice, costs, last_round, per_thousand
 from serm.benchmarks.arms import EVOLVING, LEVEL, RESAMPLES, Results
 from serm.benchmarks.charts import Curve, curves, forest
 from serm.benchmarks.collect import reports
-from serm.benchmarks.confusion import confusions
-from serm.benchmarks.drops import gap_closed, relative_drops
 from serm.benchmarks.report_pairs import pair_stories
-from serm.benchmarks.timeline import drift_timeline
+from serm.benchmarks.report_tables import ReportTables
 from serm.evals.tables import Cells
 
 TEMPLATE = Path(__file__).resolve().parent / "report.html"
 
 
-def html_report(results: Results, made_by: str, simulated: Sequence[str]) -> str:
+def html_report(tables: ReportTables, made_by: str, simulated: Sequence[str]) -> str:
     """The page over all finished runs; its first arm is the one whose pairs and judges are shown."""
+    results = tables.results
     protocol, ours, own = results.protocol, results.ours, results.own
     page = Environment(autoescape=True, trim_blocks=True).from_string(TEMPLATE.read_text(encoding="utf-8"))
     return page.render(
@@ -36,16 +34,7 @@ def html_report(results: Results, made_by: str, simulated: Sequence[str]) -> str
         baseline=protocol.baseline,
         curves=[(name, Markup(_curves(results, name))) for name in (*results.sets, EVOLVING)],
         forests=[(name, Markup(_forest(results, name))) for name in (*results.sets, EVOLVING)],
-        last_round=last_round(results),
-        languages=by_slice(results, "language"),
-        strata=by_slice(results, "stratum"),
-        drops=relative_drops(results),
-        gaps=gap_closed(results),
-        drift=drift_timeline(own),
-        per_thousand=per_thousand(results),
-        by_round=by_round(results),
-        costs=costs(results),
-        confusion=confusions(own),
+        tables=tables,
         decisions=_decisions(results),
         pairs=pair_stories(own[0]) if own else [],
     )

@@ -8,15 +8,13 @@ from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 
-from serm.benchmarks.arm_tables import by_round, by_slice, costs, last_round, per_thousand
 from serm.benchmarks.arms import LEVEL, Results
 from serm.benchmarks.collect import collect, reports
-from serm.benchmarks.confusion import confusions, one_table
-from serm.benchmarks.drops import gap_closed, relative_drops
+from serm.benchmarks.confusion import one_table
 from serm.benchmarks.html_report import html_report
 from serm.benchmarks.protocol import Protocol
+from serm.benchmarks.report_tables import ReportTables
 from serm.benchmarks.runner import Run
-from serm.benchmarks.timeline import drift_timeline
 from serm.evals.tables import Cells, markdown
 from serm.storage.artifacts import write_file
 
@@ -25,8 +23,9 @@ def write_report(protocol: Protocol, out: Path, runs: Sequence[Run]) -> list[Pat
     """Write all files over the runs that are done; returns their paths."""
     table = collect(runs)
     results = Results(protocol, table, runs)
-    text = results_markdown(results)
-    page = html_report(results, made_by(results), simulated_judges(results))
+    tables = ReportTables(results)
+    text = results_markdown(tables)
+    page = html_report(tables, made_by(results), simulated_judges(results))
     return [
         write_file(out / "report.html", lambda path: _write(path, page)),
         write_file(out / "results.parquet", lambda path: table.to_parquet(path, index=False)),
@@ -34,9 +33,9 @@ def write_report(protocol: Protocol, out: Path, runs: Sequence[Run]) -> list[Pat
     ]
 
 
-def results_markdown(results: Results) -> str:
+def results_markdown(tables: ReportTables) -> str:
     """The tables, and what made them: command, date, seeds, machine, and which judges were simulated."""
-    protocol = results.protocol
+    results, protocol = tables.results, tables.results.protocol
     simulated = simulated_judges(results)
     head = f"# {protocol.name}\n\n{made_by(results)}\n"
     if simulated:
@@ -46,31 +45,32 @@ def results_markdown(results: Results) -> str:
         head,
         "\n".join(notes) + "\n" if notes else "",
         "**After the last round**, in points, differences paired over queries and seeds with their "
-        f"{LEVEL:.0%} bootstrap interval\n\n" + markdown(last_round(results)),
-        "**Round by round**, the model in use minus frozen\n\n" + markdown(by_round(results)),
-        *(f"{title}\n\n{markdown(cells)}" for title, cells in _further(results) if cells.rows),
-        "**What it took**, a seed on average\n\n" + markdown(costs(results)),
+        f"{LEVEL:.0%} bootstrap interval\n\n" + markdown(tables.last_round),
+        "**Round by round**, the model in use minus frozen\n\n" + markdown(tables.by_round),
+        *(f"{title}\n\n{markdown(cells)}" for title, cells in _further(tables) if cells.rows),
+        "**What it took**, a seed on average\n\n" + markdown(tables.costs),
     ]
     return "\n".join(part for part in parts if part)
 
 
-def _further(results: Results) -> Iterator[tuple[str, Cells]]:
+def _further(tables: ReportTables) -> Iterator[tuple[str, Cells]]:
     """Tables that are there where the data has what they show."""
+    ours = tables.results.ours
     sliced = "the model in use minus frozen after the last round, queries in brackets"
-    yield f"**By language**, {sliced}", by_slice(results, "language")
-    yield f"**By how often a query is asked**, {sliced}", by_slice(results, "stratum")
+    yield f"**By language**, {sliced}", tables.languages
+    yield f"**By how often a query is asked**, {sliced}", tables.strata
     yield (
         "**Gap closed**: what frozen has on the static test less what it has on the last one, and how much "
         "of that each arm makes good",
-        gap_closed(results),
+        tables.gaps,
     )
     yield (
         "**RnDCG**, the relative drop from the static test to each window before anything of it is used",
-        relative_drops(results),
+        tables.drops,
     )
-    yield "**For every 1,000 pairs judged**, in points over frozen", per_thousand(results)
-    yield f"**Drift**, as the drift agent of {results.ours} saw it", drift_timeline(results.own)
-    yield f"**Judges against human grades**, pairs of {results.ours}", one_table(confusions(results.own))
+    yield "**For every 1,000 pairs judged**, in points over frozen", tables.per_thousand
+    yield f"**Drift**, as the drift agent of {ours} saw it", tables.drift
+    yield f"**Judges against human grades**, pairs of {ours}", one_table(tables.confusions)
 
 
 def made_by(results: Results) -> str:

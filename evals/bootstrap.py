@@ -64,9 +64,7 @@ def seeds_interval(values: ArrayLike, level: float, resamples: int, seed: int) -
     if count < 2 or n < 2:
         return mean_interval(kept.mean(axis=0) if count else kept.ravel(), level, resamples, seed)
     rng = np.random.default_rng(seed)
-    weights = np.stack(
-        [np.bincount(rng.integers(0, count, count), minlength=count) / count for _ in range(resamples)]
-    )
+    weights = rng.multinomial(count, np.full(count, 1 / count), resamples) / count
     drawn = np.concatenate(list(_drawn_rows(n, resamples, seed + 1)))
     by_seed = np.stack([row[drawn].mean(axis=1) for row in kept])  # (s, resamples)
     means = (weights.T * by_seed).sum(axis=0)

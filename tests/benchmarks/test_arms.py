@@ -23,7 +23,7 @@ GAINS = {"ours": 0.2, "random": 0.1}
 
 
 def made_up(folder: Path, *, marketplace: bool, folds: tuple[str, ...] = ("",)) -> Results:
-    """Two arms, three seeds, two rounds. Frozen has .3 less on `last` than on `static`; arms mend some of it."""
+    """Two arms, three seeds, two rounds. Frozen has .3 less on `last` than on `static`; arms mend some."""
     protocol = Protocol.model_validate(
         {
             "name": "made up",

@@ -1,0 +1,60 @@
+"""The tables of a report, each made once: Markdown and HTML show the same ones."""
+
+from __future__ import annotations
+
+from functools import cached_property
+
+from serm.benchmarks.arm_tables import by_round, by_slice, costs, last_round, per_thousand
+from serm.benchmarks.arms import Results
+from serm.benchmarks.confusion import confusions
+from serm.benchmarks.drops import gap_closed, relative_drops
+from serm.benchmarks.timeline import drift_timeline
+from serm.evals.tables import Cells
+
+
+class ReportTables:
+    """Without rows where the data does not have what a table shows."""
+
+    def __init__(self, results: Results) -> None:
+        self.results = results
+
+    @cached_property
+    def last_round(self) -> Cells:
+        return last_round(self.results)
+
+    @cached_property
+    def by_round(self) -> Cells:
+        return by_round(self.results)
+
+    @cached_property
+    def languages(self) -> Cells:
+        return by_slice(self.results, "language")
+
+    @cached_property
+    def strata(self) -> Cells:
+        return by_slice(self.results, "stratum")
+
+    @cached_property
+    def gaps(self) -> Cells:
+        return gap_closed(self.results)
+
+    @cached_property
+    def drops(self) -> Cells:
+        return relative_drops(self.results)
+
+    @cached_property
+    def drift(self) -> Cells:
+        return drift_timeline(self.results.own)
+
+    @cached_property
+    def per_thousand(self) -> Cells:
+        return per_thousand(self.results)
+
+    @cached_property
+    def costs(self) -> Cells:
+        return costs(self.results)
+
+    @cached_property
+    def confusions(self) -> list[tuple[str, Cells]]:
+        """By judge."""
+        return confusions(self.results.own)
