@@ -22,7 +22,6 @@ from serm.relevance_model.tokens import token_batches
 
 HEAD_RATE = 1e-3  # learning rate of the head's few numbers, chosen
 CHUNK = 64  # texts a forward pass, at most; chosen
-STEP = 32  # tokens: coarser than for scoring, as a batch of training holds few texts of one length; chosen
 
 
 def train_biencoder(
@@ -133,7 +132,7 @@ class PairLoss(torch.nn.Module):
         rows: list[int] = []
         parts: list[torch.Tensor] = []
         states = None if self._lower is None else self._lower.states(texts)
-        passes = token_batches(self.network, texts, CHUNK, self._device, step=STEP, fewest=1)
+        passes = token_batches(self.network, texts, CHUNK, self._device, fewest=1)
         for numbers, features in passes:
             if states is not None:
                 replay_of(self.network).states = padded([states[row] for row in numbers], features)

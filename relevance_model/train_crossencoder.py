@@ -20,7 +20,6 @@ from serm.relevance_model.losses import cross_entropy
 from serm.relevance_model.tokens import token_batches
 
 CHUNK = 32  # pairs a forward pass, at most; chosen
-STEP = 32  # tokens that lengths are rounded up to; chosen
 HEAD_RATE = 1e-3  # learning rate of the classifier where it is trained alone, chosen
 
 
@@ -78,7 +77,7 @@ class GradeLoss(torch.nn.Module):
         rows = np.concatenate(batch)
         pairs = [self._pairs[row] for row in rows]
         total = torch.zeros((), device=self._device)
-        for numbers, features in token_batches(self.network, pairs, CHUNK, self._device, step=STEP, fewest=1):
+        for numbers, features in token_batches(self.network, pairs, CHUNK, self._device, fewest=1):
             logits = self.network(features)["scores"].float()
             targets = self._targets[rows[numbers]].to(self._device)
             total = total + cross_entropy(torch.log_softmax(logits, dim=1), targets) * len(numbers)
