@@ -53,7 +53,7 @@ def test_training_raises_ndcg_and_likelihood_on_queries_it_has_not_seen(
     learn, test = halves
     trained = train(start, learn, quick, seed=1)
     assert _ndcg(trained, test) > _ndcg(start, test) + 0.2
-    assert _likelihood(trained, test) > _likelihood(train(start, learn, quick, seed=1, epochs=0), test) + 0.2
+    assert _likelihood(trained, test) > _likelihood(train(start, learn, quick, seed=1, epochs=0), test) + 0.1
 
 
 def test_the_same_start_data_settings_and_seed_give_the_same_model(
