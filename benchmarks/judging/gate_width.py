@@ -11,7 +11,6 @@ the truth. Queries are drawn without replacement from a finite set, which makes 
 from __future__ import annotations
 
 import argparse
-from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Final
@@ -22,9 +21,9 @@ from numpy.typing import NDArray
 
 from serm.agents.panel import open_panel, pairs_of
 from serm.core.columns import KEY
-from serm.core.records import Judgment
 from serm.core.settings import Settings
-from serm.evals.measures import ndcg_column, per_query
+from serm.evals.gate import CUTOFF
+from serm.evals.judged_gate import panel_grades, query_changes
 from serm.evals.prediction_powered import prediction_powered
 from serm.evals.tables import Cells, markdown, points
 from serm.graphs.resources import Resources
@@ -41,8 +40,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--source", default="")
     parser.add_argument("--human", type=int, nargs="*", default=[20, 30, 50], help="human-graded queries")
     chosen = parser.parse_args(arguments)
-    human, by_judges = changes(Settings.from_yaml(chosen.config), chosen.source)
-    rows = [row(name, human, judged, count) for name, judged in by_judges.items() for count in chosen.human]
+    by_judges = changes(Settings.from_yaml(chosen.config), chosen.source)
+    rows = [row(name, *both, count) for name, both in by_judges.items() for count in chosen.human]
     headers = (
         "judge",
         "human-graded",
@@ -52,13 +51,15 @@ def main(arguments: Sequence[str] | None = None) -> None:
         "width, human alone",
         "width",
         f"holds the truth ({LEVEL:.0%})",
+        f"lower bound holds ({LEVEL:.0%})",
         "worth",
     )
     print(markdown(Cells(headers, tuple(rows), frozenset({"judge"}))), end="")
 
 
-def changes(settings: Settings, source: str) -> tuple[NDArray[np.float64], dict[str, NDArray[np.float64]]]:
-    """(n,) changes in NDCG@4 by human grades, and by each judge's and the panel's commonest vote."""
+def changes(settings: Settings, source: str) -> dict[str, tuple[NDArray[np.float64], NDArray[np.float64]]]:
+    """Of each judge, and of the panel's commonest vote: changes in NDCG@4 by human grades and by its own, of
+    the queries of which it has graded a pair; (n,) each, NaN where a query has one grade."""
     with Resources(settings) as resources:
         dataset = resources.dataset
         before = resources.models.untrained()
@@ -75,51 +76,48 @@ def changes(settings: Settings, source: str) -> tuple[NDArray[np.float64], dict[
             for name in panel.names:
                 panel.judge(name, pairs_of(panel.wanted(name, pairs)), resources.judgments)
             said = panel.judgments(pairs, resources.judgments)
-    graded = {name: _grades(pairs, [item for item in said if item.judge == name]) for name in panel.names}
+    graded = {
+        name: panel_grades(pairs, [item for item in said if item.judge == name]) for name in panel.names
+    }
     graded = {name: grades for name, grades in graded.items() if grades.notna().any()}
-    graded["commonest vote"] = _grades(pairs, said)
+    graded["commonest vote"] = panel_grades(pairs, said)
     truth = _change(pairs, scores, pairs["grade"])
-    found = {name: _change(pairs, scores, grades).reindex(truth.index) for name, grades in graded.items()}
-    return _array(truth), {name: _array(change) for name, change in found.items()}
-
-
-def _array(values: pd.Series[float]) -> NDArray[np.float64]:
-    return np.asarray(values, dtype=np.float64)
-
-
-def _grades(pairs: pd.DataFrame, said: Sequence[Judgment]) -> pd.Series[float]:
-    """One grade a pair: the commonest vote, the lower of two as common; NaN where nobody answered."""
-    votes: dict[tuple[str, str], Counter[int]] = {}
-    for item in said:
-        if item.grade is not None:
-            votes.setdefault((item.query_id, item.doc_id), Counter())[item.grade] += 1
-    best = {key: min(count, key=lambda grade: (-count[grade], grade)) for key, count in votes.items()}
-    return pd.Series([best.get((*key,), np.nan) for key in pairs[list(KEY)].itertuples(index=False)])
+    found = {name: _change(pairs, scores, grades) for name, grades in graded.items()}
+    return {
+        name: (
+            np.asarray(truth.reindex(change.index), dtype=np.float64),
+            np.asarray(change, dtype=np.float64),
+        )
+        for name, change in found.items()
+    }
 
 
 def _change(
     pairs: pd.DataFrame, scores: Sequence[NDArray[np.float32]], grades: pd.Series[float]
 ) -> pd.Series[float]:
-    """NDCG@4 of the second model less that of the first, by query; pairs without a grade are left out."""
+    """NDCG@4 of the second model less that of the first, by query, NaN where it has one grade; pairs without
+    a grade are left out."""
     kept = grades.notna().to_numpy()
-    frame = pairs[kept].assign(grade=grades[kept].astype(int))
-    first, second = (
-        per_query(frame, values[kept]).set_index("query_id")[ndcg_column(4)] for values in scores
-    )
-    return (second - first).dropna()
+    frame = pairs[kept].assign(grade=grades[kept].astype(int)).reset_index(drop=True)
+    table = query_changes(frame, scores[0][kept], scores[1][kept], CUTOFF)
+    return table.set_index("query_id")["change"]
 
 
 def row(name: str, human: NDArray[np.float64], judged: NDArray[np.float64], count: int) -> tuple[str, ...]:
     """Many draws of `count` human-graded queries: the figures of the table."""
     rng = np.random.default_rng(0)
-    both = ~np.isnan(judged)
-    human, judged = human[both], judged[both]
-    truth, held, widths, alone, weights, correlations = float(human.mean()), 0, [], [], [], []
+    truth, held, below = float(np.nanmean(human)), 0, 0
+    widths: list[float] = []
+    alone: list[float] = []
+    weights: list[float] = []
+    correlations: list[float] = []
     for _ in range(DRAWS):
         order = rng.permutation(len(human))
         few, many = order[:count], order[count:]
         found = prediction_powered(human[few], judged[few], judged[many], LEVEL)
         held += found.interval.low <= truth <= found.interval.high
+        bound = prediction_powered(human[few], judged[few], judged[many], LEVEL, one_sided=True)
+        below += bound.interval.low <= truth
         widths.append(found.interval.high - found.interval.low)
         alone.append(found.human.high - found.human.low)
         weights.append(found.weight)
@@ -134,6 +132,7 @@ def row(name: str, human: NDArray[np.float64], judged: NDArray[np.float64], coun
         points(float(np.mean(alone))),
         points(float(np.mean(widths))),
         f"{held / DRAWS:.1%}",
+        f"{below / DRAWS:.1%}",
         f"x {worth:.2f}",
     )
 

@@ -7,6 +7,8 @@ sample a window; the panel judges it once. Each rule makes labels of the same ju
 the seed model, on the labels of all windows with a replay of the seed, makes its model. No gate decides and
 no round builds on the one before: the labels are all that differs. What is done stays in `--out`; the same
 command goes on from there.
+
+The tests report. `--gate` measures the same models on the gate's queries, by which a default is chosen.
 """
 
 from __future__ import annotations
@@ -65,24 +67,31 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--seeds", type=int, default=3)
     parser.add_argument("--out", type=Path, default=Path("build/rules"))
     parser.add_argument("--pool", action="store_true", help="a column over all tests, too")
+    parser.add_argument("--gate", action="store_true", help="on the gate's queries instead of the tests'")
     parser.add_argument("--rules", nargs="*", default=list(RULES), choices=list(RULES))
     chosen = parser.parse_args(arguments)
     settings = Settings.from_yaml(chosen.config)
     folder = chosen.out.resolve() / chosen.config.stem
     for seed in range(1, chosen.seeds + 1):
-        run_seed(settings, seed, folder / f"seed-{seed}", chosen.rules)
-    print(rules_tables(folder, chosen.seeds, (FROZEN, *chosen.rules), pool=chosen.pool))
+        run_seed(settings, seed, folder / f"seed-{seed}", chosen.rules, gate=chosen.gate)
+    tables = rules_tables(
+        folder, chosen.seeds, (FROZEN, *chosen.rules), pool=chosen.pool, suffix=_suffix(chosen.gate)
+    )
+    print(tables)
 
 
-def run_seed(settings: Settings, seed: int, folder: Path, rules: Sequence[str]) -> None:
+def run_seed(
+    settings: Settings, seed: int, folder: Path, rules: Sequence[str], *, gate: bool = False
+) -> None:
     """One seed, all rules: a Parquet of NDCG by query and a JSON of label figures for each of them."""
-    wanted = [name for name in (FROZEN, *rules) if not (folder / f"{name}.parquet").is_file()]
+    files = {name: folder / f"{name}{_suffix(gate)}" for name in (FROZEN, *rules)}
+    wanted = [name for name, file in files.items() if not file.is_file()]
     if not wanted:
         return
     with Resources(_reseeded(settings, seed, folder)) as resources:
         frozen = train_seed_model(resources, resources.models.untrained())
         if FROZEN in wanted:
-            _measure(resources, frozen, folder / f"{FROZEN}.parquet")
+            _measure(resources, frozen, files[FROZEN], gate=gate)
         samples = [_sample(resources, number, frozen) for number in _rounds(resources)]
         with open_panel(resources.settings, SealedGrades(lambda: _truth(resources))) as panel:
             for name in [name for name in wanted if name != FROZEN]:
@@ -93,7 +102,7 @@ def run_seed(settings: Settings, seed: int, folder: Path, rules: Sequence[str]) 
                 ]
                 write_json(folder / f"{name}.json", _label_figures(resources, labels))
                 model = _train(resources, frozen, pd.concat(samples), labels, RULES[name])
-                _measure(resources, model, folder / f"{name}.parquet")
+                _measure(resources, model, files[name], gate=gate)
                 print(f"{folder.parent.name} {folder.name} {name}: done", flush=True)
 
 
@@ -206,15 +215,29 @@ def _train(
     )
 
 
-def _measure(resources: Resources, model: str, path: Path) -> None:
-    """NDCG of every test query, by test."""
+def _measure(resources: Resources, model: str, path: Path, *, gate: bool) -> None:
+    """NDCG of every query, by test; of the gate's queries, by source, or by language where there is one."""
     tables = []
-    for test in resources.dataset.tests:
-        frame = resources.dataset.test(test.name)
+    for name, frame in (_gates if gate else _tests)(resources):
         found = per_query(frame, score_frame(resources.models.open(model), frame).expected)
         columns = ["query_id", *(ndcg_column(cutoff) for cutoff in CUTOFFS)]
-        tables.append(found[columns].assign(test=test.name))
+        tables.append(found[columns].assign(test=name))
     write_file(path, lambda temporary: pd.concat(tables).to_parquet(temporary, index=False))
+
+
+def _tests(resources: Resources) -> Iterator[tuple[str, pd.DataFrame]]:
+    dataset = resources.dataset
+    return ((test.name, dataset.test(test.name)) for test in dataset.tests)
+
+
+def _gates(resources: Resources) -> Iterator[tuple[str, pd.DataFrame]]:
+    gate = resources.dataset.gate(len(resources.dataset.windows))
+    by = "source" if gate["source"].nunique() > 1 else "language"
+    return ((str(name), rows.reset_index(drop=True)) for name, rows in gate.groupby(by, sort=False))
+
+
+def _suffix(gate: bool) -> str:
+    return ".gate.parquet" if gate else ".parquet"
 
 
 if __name__ == "__main__":

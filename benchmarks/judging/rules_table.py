@@ -17,12 +17,17 @@ BASELINE = "unanimous"
 LEVEL, RESAMPLES = 0.95, 2_000
 
 
-def rules_tables(folder: Path, seeds: int, arms: Sequence[str], *, pool: bool = False) -> str:
-    """Markdown of what lies in `folder`: a folder a seed, a Parquet an arm.
+def rules_tables(
+    folder: Path, seeds: int, arms: Sequence[str], *, pool: bool = False, suffix: str = ".parquet"
+) -> str:
+    """Markdown of what lies in `folder`: a folder a seed, a Parquet an arm, whose name ends with `suffix`.
 
     `pool` adds a column over all tests: for tests that share no queries or translations of them.
     """
-    found = {arm: [_read(folder, seed, arm) for seed in range(1, seeds + 1)] for arm in arms}
+    found = {
+        arm: [pd.read_parquet(folder / f"seed-{seed}" / f"{arm}{suffix}") for seed in range(1, seeds + 1)]
+        for arm in arms
+    }
     tests = list(dict.fromkeys(found[arms[0]][0]["test"]))
     return "\n".join(
         (
@@ -32,10 +37,6 @@ def rules_tables(folder: Path, seeds: int, arms: Sequence[str], *, pool: bool = 
             + markdown(_models(found, [*tests, "all"] if pool else tests)),
         )
     )
-
-
-def _read(folder: Path, seed: int, arm: str) -> pd.DataFrame:
-    return pd.read_parquet(folder / f"seed-{seed}" / f"{arm}.parquet")
 
 
 def _labels(folder: Path, seeds: int, arms: Sequence[str]) -> Cells:
