@@ -60,5 +60,7 @@ def _metrics(report: Mapping[str, Any]) -> dict[str, float]:
     if report["label_accuracy"]:
         metrics["label_accuracy"] = report["label_accuracy"]["accuracy"]
     counts = report["counts"]
-    paid = {"judging_cost": counts["judging"]["cost"], "agents_cost": counts["agents"]["cost"]}
+    paid = {f"{what}_cost": counts[what]["cost"] for what in ("judging", "gate", "agents")}
+    if judged := report["decision"]["judged"]:
+        metrics |= {f"gate/{name}": float(judged[name]) for name in ("weight", "queries", "pairs", "worth")}
     return metrics | paid | {"mined": counts["mined"], "labelled": counts["labelled"]}

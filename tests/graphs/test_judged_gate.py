@@ -104,6 +104,16 @@ def test_corrupted_grades_of_the_panels_queries_change_nothing(tmp_path: Path, t
     assert made[0] == made[1]
 
 
+def test_what_the_panel_brought_is_in_mlflow(done: tuple[Settings, list[Any]]) -> None:
+    from mlflow.tracking import MlflowClient
+
+    stated, reports = done
+    client = MlflowClient(stated.storage.mlflow)
+    runs = [run for item in client.search_experiments() for run in client.search_runs([item.experiment_id])]
+    weights = {run.data.metrics["gate/weight"] for run in runs if "gate/weight" in run.data.metrics}
+    assert weights == {report["decision"]["judged"]["weight"] for report in reports[1:]}
+
+
 def test_a_gate_that_was_killed_goes_on_counting(done: tuple[Settings, list[Any]]) -> None:
     stated, reports = done
     before = json.loads((stated.workspace_path / "rounds/002/before_gate.json").read_text(encoding="utf-8"))
