@@ -136,6 +136,6 @@ def _ticks(low: float, high: float) -> list[float]:
 
 def _step(low: float, high: float) -> float:
     """1, 2 or 5 times a power of ten: about five steps."""
-    rough = max(high - low, 1e-6) / 5
+    rough = max(high - low, 0.5) / 5
     power = 10 ** math.floor(math.log10(rough))
     return next(float(f * power) for f in (1, 2, 5, 10) if f * power >= rough)

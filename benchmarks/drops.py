@@ -10,8 +10,9 @@ from serm.benchmarks.arms import EVOLVING, LEVEL, RESAMPLES, Floats, Mask, Resul
 from serm.benchmarks.collect import reports
 from serm.core.records import Interval
 from serm.evals.tables import NOTHING, Cells
+from serm.tools.strata import STRATA
 
-LEAST_GAP = 0.01  # NDCG: a smaller gap is none that could be closed; chosen
+LEAST_GAP = 0.001  # NDCG: samples with a smaller gap say nothing of its share; chosen
 
 
 def relative_drops(results: Results) -> Cells:
@@ -52,26 +53,21 @@ def gap_closed(results: Results) -> Cells:
     slices: dict[str, tuple[Mask | None, Mask | None]] = {"all": (None, None)}
     for column in ("language", "stratum"):
         before, after = results.slices(static, column), results.slices(last, column)
-        if len(after) > 1:
-            slices |= {name: (before[name], mask) for name, mask in after.items() if name in before}
+        order = STRATA if column == "stratum" else tuple(after)
+        found = {name: (before[name], after[name]) for name in order if name in before and name in after}
+        slices |= found if len(found) > 1 else {}
     headers = ("arm", *slices)
-    frozen = {name: results.of(results.ours, name, role="frozen") for name in (static, last)}
-    gaps = [
-        _percent(_kept(frozen[static], first), _kept(frozen[last], then), None)
-        for first, then in slices.values()
-    ]
-    rows = [("gap in points", *gaps)]
+    first, later = (results.of(results.ours, name, role="frozen") for name in (static, last))
+    sides = [(_kept(first, then), _kept(later, now)) for then, now in slices.values()]
+    gaps = [bootstrap_of([[then], [now]], lambda a, b: a - b) for then, now in sides]
+    rows = [("gap in points", *(_points(gap) for gap in gaps))]
     for arm in results.arms:
-        now = results.of(arm, last)
-        rows.append(
-            (
-                arm,
-                *(
-                    _percent(_kept(frozen[static], first), _kept(frozen[last], then), _kept(now, then))
-                    for first, then in slices.values()
-                ),
-            )
+        own = results.of(arm, last)
+        shares = (
+            _closed(gap, then, now, _kept(own, mask))
+            for gap, (then, now), (_, mask) in zip(gaps, sides, slices.values(), strict=True)
         )
+        rows.append((arm, *shares))
     return Cells(headers, tuple(rows), frozenset(headers))
 
 
@@ -103,14 +99,21 @@ def _drop(results: Results, arm: str, static: str, number: int, role: str) -> st
     return _share(found)
 
 
-def _percent(now: Floats, later: Floats, arm: Floats | None) -> str:
-    gap = float(np.nanmean(now) - np.nanmean(later))
-    if arm is None:
-        found = bootstrap_of([[now], [later]], lambda a, b: a - b)
-        return f"{100 * found.mean:.1f} [{100 * found.low:.1f}, {100 * found.high:.1f}]"
-    if not gap > LEAST_GAP:
+def _points(gap: Interval) -> str:
+    told = f"{100 * gap.mean:.1f} [{100 * gap.low:.1f}, {100 * gap.high:.1f}]"
+    return told if gap.low > 0 else f"{told} within noise"
+
+
+def _closed(gap: Interval, then: Floats, now: Floats, arm: Floats) -> str:
+    """What share of a gap is closed; nothing where the gap itself is not sure."""
+    if not gap.low > 0:
         return NOTHING
-    return _share(bootstrap_of([[now], [later, arm]], lambda a, b, c: (c - b) / np.maximum(a - b, 1e-9)))
+
+    def share(first: Floats, frozen: Floats, mended: Floats) -> Floats:
+        opened = first - frozen
+        return np.where(opened > LEAST_GAP, (mended - frozen) / np.maximum(opened, LEAST_GAP), np.nan)
+
+    return _share(bootstrap_of([[then], [now, arm]], share))
 
 
 def _share(found: Interval) -> str:
