@@ -45,11 +45,8 @@ def test_no_risk_is_the_exact_stop_and_more_risk_stops_no_later(
 def test_a_judgment_made_with_risk_has_a_key_of_its_own_where_there_are_paths_to_leave_out() -> None:
     from serm.core import Pair
 
-    class Chatty(SimulatedJudge):
-        deterministic = False
-
     pair = Pair("q", "d", "a query", "a text")
-    for kind, differ in ((Chatty, True), (SimulatedJudge, False)):
-        judge = kind("a", {}, accuracy=0.9, shared=0.0, seed=1)
+    for path, differ in ((0.5, True), (0.0, False)):  # the one slips path by path, the other never differs
+        judge = SimulatedJudge("a", {}, accuracy=0.9, shared=0.0, seed=1, path=path)
         assert (cache_key(judge, pair, 7) != cache_key(judge, pair, 7, 0.05)) is differ
         assert cache_key(judge, pair, 1) == cache_key(judge, pair, 1, 0.05)

@@ -21,7 +21,7 @@ def test_every_arms_settings_can_be_built_and_somebody_mines_where_mining_is_mea
 ) -> None:
     protocol = read_protocol(name)
     for arm in protocol.arms:
-        miner = protocol.settings(arm, protocol.seeds[0], tmp_path).miner
+        miner = protocol.settings(arm, protocol.seeds[0], tmp_path, next(iter(protocol.folds))).miner
         assert miner.choice == "random" or any(miner.agents.values()), arm
 
 
