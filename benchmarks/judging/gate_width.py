@@ -52,6 +52,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         "width",
         f"holds the truth ({LEVEL:.0%})",
         f"lower bound holds ({LEVEL:.0%})",
+        "that of human grades alone",
         "worth",
     )
     print(markdown(Cells(headers, tuple(rows), frozenset({"judge"}))), end="")
@@ -106,7 +107,7 @@ def _change(
 def row(name: str, human: NDArray[np.float64], judged: NDArray[np.float64], count: int) -> tuple[str, ...]:
     """Many draws of `count` human-graded queries: the figures of the table."""
     rng = np.random.default_rng(0)
-    truth, held, below = float(np.nanmean(human)), 0, 0
+    truth, held, below, below_alone = float(np.nanmean(human)), 0, 0, 0
     widths: list[float] = []
     alone: list[float] = []
     weights: list[float] = []
@@ -118,6 +119,7 @@ def row(name: str, human: NDArray[np.float64], judged: NDArray[np.float64], coun
         held += found.interval.low <= truth <= found.interval.high
         bound = prediction_powered(human[few], judged[few], judged[many], LEVEL, one_sided=True)
         below += bound.interval.low <= truth
+        below_alone += bound.human.low <= truth
         widths.append(found.interval.high - found.interval.low)
         alone.append(found.human.high - found.human.low)
         weights.append(found.weight)
@@ -133,6 +135,7 @@ def row(name: str, human: NDArray[np.float64], judged: NDArray[np.float64], coun
         points(float(np.mean(widths))),
         f"{held / DRAWS:.1%}",
         f"{below / DRAWS:.1%}",
+        f"{below_alone / DRAWS:.1%}",
         f"x {worth:.2f}",
     )
 
