@@ -189,6 +189,9 @@ class GateSettings(Section):
     """Share of the stream's queries, by hash, that are never mined: the panel grades all their pairs, and
     those of the gate, and the gate's interval comes from human and judged grades together
     (prediction-powered inference). 0: from human grades alone."""
+    judged_least: int = Field(default=40, ge=10)
+    """Human-graded gate queries, in the windows that the panel's queries are of, under which the panel does
+    not count: the interval would promise too much. For the newest window likewise."""
 
 
 class EvaluationSettings(Section):

@@ -61,15 +61,18 @@ def decide(
         mean_interval(rows["change"], settings.level, settings.resamples, seed, one_sided=True)
         for rows in (table, table[table["window"] == newest_window])
     )
-    powered = None if judged is None else powered_change(every, judged, settings.level)
-    if powered is not None and judged is not None:
-        of_newest = powered_change(every[every["window"] == newest_window], judged, settings.level)
+    powered = None
+    if judged is not None:
+        powered, of_newest = (
+            powered_change(rows, judged, settings.level, settings.judged_least)
+            for rows in (every, every[every["window"] == newest_window])
+        )
         change = powered.interval if powered.weight else human
         newest = of_newest.interval if of_newest.weight else newest_human
     slices = _slices(table, settings, seed)
     promoted, reasons = _rule(change, newest, settings)
     if powered is not None:
-        reasons.append(_of_panel(powered, human))
+        reasons.append(_of_panel(powered, human, settings))
     reasons += _of_slices(slices, settings)
     if settings.slice_veto and any(_surely_fell(interval, settings) for _, interval in slices):
         promoted = False
@@ -136,11 +139,14 @@ def _share(powered: PredictionPowered, human: Interval, judged: JudgedGate) -> J
     )
 
 
-def _of_panel(powered: PredictionPowered, human: Interval) -> str:
+def _of_panel(powered: PredictionPowered, human: Interval, settings: GateSettings) -> str:
+    what = f"{powered.judged} queries that the panel alone has graded"
+    if powered.beside < settings.judged_least:
+        return f"{what} do not count: in their windows people have graded {powered.beside}, too few"
     if not powered.weight:
-        return f"{powered.judged} queries that the panel alone has graded were of no use: their weight is 0"
+        return f"{what} were of no use: their weight is 0"
     return (
-        f"with {powered.judged} queries that the panel alone has graded, weight {powered.weight:.2f}; "
+        f"with {what}, weight {powered.weight:.2f}; "
         f"human grades alone: {_points(human.mean)} points, lower bound {_points(human.low)}"
     )
 

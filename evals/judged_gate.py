@@ -60,10 +60,10 @@ def panel_grades(frame: pd.DataFrame, said: Iterable[Judgment]) -> pd.Series[flo
     return pd.Series(grades, index=frame.index, dtype=float)
 
 
-def powered_change(human: pd.DataFrame, judged: JudgedGate, level: float) -> PredictionPowered:
+def powered_change(human: pd.DataFrame, judged: JudgedGate, level: float, least: int) -> PredictionPowered:
     """The mean change over the queries of `human` (query_id, window, change), by both kinds of grades.
 
-    A window is a stratum; `low` is a one-sided bound.
+    A window is a stratum; `low` is a one-sided bound. With fewer than `least` human-graded ones it is theirs.
     """
     by_judges = judged.gate.set_index("query_id")["change"].reindex(human["query_id"])
     table = human.assign(judged=by_judges.to_numpy())
@@ -75,4 +75,4 @@ def powered_change(human: pd.DataFrame, judged: JudgedGate, level: float) -> Pre
         )
         for window, rows in table.groupby("window", sort=True)
     ]
-    return stratified(strata, level, one_sided=True)
+    return stratified(strata, level, one_sided=True, least=least)

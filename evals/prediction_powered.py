@@ -28,7 +28,7 @@ from serm.core.records import Interval
 from serm.evals.bootstrap import POWER
 
 LEAST: Final = 10
-"""Human-graded queries under which a weight cannot be learned: the human mean stands alone. Chosen."""
+"""Human values under which a weight cannot be learned: the human mean stands alone. Chosen."""
 
 Floats = NDArray[np.float64]
 
@@ -58,6 +58,7 @@ class PredictionPowered:
     human: Interval  # the same from the human grades alone
     weight: float  # of the judges, 0 to 1; 0: they were of no use, and `interval` is `human`
     judged: int  # queries that judges alone have graded
+    beside: int  # human-graded ones in their strata: what the weight is learned from
     correlation: float  # of human and judged values on the queries that both graded
     freedom: int  # degrees of freedom of Student's t
     variance: float  # of the mean
@@ -102,23 +103,27 @@ def prediction_powered(
     return stratified([Stratum.of(human, judged, judged_only)], level, one_sided=one_sided)
 
 
-def stratified(strata: Sequence[Stratum], level: float, *, one_sided: bool = False) -> PredictionPowered:
+def stratified(
+    strata: Sequence[Stratum], level: float, *, one_sided: bool = False, least: int = LEAST
+) -> PredictionPowered:
     """The mean of a value of queries (a difference in NDCG, say) over the population they are drawn from.
 
     Each stratum counts by its human-graded queries. Judges enter where there are at least two of these and
     two judged-only ones; the other strata are human alone, together. One weight for all. Student's t, with as
     many degrees of freedom as there are human values less strata; one-sided, `low` alone holds with `level`,
-    and so does `high`. With fewer than two human values there is no interval.
+    and so does `high`. With fewer than two human values there is no interval, and with fewer than `least` of
+    those beside judged-only queries the judges' weight is 0.
     """
     parts = _parts(strata)
     plain = _estimate(parts, 0.0)
-    weight, correlation = _weight(parts, plain)
+    weight, correlation = _weight(parts, plain, least)
     powered = _estimate(parts, weight) if weight > 0 else plain
     return PredictionPowered(
         interval=_interval(powered, level, one_sided),
         human=_interval(plain, level, one_sided),
         weight=weight,
         judged=sum(part.m for part in parts),
+        beside=sum(part.values for part in parts if part.m),
         correlation=correlation,
         freedom=powered.freedom,
         variance=powered.variance,
@@ -217,10 +222,10 @@ def _estimate(parts: Sequence[_Part], weight: float) -> _Estimate:
     return _Estimate(mean, own + of_judges, of_judges, n, max(0, n - len(parts)))
 
 
-def _weight(parts: Sequence[_Part], plain: _Estimate) -> tuple[float, float]:
+def _weight(parts: Sequence[_Part], plain: _Estimate, least: int) -> tuple[float, float]:
     """The weight that makes the variance smallest, and the correlation of human and judged values."""
     used = [part for part in parts if part.m]
-    if plain.n < LEAST or not used:
+    if sum(part.values for part in used) < least:
         return 0.0, math.nan
     line = np.array([1.0, -plain.mean])
     together = apart = shared = of_people = of_judges = 0.0

@@ -23,7 +23,7 @@ SHARE = 0.3
 
 
 def settings(folder: Path, encoder: Path, pairs: pd.DataFrame | None = None, **sections: Any) -> Settings:
-    gate = {"resamples": 200, "judged_share": SHARE} | sections.pop("gate", {})
+    gate = {"resamples": 200, "judged_share": SHARE, "judged_least": 10} | sections.pop("gate", {})
     pairs = make_pairs(40) if pairs is None else pairs
     config = world(folder, encoder, pairs, gate=gate, evolution={"rounds": 2}, **sections)
     return Settings.from_mapping(config, folder=folder, environment={})
