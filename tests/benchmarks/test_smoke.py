@@ -1,8 +1,9 @@
 """Does the loop still learn? One round of a small marketplace after its drift, as `serm benchmark` runs it.
 
-Frozen is what a loop that learns nothing has: a model that is rolled back, or trained on nothing new, gains
-exactly 0. A model that is trained once more gains a little by the seed pairs that are mixed in, whatever
-judges say. So a second arm has judges that guess, on the same pairs: what it gains no judge has taught.
+Frozen is what a loop that learns nothing has: a model that is trained on nothing new gains exactly 0. One that
+is trained once more gains a little by the seed pairs that are mixed in, whatever judges say. So a second arm
+has judges that guess, on the same pairs: what it gains no judge has taught. The gate is off, because 45
+queries decide nothing.
 
 Neither threshold is passed by chance. The random seed is fixed, so a run is the same each time. The lower
 95% bound over 100 queries has to be above 0, which a change that is only noise does in one of 40 runs, once
@@ -51,8 +52,6 @@ def test_the_loop_learns_from_its_judges_what_drift_brought(tmp_path: Path, tiny
     assert over_control.low > 0, f"nothing was learned from the judges: {said}"
     assert control.mean < ours.mean / 2, f"the control learns, so this test shows nothing: {said}"
 
-    report = reports(results.own[0])[-1]
-    assert report["verdict"] == "promoted"
-    assert report["label_accuracy"]["accuracy"] > 0.8
+    assert reports(results.own[0])[-1]["label_accuracy"]["accuracy"] > 0.8
     page, *_ = write_report(stated, tmp_path, runs)
     assert "The gap that drift opens" in page.read_text(encoding="utf-8")
