@@ -1,8 +1,8 @@
 """Does the loop still learn? One round of a small marketplace after its drift, as `serm benchmark` runs it.
 
-Frozen is what a loop that learns nothing has: a model that is trained on nothing new gains exactly 0. One that
-is trained once more gains a little by the seed pairs that are mixed in, whatever judges say. So a second arm
-has judges that guess, on the same pairs: what it gains no judge has taught. The gate is off, because 45
+Frozen is what a loop that learns nothing has: a model that is trained on nothing new gains exactly 0. One
+that is trained once more gains a little by the seed pairs that are mixed in, whatever judges say. So a second
+arm has judges that guess, on the same pairs: what it gains no judge has taught. The gate is off, because 45
 queries decide nothing.
 
 Neither threshold is passed by chance. The random seed is fixed, so a run is the same each time. The lower
