@@ -5,8 +5,8 @@ that is trained once more gains a little by the seed pairs that are mixed in, wh
 arm has judges that guess, on the same pairs: what it gains no judge has taught. The gate is off, because 45
 queries decide nothing.
 
-A regression check, no result: its settings were settled by looking at the gain on this very test. For a run of
-settings that nobody chose, neither threshold is passed by chance. The random seed is fixed, and the lower
+A regression check, no result: its settings were settled by looking at the gain on this very test. Where
+nobody had chosen them, neither threshold would be passed by chance: the random seed is fixed, and the lower
 95% bound over 100 queries has to be above 0, which a change that is only noise does in one of 40 runs, once
 against frozen and once against the control; and the gain has to be 3 points, and twice the control's.
 """
