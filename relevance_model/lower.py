@@ -21,7 +21,7 @@ from serm.relevance_model.compute import Compute
 from serm.relevance_model.identity import weights_id
 from serm.relevance_model.layers import layer_stack, lift, replay_of
 from serm.relevance_model.shards import Reader, shards_of
-from serm.relevance_model.tokens import Features, token_batches
+from serm.relevance_model.tokens import FEWEST, Features, length_batches, token_batches
 from serm.storage.embeddings import text_hash
 from serm.storage.states import States, StateStore
 
@@ -128,10 +128,7 @@ class UpperReader(Reader):
     def batches(self, inputs: Sequence[Any]) -> Iterator[tuple[list[int], Features]]:
         assert self.lower is not None
         states = self.lower.states(inputs)
-        replay = replay_of(self.network)
-        for rows, features in super().batches(inputs):
-            replay.states = padded([states[row] for row in rows], features)
-            yield rows, features
+        yield from replayed(self.network, states, self.batch_size, self.compute.device)
 
 
 def upper_reader(reader: Reader, lower: LowerLayers) -> UpperReader:
@@ -149,12 +146,21 @@ def upper_reader(reader: Reader, lower: LowerLayers) -> UpperReader:
     )
 
 
-def padded(states: Sequence[States], features: Features) -> torch.Tensor:
-    """(b, l, d) float32 for a batch of that shape: zeros behind each text, and rows that fill it repeat the
-    first."""
-    rows, length = features["input_ids"].shape
-    block = np.zeros((rows, length, states[0].shape[1]), dtype=np.float32)
-    for row in range(rows):
-        state = states[row] if row < len(states) else states[0]
-        block[row, : len(state)] = state
-    return torch.from_numpy(block).to(features["input_ids"].device)
+def replayed(
+    network: Any, states: Sequence[States], size: int, device: str, *, fewest: int = FEWEST
+) -> Iterator[tuple[list[int], Features]]:
+    """As `token_batches`, with the states of each batch set in the Replay of `network`.
+
+    No text is tokenized again: there are as many states as tokens, and nothing above the lower layers looks
+    at which they were. Rows that fill a batch repeat its first.
+    """
+    replay = replay_of(network)
+    for rows, length, fill in length_batches([len(state) for state in states], size, fewest=fewest):
+        block = np.zeros((len(rows) + fill, length, states[rows[0]].shape[1]), dtype=np.float32)
+        mask = np.zeros((len(rows) + fill, length), dtype=np.int64)
+        for place, row in enumerate([*rows, *[rows[0]] * fill]):
+            block[place, : len(states[row])] = states[row]
+            mask[place, : len(states[row])] = 1
+        replay.states = torch.from_numpy(block).to(device)
+        attended = torch.from_numpy(mask).to(device)
+        yield rows, {"input_ids": torch.zeros_like(attended), "attention_mask": attended}

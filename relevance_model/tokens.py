@@ -26,16 +26,25 @@ def token_batches(
     behind those asked for: so a text gets the same vector, bit for bit, whatever it is encoded with.
     """
     rows = [model.preprocess([item]) for item in inputs]
-    by_length: dict[int, list[int]] = defaultdict(list)
-    for number, row in enumerate(rows):
-        by_length[-(-row["input_ids"].shape[1] // step) * step].append(number)
     padding = {"input_ids": getattr(model.tokenizer, "pad_token_id", None) or 0}
+    lengths = [row["input_ids"].shape[1] for row in rows]
+    for batch, length, fill in length_batches(lengths, size, step=step, fewest=fewest):
+        yield batch, _stack([rows[number] for number in batch], length, fill, padding, device)
+
+
+def length_batches(
+    lengths: Sequence[int], size: int, *, step: int = STEP, fewest: int = FEWEST
+) -> Iterator[tuple[list[int], int, int]]:
+    """Batches of inputs of so many tokens: positions in `lengths`, the length that all are padded to, and how
+    many rows to fill up with."""
+    by_length: dict[int, list[int]] = defaultdict(list)
+    for number, length in enumerate(lengths):
+        by_length[-(-length // step) * step].append(number)
     for length in sorted(by_length):
         numbers = by_length[length]
         for start in range(0, len(numbers), size):
             batch = numbers[start : start + size]
-            fill = max(0, -(-fewest // length) - len(batch))
-            yield batch, _stack([rows[number] for number in batch], length, fill, padding, device)
+            yield batch, length, max(0, -(-fewest // length) - len(batch))
 
 
 def _stack(

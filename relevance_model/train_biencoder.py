@@ -15,9 +15,9 @@ from serm.relevance_model.examples import Examples
 from serm.relevance_model.finetune import Progress, finetune
 from serm.relevance_model.fitting import fit_head
 from serm.relevance_model.head import TrainableHead, grade_log_probabilities
-from serm.relevance_model.layers import average_into, freeze, lift, put_back, replay_of
+from serm.relevance_model.layers import average_into, freeze, lift, put_back
 from serm.relevance_model.losses import cross_entropy, listwise
-from serm.relevance_model.lower import LowerLayers, padded
+from serm.relevance_model.lower import LowerLayers, replayed
 from serm.relevance_model.tokens import token_batches
 
 HEAD_RATE = 1e-3  # learning rate of the head's few numbers, chosen
@@ -131,11 +131,11 @@ class PairLoss(torch.nn.Module):
     def _encode(self, texts: list[str]) -> torch.Tensor:
         rows: list[int] = []
         parts: list[torch.Tensor] = []
-        states = None if self._lower is None else self._lower.states(texts)
-        passes = token_batches(self.network, texts, CHUNK, self._device, fewest=1)
-        for numbers, features in passes:
-            if states is not None:
-                replay_of(self.network).states = padded([states[row] for row in numbers], features)
+        if self._lower is None:
+            batches = token_batches(self.network, texts, CHUNK, self._device, fewest=1)
+        else:
+            batches = replayed(self.network, self._lower.states(texts), CHUNK, self._device, fewest=1)
+        for numbers, features in batches:
             rows.extend(numbers)
             parts.append(self.network(features)["sentence_embedding"][: len(numbers)].float())
         order = torch.from_numpy(np.argsort(rows)).to(self._device)
