@@ -28,9 +28,10 @@ class Fit:
 
 
 def check_model(patient: Patient) -> Iterator[Finding]:
+    from serm.relevance_model.layers import layer_stack
     from serm.relevance_model.loading import open_base
 
-    settings = patient.settings.base_model
+    settings, frozen = patient.settings.base_model, patient.settings.training.freeze_layers
     model = open_base(settings, None)
     embedding = model.embed_queries(["serm"])
     yield Finding(
@@ -38,6 +39,14 @@ def check_model(patient: Patient) -> Iterator[Finding]:
         Status.PASS,
         f"{settings.base} loads as a {settings.kind} (embeddings of {embedding.shape[1]} numbers).",
     )
+    stack = layer_stack(model.network if settings.kind == "crossencoder" else model.encoder.model)  # type: ignore[attr-defined]
+    if stack is not None and len(stack) <= frozen:
+        yield Finding(
+            "model",
+            Status.WARN,
+            f"{settings.base} has {len(stack)} layers, and `training.freeze_layers: {frozen}` freezes all.",
+            "Set `training.freeze_layers` to less than the model's layers.",
+        )
 
 
 def check_languages(patient: Patient) -> Iterator[Finding]:

@@ -69,9 +69,10 @@ def _tell(console: Console, found: Forecast, settings: Settings) -> None:
 
     from serm.cli.format import count, duration, money
 
+    gate = f", and at most {found.gate_pairs:,} pairs of the gate" if found.gate_pairs else ""
     console.print(
-        f"Round {found.round}, window {found.window}: {found.pairs:,} of {found.window_pairs:,} pairs go to "
-        f"{count(len(found.judges), 'judge')}.",
+        f"Round {found.round}, window {found.window}: {found.pairs:,} of {found.window_pairs:,} pairs{gate} "
+        f"go to {count(len(found.judges), 'judge')}.",
         markup=False,
     )
     table = Table(box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0))

@@ -10,6 +10,7 @@ from typing import Any, Final
 import pandas as pd
 
 from serm.agents.prompt import read_prompt
+from serm.core.columns import KEY
 from serm.core.records import Pair
 from serm.core.settings import Settings
 from serm.core.settings_loop import JudgeSettings
@@ -40,7 +41,7 @@ class JudgeForecast:
 
     judge: str
     backend: str
-    pairs: int
+    pairs: int  # mined ones and the gate's
     calls: int  # one path a pair
     calls_most: int
     tokens_in: int  # of `calls_most`
@@ -66,7 +67,8 @@ class Forecast:
     round: int
     window: str
     window_pairs: int
-    pairs: int  # that are sent to the panel
+    pairs: int  # that are mined and sent to the panel
+    gate_pairs: int  # that the panel grades beside them for the gate, at most (`gate.judged_share`)
     judges: tuple[JudgeForecast, ...]
     seconds: float | None  # that the last round took, all in all; None: there was none
     spread: float  # of the change in NDCG@4 over queries
@@ -86,8 +88,10 @@ def forecast(resources: Resources, number: int, margins: Sequence[float], count:
     pairs = min(settings.budget.pairs_of(len(window)), len(window))
     reports = [report for report in read_rounds(resources.workspace.rounds) if report["round"] > 0]
     measured = judge_totals(resources.workspace.judgments_url)
+    further = _gate_pairs(resources, number)
     judges = tuple(
-        _judge(settings, judge, window, pairs, measured=measured, count=count) for judge in settings.judges
+        _judge(settings, judge, window, pairs, further, measured=measured, count=count)
+        for judge in settings.judges
     )
     gate = resources.human_graded(number).groupby("query_id")["grade"].agg(["nunique", "size"])
     mixed = gate[gate["nunique"] > 1]
@@ -98,6 +102,7 @@ def forecast(resources: Resources, number: int, margins: Sequence[float], count:
         window=resources.window(number).name,
         window_pairs=len(window),
         pairs=pairs,
+        gate_pairs=len(further),
         judges=judges,
         seconds=float(reports[-1]["seconds"]) if reports else None,
         spread=spread or SPREAD,
@@ -109,11 +114,28 @@ def forecast(resources: Resources, number: int, margins: Sequence[float], count:
     )
 
 
+def _gate_pairs(resources: Resources, number: int) -> pd.DataFrame:
+    """What the panel grades for the gate in a round: all that is open, less what it graded a round before.
+    Pairs that were mined and judged are among them, hence at most."""
+    if not resources.settings.gate.judged_share:
+        return pd.DataFrame({"source": []})
+    rounds = [number] if number == 1 else [number, number - 1]
+    now, *before = (
+        pd.concat([resources.human_graded(item), resources.judged_only(item)])[[*KEY, "source"]]
+        for item in rounds
+    )
+    if not before:
+        return now
+    known = pd.MultiIndex.from_frame(before[0][list(KEY)])
+    return now[~pd.MultiIndex.from_frame(now[list(KEY)]).isin(known)]
+
+
 def _judge(
     settings: Settings,
     judge: JudgeSettings,
     window: pd.DataFrame,
     budget: int,
+    further: pd.DataFrame,
     *,
     measured: dict[str, JudgeTotals],
     count: CountTokens,
@@ -122,6 +144,7 @@ def _judge(
     name = judge.name or spec.name
     own = window[window["source"].isin(judge.sources)] if judge.sources else window
     pairs = round(budget * len(own) / max(len(window), 1))
+    pairs += int(further["source"].isin(judge.sources).sum()) if judge.sources else len(further)
     if spec.kind not in CALLED:
         return JudgeForecast(
             name, judge.backend, pairs, 0, 0, 0, 0, 0.0, None, True, f"{spec.kind}: no calls"

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import pandas as pd
 import pytest
 from small_data import MakeConfig, pairs
 
-from serm.cli.check_model import check_languages, measure
+from serm.cli.check_model import check_languages, check_model, measure
 from serm.cli.checks import Examination, Patient, Status
 from serm.core import Settings
 from serm.core.settings_loop import ModelSettings
@@ -77,3 +78,14 @@ def test_documents_cut_off_are_warned_of(make_config: MakeConfig) -> None:
     assert found.status is Status.WARN
     assert "100% of its documents are cut off at 8 tokens" in found.sentence
     assert found.remedy == "Raise `model.max_length`."
+
+
+@pytest.mark.parametrize(("frozen", "warned"), [(1, False), (2, True), (3, True)])
+def test_a_model_of_which_nothing_but_the_head_learns_is_warned_of(
+    make_config: MakeConfig, tiny_encoder: Path, frozen: int, warned: bool
+) -> None:
+    sections: dict[str, Any] = {"model": {"base": str(tiny_encoder)}, "training": {"freeze_layers": frozen}}
+    with Patient(Settings.from_yaml(make_config(**sections), environment={})) as patient:
+        found = list(Examination(patient).run("model", check_model))
+    assert [item.status for item in found] == [Status.PASS, *[Status.WARN] * warned]
+    assert not warned or f"has 2 layers, and `training.freeze_layers: {frozen}`" in found[1].sentence

@@ -3,6 +3,7 @@
 import json
 import math
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -10,8 +11,10 @@ import yaml
 from small_world import world
 
 from serm.cli.main import run
+from serm.core import Settings
 from serm.evals.bootstrap import detectable
 from serm.evals.power import measured_spread, queries_for
+from serm.graphs.standing import looked_at
 from serm.storage.judge_totals import judge_totals
 
 CHAT = "http://127.0.0.1:9/v1#big"  # nobody listens: a plan asks nothing
@@ -46,6 +49,26 @@ def test_calls_tokens_cost_and_time_are_forecast_of_the_judges_that_are_called(
     needed = [item["queries"] for item in told["gate"]]
     assert needed == sorted(needed, reverse=True)
     assert not (config.parent / "workspace").exists()
+
+
+def test_what_the_panel_grades_for_the_gate_is_in_the_forecast(
+    config: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    text = yaml.safe_load(config.read_text(encoding="utf-8"))
+    config.write_text(yaml.safe_dump(text | {"gate": {"judged_share": 0.4}}), encoding="utf-8")
+    first, second = (_forecast(config, window, capsys) for window in ("1", "2"))
+    for told in (first, second):
+        assert told["gate_pairs"] > 0
+        assert told["judges"][0]["pairs"] == told["pairs"] + told["gate_pairs"]
+    with looked_at(Settings.from_yaml(config)) as resources:
+        opened = len(resources.human_graded(2)) + len(resources.judged_only(2))
+    assert first["gate_pairs"] + second["gate_pairs"] == opened  # none is counted twice
+
+
+def _forecast(config: Path, window: str, capsys: pytest.CaptureFixture[str]) -> dict[str, Any]:
+    assert run(["plan", str(config), "--window", window, "--json"]) == 0
+    told: dict[str, Any] = json.loads(capsys.readouterr().out)
+    return told
 
 
 def test_the_printed_plan_names_the_budget_the_margin_and_where_figures_come_from(
