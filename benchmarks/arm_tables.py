@@ -17,7 +17,8 @@ from serm.tools.strata import STRATA
 
 
 def last_round(results: Results) -> Cells:
-    """Each arm after its last round: the level, what it adds to frozen, what it adds to the baseline."""
+    """Each arm after its last round: the level, what it adds to frozen and to the baseline, and what ours adds
+    to it."""
     names = (*results.sets, EVOLVING) if EVOLVING in set(results.table["set"]) else results.sets
     headers = (
         "arm",
@@ -26,12 +27,13 @@ def last_round(results: Results) -> Cells:
         results.measure.upper(),
         "over frozen",
         f"over {results.protocol.baseline}",
+        f"{results.ours} over it",
     )
+    baseline = results.protocol.baseline
     rows = []
     for arm in results.arms:
         for name in names:
             values = results.of(arm, name)
-            same = arm == results.protocol.baseline
             rows.append(
                 (
                     _marked(results.protocol, arm),
@@ -39,10 +41,11 @@ def last_round(results: Results) -> Cells:
                     str(results.queries(values)),
                     points(float(np.nanmean(values))),
                     difference(results.gain(arm, name)),
-                    NOTHING if same else difference(results.gain(arm, name, results.protocol.baseline)),
+                    NOTHING if arm == baseline else difference(results.gain(arm, name, baseline)),
+                    NOTHING if arm == results.ours else difference(results.gain(results.ours, name, arm)),
                 )
             )
-    rows += [("smallest change seen", name, "", "", "", points(results.reach(name))) for name in names]
+    rows += [("smallest change seen", name, "", "", "", points(results.reach(name)), "") for name in names]
     return Cells(headers, tuple(rows), frozenset({"arm", "set", *headers[4:]}))
 
 

@@ -83,6 +83,8 @@ def test_gains_are_those_that_were_made_whether_or_not_seeds_share_queries(
     assert results.queries(results.of("ours", "last")) == QUERIES
     table = last_round(results)
     assert ("ours", "last", "60") in {row[:3] for row in table.rows}
+    random = next(row for row in table.rows if row[:2] == ("random", "last"))
+    assert random[-1] == "+10.0 [+10.0, +10.0] better"  # ours over it
 
 
 @pytest.mark.parametrize("marketplace", [False, True])
