@@ -17,8 +17,7 @@ from serm.tools.strata import STRATA
 
 
 def last_round(results: Results) -> Cells:
-    """Each arm after its last round: the level, what it adds to frozen and to the baseline, and what ours adds
-    to it."""
+    """Each arm after its last round: its level, its gain on frozen and on the baseline, and ours over it."""
     names = (*results.sets, EVOLVING) if EVOLVING in set(results.table["set"]) else results.sets
     headers = (
         "arm",
