@@ -1,9 +1,10 @@
 """Training recipes compared on gate queries: `python -m serm.benchmarks.tune_recipe configs/verticals.yaml`.
 
 Reads the seed, the windows and the gate of a config, never a test. The labels of a window are the recorded
-grades of one judge (`--judge`) on a random sample of it. Each recipe trains the seed model from the untrained
-one, and goes on from there through the windows asked for, with a replay of the seed, as a round does. What it
-prints is NDCG@4 in points on the gate queries of each source, and the seconds of training.
+grades of one judge on a random sample of it: of `--judges` the first that graded it. Each recipe trains the
+seed model from the untrained one, and goes on from there through the windows asked for, with a replay of the
+seed, as a round does. What it prints is NDCG@4 in points on the gate queries of each source, and the seconds
+of training.
 """
 
 from __future__ import annotations
@@ -20,6 +21,7 @@ from rich.console import Console
 from rich.table import Table
 
 from serm.core.columns import KEY
+from serm.core.errors import ConfigError
 from serm.core.settings import Settings
 from serm.core.settings_loop import TrainingSettings
 from serm.evals.measures import ndcg_column, per_query
@@ -42,9 +44,11 @@ RECIPES: Final[dict[str, dict[str, Any]]] = {
     "no listwise term": {"listwise": 0.0},
     "listwise x 4": {"listwise": 4.0},
     "nothing frozen": {"freeze_layers": 0},
-    "four layers frozen": {"freeze_layers": 4},
+    "four layers frozen": {"freeze_layers": 4, "learning_rate": 1e-4},
+    "five layers frozen": {"freeze_layers": 5, "learning_rate": 2e-4},
     "one epoch": {"epochs": 1, "seed_epochs": 1},
-    "head alone": {"epochs": 1, "seed_epochs": 0},
+    "seed: head alone": {"seed_epochs": 0},
+    "four frozen, seed: head alone": {"freeze_layers": 4, "learning_rate": 1e-4, "seed_epochs": 0},
 }
 
 
@@ -53,7 +57,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("config", type=Path)
     parser.add_argument("--recipes", nargs="*", default=list(RECIPES), choices=list(RECIPES))
     parser.add_argument("--windows", nargs="*", default=["answers"], help="names, in order")
-    parser.add_argument("--judge", default="gpt-4o_umbrela", help="whose recorded grades are the labels")
+    parser.add_argument("--judges", nargs="+", default=["gpt-4o_umbrela"], help="whose recorded grades count")
     parser.add_argument("--pairs", type=int, default=600, help="labelled in each window")
     parser.add_argument("--pool", type=int, default=10**9, help="documents of a gate query, at most")
     chosen = parser.parse_args(arguments)
@@ -99,12 +103,16 @@ def _labelled(
     files = {
         settings.resolve(spec.target)
         for judge in settings.judges
-        if (spec := parse_backend(judge.backend)).kind == "replay" and spec.model == chosen.judge
+        if (spec := parse_backend(judge.backend)).kind == "replay" and spec.model in chosen.judges
     }
     recorded = pd.concat([read_recordings(file) for file in sorted(files)], ignore_index=True)
-    recorded = recorded[(recorded["judge"] == chosen.judge) & recorded["grade"].between(0, 3)]
+    recorded = recorded[recorded["judge"].isin(chosen.judges) & recorded["grade"].between(0, 3)]
     index = next(item.index for item in data.windows if item.name == window)
-    pairs = data.window(index).merge(recorded[[*KEY, "grade"]], on=list(KEY))
+    graded = data.window(index).merge(recorded[[*KEY, "grade", "judge"]], on=list(KEY))
+    judge = next((name for name in chosen.judges if (graded["judge"] == name).any()), None)
+    if judge is None:
+        raise ConfigError(f"none of {', '.join(chosen.judges)} has graded a pair of window {window}.")
+    pairs = graded[graded["judge"] == judge]
     order = np.random.default_rng(settings.random_seed).permutation(len(pairs))
     sample = pairs.iloc[order]
     sample = sample[sample.groupby("query_id").cumcount() < settings.miner.per_query].head(chosen.pairs)
