@@ -58,6 +58,12 @@ class Results:
         return tuple(arm for arm in self.protocol.arms if arm in there)
 
     @property
+    def notes(self) -> list[tuple[str, str]]:
+        """What the protocol says of the arms that were run."""
+        stated = ((name, self.protocol.arms[name].note) for name in self.arms)
+        return [(name, note) for name, note in stated if note]
+
+    @property
     def ours(self) -> str:
         """The arm whose pairs and judges a report shows: `ours`, or else the first."""
         return "ours" if "ours" in self.arms else self.arms[0]

@@ -27,7 +27,7 @@ def html_report(tables: ReportTables, made_by: str, simulated: Sequence[str]) ->
         title=protocol.name,
         made_by=made_by,
         simulated=simulated,
-        notes=[(name, arm.note) for name, arm in protocol.arms.items() if arm.note],
+        notes=results.notes,
         seeds=len(results.seeds),
         level=f"{LEVEL:.0%}",
         ours=ours,

@@ -40,7 +40,7 @@ def results_markdown(tables: ReportTables) -> str:
     head = f"# {protocol.name}\n\n{made_by(results)}\n"
     if simulated:
         head += f"\nSimulated judges: {', '.join(simulated)}. Their labels are made from the human grades.\n"
-    notes = [f"- {name}: {arm.note}" for name, arm in protocol.arms.items() if arm.note]
+    notes = [f"- {name}: {note}" for name, note in results.notes]
     parts = [
         head,
         "\n".join(notes) + "\n" if notes else "",
