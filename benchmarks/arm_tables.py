@@ -25,10 +25,10 @@ def last_round(results: Results) -> Cells:
         "queries",
         results.measure.upper(),
         "over frozen",
-        f"over {results.protocol.baseline}",
+        f"over {results.baseline}",
         f"{results.ours} over it",
     )
-    baseline = results.protocol.baseline
+    baseline = results.baseline
     rows = []
     for arm in results.arms:
         for name in names:

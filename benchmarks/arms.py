@@ -69,6 +69,11 @@ class Results:
         return "ours" if "ours" in self.arms else self.arms[0]
 
     @property
+    def baseline(self) -> str:
+        """The protocol's, or where that was not run the first arm that was."""
+        return self.protocol.baseline if self.protocol.baseline in self.arms else self.arms[0]
+
+    @property
     def own(self) -> tuple[Run, ...]:
         """Its runs."""
         return tuple(run for run in self.done if run.arm == self.ours)
@@ -140,8 +145,8 @@ class Results:
 
     def reach(self, name: str) -> float:
         """The smallest gain over the baseline that so many queries show: the median over the arms."""
-        base = self.of(self.protocol.baseline, name)
-        changes = [self.of(arm, name) - base for arm in self.arms if arm != self.protocol.baseline]
+        base = self.of(self.baseline, name)
+        changes = [self.of(arm, name) - base for arm in self.arms if arm != self.baseline]
         rows = [item.mean(axis=0) if self._same_queries else item.ravel() for item in changes]
         found = [detectable(row, LEVEL, one_sided=False) for row in rows]
         return float(np.median(found)) if found else float("nan")

@@ -31,7 +31,7 @@ def html_report(tables: ReportTables, made_by: str, simulated: Sequence[str]) ->
         seeds=len(results.seeds),
         level=f"{LEVEL:.0%}",
         ours=ours,
-        baseline=protocol.baseline,
+        baseline=results.baseline,
         curves=[(name, Markup(_curves(results, name))) for name in (*results.sets, EVOLVING)],
         forests=[(name, Markup(_forest(results, name))) for name in (*results.sets, EVOLVING)],
         tables=tables,
@@ -47,7 +47,7 @@ def _curves(results: Results, name: str) -> str:
     numbers = sorted(int(number) for number in rows["round"].unique())
     if not numbers:
         return ""
-    styles = {results.protocol.baseline: "base", results.ours: "ours"}
+    styles = {results.baseline: "base", results.ours: "ours"}
 
     def line(arm: str) -> Curve:
         gains = (
@@ -64,7 +64,7 @@ def _curves(results: Results, name: str) -> str:
 def _forest(results: Results, name: str) -> str:
     if name not in set(results.table["set"]):
         return ""
-    baseline = results.protocol.baseline
+    baseline = results.baseline
     rows = [(arm, results.gain(arm, name, baseline)) for arm in results.arms if arm != baseline]
     return forest(rows, unit=f"points over {baseline}")
 

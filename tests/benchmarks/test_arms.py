@@ -15,6 +15,7 @@ from serm.benchmarks.drops import bootstrap_of, gap_closed, relative_drops
 from serm.benchmarks.protocol import Protocol
 from serm.benchmarks.runner import Run, runs_of
 from serm.benchmarks.timeline import drift_timeline
+from serm.evals.tables import NOTHING
 from serm.storage.trace import SpanKind, Tracer, span
 
 ROLES = {"untrained": 0.4, "frozen": 0.5, "champion": 0.5}
@@ -85,6 +86,15 @@ def test_gains_are_those_that_were_made_whether_or_not_seeds_share_queries(
     assert ("ours", "last", "60") in {row[:3] for row in table.rows}
     random = next(row for row in table.rows if row[:2] == ("random", "last"))
     assert random[-1] == "+10.0 [+10.0, +10.0] better"  # ours over it
+
+
+def test_without_a_run_of_the_baseline_the_first_arm_stands_in(tmp_path: Path) -> None:
+    whole = made_up(tmp_path, marketplace=False)
+    assert whole.baseline == "random"
+    kept = whole.table[whole.table["arm"] == "ours"]
+    alone = Results(whole.protocol, kept, [run for run in whole.runs if run.arm == "ours"])
+    assert alone.baseline == "ours"
+    assert [row[5:] for row in last_round(alone).rows if row[0] == "ours"] == [(NOTHING, NOTHING)] * 3
 
 
 @pytest.mark.parametrize("marketplace", [False, True])
