@@ -1,4 +1,4 @@
-"""The tables of docs/results.md, from the workspace of a finished run.
+"""The tables of docs/results/rounds.md, from the workspace of a finished run.
 
 python -m serm.benchmarks.results .serm/verticals
 """
