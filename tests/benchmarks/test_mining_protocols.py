@@ -74,6 +74,12 @@ def test_marketplaces_are_of_one_size_with_enough_test_queries(name: str, tmp_pa
     assert ours[0].agreement == ours[1].agreement
 
 
+@pytest.mark.parametrize("name", [name for name in MINING if "verticals" in name])
+def test_verticals_are_of_one_recipe(name: str, tmp_path: Path) -> None:
+    ours, main = (read_protocol(item).settings("ours", 1, tmp_path) for item in (name, "verticals"))
+    assert (ours.training, ours.miner, ours.agreement) == (main.training, main.miner, main.agreement)
+
+
 def test_a_whole_window_is_a_whole_window(tmp_path: Path) -> None:
     for name in ("marketplace", "verticals"):
         budget = read_protocol(name).settings("full window + panel", 1, tmp_path).budget
