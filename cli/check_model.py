@@ -39,7 +39,7 @@ def check_model(patient: Patient) -> Iterator[Finding]:
         Status.PASS,
         f"{settings.base} loads as a {settings.kind} (embeddings of {embedding.shape[1]} numbers).",
     )
-    stack = layer_stack(model.network if settings.kind == "crossencoder" else model.encoder.model)  # type: ignore[attr-defined]
+    stack = layer_stack(model.network)
     if stack is not None and len(stack) <= frozen:
         yield Finding(
             "model",

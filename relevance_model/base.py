@@ -49,6 +49,10 @@ class RelevanceModel(Protocol):
     def id(self) -> str:
         """Content hash of weights, head and encoding settings."""
 
+    @property
+    def network(self) -> Any:
+        """What reads texts: a SentenceTransformer or a CrossEncoder. Not to be changed."""
+
     def score(
         self, queries: Sequence[str], documents: Sequence[str], languages: Sequence[str] | None = None
     ) -> Scores:

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -35,6 +36,10 @@ class BiEncoder:
     @cached_property
     def id(self) -> str:
         return digest([self.encoder.weights_id, self.description()])
+
+    @property
+    def network(self) -> Any:
+        return self.encoder.model
 
     def description(self) -> dict[str, object]:
         """Everything but the weights: what `serm.json` holds."""
