@@ -120,8 +120,9 @@ class MinerSettings(Section):
     credit: bool = False
     """Let an agent's share follow what its last labels did to the gate: between half and twice `agents`."""
     per_query: int = Field(default=20, ge=1)  # pairs of one query in a sample, at most
-    list_size: int = Field(default=4, ge=1)
-    """Pairs that a query brings to a sample, at least, where it has them: a lone pair teaches no order."""
+    list_size: int = Field(default=1, ge=1)
+    """Pairs that a query brings to a sample, at least, where it has them. With 1 a budget reaches the most
+    queries; more gives training pairs of one query to compare (docs/results/signals.md)."""
 
 
 class JudgeSettings(Section):

@@ -1,9 +1,10 @@
-"""From nominations to a sample: one budget, shares by agent, no duplicates, lists rather than lone pairs.
+"""From nominations to a sample: one budget, shares by agent, no duplicates, many queries.
 
 1. Each agent has its share of the budget. It opens the queries that it nominated from in an order that
    spreads them (tools/diversity.py), so that a share goes to different queries instead of the top of one
    score. A query that is opened brings `list_size` pairs: the agent's nominations, then the pairs that the
-   model ranks highest. Training compares pairs within a query; a lone pair has nothing to be compared with.
+   model ranks highest. One by default, which reaches the most queries; training compares pairs within a
+   query, so that more are worth a try where a window has few queries.
 2. What an agent cannot use goes to the others, by their shares.
 3. What nominations cannot fill is filled by uncertainty, in lists of `list_size` spread over queries.
 
