@@ -74,7 +74,7 @@ class Chooser:
         return {
             "stream": settings.queries_per_window,
             "gate": settings.gate_per_window,
-            "test": settings.last_test if window == settings.windows else 0,
+            "test": settings.last_test if window == settings.windows else settings.window_test,
         }
 
     def _set(self, query: Query, window: int) -> SetName | None:

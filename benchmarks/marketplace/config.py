@@ -25,6 +25,8 @@ def marketplace_config(market: MarketplaceSettings, folder: str = ".") -> dict[s
     """The config of one simulation. Paths are relative to where the config will lie."""
     here = PurePosixPath(folder)
     first, last = _day(window_start(market, 1)), _day(window_start(market, market.windows))
+    windows = {f"window-{number}": _span(market, number) for number in range(1, market.windows + 1)}
+    tested = list(windows.items())[:-1] if market.window_test else []
     return {
         "workspace": str(here / "workspace"),
         "random_seed": 7,
@@ -33,20 +35,12 @@ def marketplace_config(market: MarketplaceSettings, folder: str = ".") -> dict[s
             "sets": [{"set": name, "when": {"split": [name]}} for name in ("seed", "gate", "stream", "test")],
             "windows": {
                 "by": "rules",
-                "rules": [
-                    {
-                        "name": f"window-{window}",
-                        "when": {
-                            "after": _day(window_start(market, window)),
-                            "before": _day(window_start(market, window + 1)),
-                        },
-                    }
-                    for window in range(1, market.windows + 1)
-                ],
+                "rules": [{"name": name, "when": span} for name, span in windows.items()],
             },
             "seed_gate": {"before": first},
             "tests": [
                 {"name": "static", "role": "static", "when": {"before": first}},
+                *({"name": name, "when": span} for name, span in tested),
                 {"name": "last", "role": "last", "when": {"after": last}},
             ],
         },
@@ -55,6 +49,10 @@ def marketplace_config(market: MarketplaceSettings, folder: str = ".") -> dict[s
         "budget": {"pairs_per_round": PAIRS_PER_ROUND},
         "training": {"seed_epochs": 1, "epochs": 2, "learning_rate": 6e-5},
     }
+
+
+def _span(market: MarketplaceSettings, window: int) -> dict[str, str]:
+    return {"after": _day(window_start(market, window)), "before": _day(window_start(market, window + 1))}
 
 
 def _day(moment: datetime) -> str:

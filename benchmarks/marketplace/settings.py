@@ -118,6 +118,7 @@ class MarketplaceSettings:
     seed_gate: int = 60
     static_test: int = 120  # test queries of window 0
     last_test: int = 120  # test queries of the last window
+    window_test: int = 0  # test queries of each window between the two
     products_per_type: int = 10  # listed in every window
     start: datetime = datetime(2025, 1, 1)
     window_days: int = 28
@@ -133,6 +134,8 @@ class MarketplaceSettings:
         for name in _COUNTS:
             if getattr(self, name) < 1:
                 raise ConfigError(f"the marketplace's {name} is {getattr(self, name)}.", "Give 1 or more.")
+        if self.window_test < 0:
+            raise ConfigError(f"the marketplace's window_test is {self.window_test}.", "Give 0 or more.")
 
     @classmethod
     def of(cls, preset: str = "default", **changes: object) -> MarketplaceSettings:

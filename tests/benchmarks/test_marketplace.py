@@ -11,6 +11,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from serm.benchmarks.marketplace.config import marketplace_config
 from serm.benchmarks.marketplace.generate import Simulation, simulate, window_start, write
 from serm.benchmarks.marketplace.settings import LANGUAGES, MarketplaceSettings
 from serm.benchmarks.marketplace.vocabulary import vocabulary
@@ -98,6 +99,18 @@ def test_every_window_has_as_many_queries_as_was_asked_for(market: Simulation) -
     assert (market.pairs.groupby(["query_id", window_of(market)]).size() == 20).all()
     assert settings.gate_per_window >= 30
     assert settings.static_test >= 100
+
+
+def test_windows_in_between_have_test_queries_where_asked_for_and_a_test_set_of_them() -> None:
+    settings = MarketplaceSettings(window_test=30)
+    simulation = simulate(settings)
+    tested = simulation.pairs[simulation.pairs["split"] == "test"]
+    count = tested.groupby(window_of(simulation).loc[tested.index])["query_id"].nunique()
+    assert count.to_dict() == {0: settings.static_test, 1: 30, 2: 30, 3: settings.last_test}
+    named = [item["name"] for item in marketplace_config(settings)["data"]["tests"]]
+    assert named == ["static", "window-1", "window-2", "last"]
+    with pytest.raises(ConfigError, match="window_test is -1"):
+        MarketplaceSettings(window_test=-1)
 
 
 def test_popular_queries_come_again_in_later_windows_and_are_shown_other_products() -> None:
