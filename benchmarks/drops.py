@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 
 import numpy as np
 
@@ -12,6 +13,7 @@ from serm.core.records import Interval
 from serm.evals.tables import NOTHING, Cells
 from serm.tools.strata import STRATA
 
+ALL = "all"
 LEAST_GAP = 0.001  # NDCG: samples with a smaller gap say nothing of its share; chosen
 
 
@@ -45,30 +47,83 @@ def gap_closed(results: Results) -> Cells:
 
     Of a marketplace alone: there both tests are drawn alike, and drift is all that differs.
     """
-    if results.protocol.marketplace is None:
+    last = _test(results, "last_test")
+    gaps = _gaps(results, last)
+    headers = ("arm", *gaps)
+    rows = [("gap in points", *(gap.told for gap in gaps.values()))]
+    for arm in results.arms if gaps else ():
+        mended = results.of(arm, last)
+        rows.append((arm, *(gap.closed(mended) for gap in gaps.values())))
+    return Cells(headers, tuple(rows), frozenset(headers)) if gaps else Cells((), ())
+
+
+def gap_by_window(results: Results) -> Cells:
+    """The same in the round of each drift: on each window's own test, after that window's round and no
+    later one. All arms over all queries, and ours by language and stratum."""
+    tests = _window_tests(results)
+    gaps = {number: _gaps(results, test) for number, test in tests.items()}
+    if len(gaps) < 2 or not all(gaps.values()):
         return Cells((), ())
-    static, last = _test(results, "static_test"), _test(results, "last_test")
-    if not static or not last or static == last:
-        return Cells((), ())
-    slices: dict[str, tuple[Mask | None, Mask | None]] = {"all": (None, None)}
+    rows: list[tuple[str, ...]] = []
+    for part in next(iter(gaps.values())):
+        found = {number: of[part] for number, of in gaps.items() if part in of}
+        cells = (found[number].told if number in found else NOTHING for number in gaps)
+        rows.append(("gap in points", part, *cells))
+        for arm in results.arms if part == ALL else (results.ours,):
+            closed = (
+                found[number].closed(results.of(arm, tests[number], number)) if number in found else NOTHING
+                for number in gaps
+            )
+            rows.append((arm, part, *closed))
+    names = _window_names(results)
+    headers = ("arm", "queries", *(names[number] for number in gaps))
+    return Cells(headers, tuple(rows), frozenset(headers))
+
+
+@dataclass(frozen=True)
+class _Gap:
+    """What drift took from the frozen model, in one slice of the queries."""
+
+    then: Floats  # its values on the static test
+    now: Floats  # and on the other
+    mask: Mask | None
+    size: Interval
+
+    @property
+    def told(self) -> str:
+        size = self.size
+        told = f"{100 * size.mean:.1f} [{100 * size.low:.1f}, {100 * size.high:.1f}]"
+        return told if size.low > 0 else f"{told} within noise"
+
+    def closed(self, mended: Floats) -> str:
+        """What share of it is closed; nothing where the gap itself is not sure."""
+        if not self.size.low > 0:
+            return NOTHING
+
+        def share(first: Floats, frozen: Floats, mended: Floats) -> Floats:
+            opened = first - frozen
+            return np.where(opened > LEAST_GAP, (mended - frozen) / np.maximum(opened, LEAST_GAP), np.nan)
+
+        return _share(bootstrap_of([[self.then], [self.now, _kept(mended, self.mask)]], share))
+
+
+def _gaps(results: Results, test: str) -> dict[str, _Gap]:
+    """Between the static test and another, by slice; none where there is nothing to compare."""
+    static = _test(results, "static_test")
+    if results.protocol.marketplace is None or not static or not test or static == test:
+        return {}
+    slices: dict[str, tuple[Mask | None, Mask | None]] = {ALL: (None, None)}
     for column in ("language", "stratum"):
-        before, after = results.slices(static, column), results.slices(last, column)
+        before, after = results.slices(static, column), results.slices(test, column)
         order = STRATA if column == "stratum" else tuple(after)
         found = {name: (before[name], after[name]) for name in order if name in before and name in after}
         slices |= found if len(found) > 1 else {}
-    headers = ("arm", *slices)
-    first, later = (results.of(results.ours, name, role="frozen") for name in (static, last))
-    sides = [(_kept(first, then), _kept(later, now)) for then, now in slices.values()]
-    gaps = [bootstrap_of([[then], [now]], lambda a, b: a - b) for then, now in sides]
-    rows = [("gap in points", *(_points(gap) for gap in gaps))]
-    for arm in results.arms:
-        own = results.of(arm, last)
-        shares = (
-            _closed(gap, then, now, _kept(own, mask))
-            for gap, (then, now), (_, mask) in zip(gaps, sides, slices.values(), strict=True)
-        )
-        rows.append((arm, *shares))
-    return Cells(headers, tuple(rows), frozenset(headers))
+    first, later = (results.of(results.ours, name, role="frozen") for name in (static, test))
+    sides = {name: (_kept(first, then), _kept(later, now), now) for name, (then, now) in slices.items()}
+    return {
+        name: _Gap(then, now, mask, bootstrap_of([[then], [now]], lambda a, b: a - b))
+        for name, (then, now, mask) in sides.items()
+    }
 
 
 def bootstrap_of(parts: Sequence[Sequence[Floats]], measure: Callable[..., Floats]) -> Interval:
@@ -99,23 +154,6 @@ def _drop(results: Results, arm: str, static: str, number: int, role: str) -> st
     return _share(found)
 
 
-def _points(gap: Interval) -> str:
-    told = f"{100 * gap.mean:.1f} [{100 * gap.low:.1f}, {100 * gap.high:.1f}]"
-    return told if gap.low > 0 else f"{told} within noise"
-
-
-def _closed(gap: Interval, then: Floats, now: Floats, arm: Floats) -> str:
-    """What share of a gap is closed; nothing where the gap itself is not sure."""
-    if not gap.low > 0:
-        return NOTHING
-
-    def share(first: Floats, frozen: Floats, mended: Floats) -> Floats:
-        opened = first - frozen
-        return np.where(opened > LEAST_GAP, (mended - frozen) / np.maximum(opened, LEAST_GAP), np.nan)
-
-    return _share(bootstrap_of([[then], [now, arm]], share))
-
-
 def _share(found: Interval) -> str:
     mean, low, high = (f"{round(100 * value) + 0:d}%" for value in (found.mean, found.low, found.high))
     return f"{mean} [{low}, {high}]"
@@ -133,3 +171,11 @@ def _test(results: Results, role: str) -> str:
 def _window_names(results: Results) -> dict[int, str]:
     rows = results.table[results.table["arm"] == results.ours]
     return {int(number): str(name) for number, name in zip(rows["round"], rows["window"], strict=True)}
+
+
+def _window_tests(results: Results) -> dict[int, str]:
+    """By round the test of its window: that of its name, or the last one for the last window."""
+    names = {number: name for number, name in _window_names(results).items() if name}
+    tests = {number: name for number, name in names.items() if name in results.sets}
+    last = _test(results, "last_test")
+    return tests | ({max(names): last} if names and last else {})

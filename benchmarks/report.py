@@ -65,6 +65,10 @@ def _further(tables: ReportTables) -> Iterator[tuple[str, Cells]]:
         tables.gaps,
     )
     yield (
+        "**Gap closed in the round of each drift**: on each window's own test, after its round and no later",
+        tables.gaps_by_window,
+    )
+    yield (
         "**RnDCG**, the relative drop from the static test to each window before anything of it is used",
         tables.drops,
     )

@@ -7,7 +7,7 @@ from functools import cached_property
 from serm.benchmarks.arm_tables import by_round, by_slice, costs, last_round, per_thousand
 from serm.benchmarks.arms import Results
 from serm.benchmarks.confusion import confusions
-from serm.benchmarks.drops import gap_closed, relative_drops
+from serm.benchmarks.drops import gap_by_window, gap_closed, relative_drops
 from serm.benchmarks.timeline import drift_timeline
 from serm.evals.tables import Cells
 
@@ -37,6 +37,10 @@ class ReportTables:
     @cached_property
     def gaps(self) -> Cells:
         return gap_closed(self.results)
+
+    @cached_property
+    def gaps_by_window(self) -> Cells:
+        return gap_by_window(self.results)
 
     @cached_property
     def drops(self) -> Cells:

@@ -11,7 +11,7 @@ import pytest
 
 from serm.benchmarks.arm_tables import by_slice, last_round, per_thousand
 from serm.benchmarks.arms import EVOLVING, Results
-from serm.benchmarks.drops import bootstrap_of, gap_closed, relative_drops
+from serm.benchmarks.drops import bootstrap_of, gap_by_window, gap_closed, relative_drops
 from serm.benchmarks.protocol import Protocol
 from serm.benchmarks.runner import Run, runs_of
 from serm.benchmarks.timeline import drift_timeline
@@ -45,7 +45,7 @@ def made_up(folder: Path, *, marketplace: bool, folds: tuple[str, ...] = ("",)) 
             place = run.folder / "workspace" / "rounds" / f"{number:03d}"
             place.mkdir(parents=True)
             (place / "round.json").write_text(json.dumps(report), encoding="utf-8")
-            for name, lower in (("static", 0.0), ("last", 0.3), (EVOLVING, 0.15)):
+            for name, lower in (("static", 0.0), ("window-1", 0.4), ("last", 0.3), (EVOLVING, 0.15)):
                 if name == EVOLVING and number == 2:
                     continue
                 rng = np.random.default_rng([run.seed, len(name)] if marketplace else [len(name)])
@@ -94,7 +94,7 @@ def test_without_a_run_of_the_baseline_the_first_arm_stands_in(tmp_path: Path) -
     kept = whole.table[whole.table["arm"] == "ours"]
     alone = Results(whole.protocol, kept, [run for run in whole.runs if run.arm == "ours"])
     assert alone.baseline == "ours"
-    assert [row[5:] for row in last_round(alone).rows if row[0] == "ours"] == [(NOTHING, NOTHING)] * 3
+    assert [row[5:] for row in last_round(alone).rows if row[0] == "ours"] == [(NOTHING, NOTHING)] * 4
 
 
 @pytest.mark.parametrize("marketplace", [False, True])
@@ -105,7 +105,7 @@ def test_slices_hold_their_queries(tmp_path: Path, marketplace: bool) -> None:
     assert results.gain("ours", "last", only=masks["de"]).mean == pytest.approx(0.2)
     table = by_slice(results, "stratum")
     assert table.headers == ("arm", "set", "head", "tail")
-    assert table.rows[1] == ("ours", "last", *["+20.0 [+20.0, +20.0] better (30)"] * 2)
+    assert table.rows[2] == ("ours", "last", *["+20.0 [+20.0, +20.0] better (30)"] * 2)
 
 
 def test_the_gap_that_drift_opens_is_closed_by_what_was_gained(tmp_path: Path) -> None:
@@ -116,6 +116,18 @@ def test_the_gap_that_drift_opens_is_closed_by_what_was_gained(tmp_path: Path) -
     assert shares["random"] == pytest.approx(33, abs=3)
     assert len(rows["ours"]) == 5  # all, two languages, two strata
     assert not gap_closed(made_up(tmp_path / "other", marketplace=False)).rows
+
+
+def test_each_window_has_its_own_gap_and_what_its_own_round_closed_of_it(tmp_path: Path) -> None:
+    table = gap_by_window(made_up(tmp_path, marketplace=True))
+    assert table.headers == ("arm", "queries", "window-1", "window-2")
+    rows = {row[:2]: row[2:] for row in table.rows}
+    first, last = (int(cell.split("%")[0]) for cell in rows["ours", "all"])
+    assert first == pytest.approx(25, abs=3)  # after round 1 half of the gain, of a gap of 40
+    assert last == pytest.approx(67, abs=4)
+    assert ("random", "all") in rows
+    assert ("ours", "tail") in rows
+    assert ("random", "tail") not in rows
 
 
 def test_a_relative_drop_is_what_is_lost_as_a_share_of_what_there_was(tmp_path: Path) -> None:
