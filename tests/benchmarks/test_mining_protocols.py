@@ -66,7 +66,7 @@ def test_marketplaces_are_of_one_size_with_enough_test_queries(name: str, tmp_pa
     assert market is not None
     assert main.marketplace is not None
     assert market.size == main.marketplace.size
-    assert min(market.size["static_test"], market.size["last_test"]) >= 500
+    assert min(market.size[name] for name in ("static_test", "window_test", "last_test")) >= 500
     assert market.preset == ("harsh" if "harsh" in name else "default")
     ours = [item.settings("ours", 1, tmp_path) for item in (protocol, main)]
     assert ours[0].training == ours[1].training  # arms of several protocols stand beside each other
@@ -74,8 +74,11 @@ def test_marketplaces_are_of_one_size_with_enough_test_queries(name: str, tmp_pa
     assert ours[0].agreement == ours[1].agreement
 
 
-@pytest.mark.parametrize("name", [name for name in MINING if "verticals" in name])
-def test_verticals_are_of_one_recipe(name: str, tmp_path: Path) -> None:
+REAL_TEXT = [*(name for name in MINING if "verticals" in name), "markets", "trec-dl", "chorus"]
+
+
+@pytest.mark.parametrize("name", REAL_TEXT)
+def test_protocols_of_real_text_are_of_one_recipe(name: str, tmp_path: Path) -> None:
     ours, main = (read_protocol(item).settings("ours", 1, tmp_path) for item in (name, "verticals"))
     assert (ours.training, ours.miner, ours.agreement) == (main.training, main.miner, main.agreement)
 
