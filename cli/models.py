@@ -65,6 +65,7 @@ def promote(
     """Move the alias `champion` to a version by hand, past the gate. The next round starts from it."""
     from serm.cli.load import load_settings
     from serm.core.errors import ModelError
+    from serm.relevance_model.registry import PRUNED, WEIGHTS
     from serm.storage.workspace import Workspace
 
     with Workspace.open(load_settings(config)) as workspace:
@@ -73,6 +74,10 @@ def promote(
         if chosen is None:
             there = ", ".join(str(item.version) for item in registry.versions()) or "none"
             raise ModelError(f"there is no version {version}.", f"Versions: {there}.")
+        if chosen.tags.get(WEIGHTS) == PRUNED:
+            raise ModelError(
+                f"the weights of version {version} were pruned.", "Choose one that has its weights."
+            )
         before = registry.alias(CHAMPION)
         if before and before[0] == version:
             print(f"Version {version} is the champion already.")
@@ -83,6 +88,42 @@ def promote(
             typer.confirm(question, abort=True)
         registry.set_alias(CHAMPION, version)
     print(f"Champion: version {version} ({chosen.model_id}); before: {now}.")
+
+
+@commands.command("prune")
+def prune(
+    config: Config,
+    keep: Annotated[
+        int, typer.Option("--keep", min=1, help="Newest versions that stay, whatever became of them.")
+    ] = 3,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Say what would go, and remove nothing.")
+    ] = False,
+    yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")] = False,
+) -> None:
+    """Remove the weights and embeddings of versions that no round needs any more.
+
+    Untrained, frozen, the champion, the one before it and whatever bears an alias stay. Reports, labels and
+    traces of all rounds stay.
+    """
+    from serm.cli.format import count, size
+    from serm.cli.load import load_settings
+    from serm.graphs.pruning import prunable, remove
+    from serm.graphs.resources import Resources
+
+    with Resources(load_settings(config)) as resources:
+        found = prunable(resources, keep)
+        for item in found:
+            print(f"version {item.version} ({item.model_id}): {size(item.bytes)}")
+        told = f"{count(len(found), 'version')}, {size(sum(item.bytes for item in found))}"
+        if dry_run or not found:
+            print(f"To prune: {told}." if found else "Nothing to prune.")
+            return
+        if not yes:
+            typer.confirm(f"Remove weights and embeddings of {told}?", abort=True)
+        for item in found:
+            remove(resources, item)
+    print(f"Pruned {told}.")
 
 
 _ID = "serm.model_id"

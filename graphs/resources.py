@@ -20,7 +20,7 @@ from serm.llm.spec import IN_USE
 from serm.relevance_model.base import FloatArray, Scores
 from serm.relevance_model.executors import shard_map
 from serm.relevance_model.lower import SharedLayers
-from serm.relevance_model.registry import ModelRegistry
+from serm.relevance_model.registry import ROLE, ModelRegistry
 from serm.relevance_model.scoring import stored_scores
 from serm.relevance_model.versions import ModelVersions
 from serm.storage.dataset import DataSet, WindowRef
@@ -56,7 +56,7 @@ class Resources(PanelResources):
     def register(self, model: str, *, round: int, role: str, alias: str = "") -> int:
         """The model's version in the registry, with an alias moved onto it where one is named."""
         version = self.registry.register(
-            self.models.path(model), model, {"serm.round": str(round), "serm.role": role}
+            self.models.path(model), model, {"serm.round": str(round), ROLE: role}
         )
         if alias:
             self.registry.set_alias(alias, version)

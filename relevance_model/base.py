@@ -53,6 +53,10 @@ class RelevanceModel(Protocol):
     def network(self) -> Any:
         """What reads texts: a SentenceTransformer or a CrossEncoder. Not to be changed."""
 
+    @property
+    def embeddings(self) -> Path | None:
+        """The folder of the vectors that the network made; None where they are in memory alone."""
+
     def score(
         self, queries: Sequence[str], documents: Sequence[str], languages: Sequence[str] | None = None
     ) -> Scores:

@@ -41,6 +41,10 @@ class BiEncoder:
     def network(self) -> Any:
         return self.encoder.model
 
+    @property
+    def embeddings(self) -> Path | None:
+        return self.encoder.folder
+
     def description(self) -> dict[str, object]:
         """Everything but the weights: what `serm.json` holds."""
         return {

@@ -78,6 +78,10 @@ class CrossEncoderModel:
             cache=self.cache,
         )
 
+    @property
+    def embeddings(self) -> Path | None:
+        return self.texts.folder
+
     def description(self) -> dict[str, object]:
         """Everything but the weights: what `serm.json` holds."""
         return {

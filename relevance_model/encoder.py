@@ -84,6 +84,11 @@ class TextEncoder:
             return noisy(texts)
 
     @property
+    def folder(self) -> Path | None:
+        """Where the vectors of these weights are kept; None: in memory alone."""
+        return self._cache.folder
+
+    @property
     def reader(self) -> Reader:
         return self._whole if self.lower is None else upper_reader(self._whole, self.lower)
 

@@ -15,6 +15,9 @@ from mlflow.tracking import MlflowClient
 
 MODEL_ID = "serm.model_id"
 RUN_KEY = "serm.key"
+ROLE = "serm.role"
+WEIGHTS, PRUNED = "serm.weights", "pruned"
+"""The tag of a version whose weights were removed."""
 _PAGE = 1_000
 
 
@@ -92,6 +95,9 @@ class ModelRegistry:
 
     def set_alias(self, name: str, version: int) -> None:
         self._client.set_registered_model_alias(self.name, name, str(version))
+
+    def set_tag(self, version: int, key: str, value: str) -> None:
+        self._client.set_model_version_tag(self.name, str(version), key, value)
 
     def log_round(self, key: str, params: Mapping[str, object], metrics: Mapping[str, float]) -> str:
         """The finished MLflow run of one round; found by `key`, so that it is there once.
