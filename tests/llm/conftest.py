@@ -6,9 +6,12 @@ from typing import Any
 
 import pytest
 from chat_stub import ChatStub, serve
+from vllm_bench import Bench, SettingsWith
 
+from serm.agents import panel as panels
+from serm.agents.panel import Panel, open_panel
 from serm.core import Pair, Settings
-from serm.llm import retry
+from serm.llm import retry, vllm_asker
 from serm.storage.judgments import JudgmentStore
 
 
@@ -46,5 +49,23 @@ def pairs() -> Callable[..., list[Pair]]:
 
     def make(*words: str) -> list[Pair]:
         return [Pair(f"q-{word}", f"d-{word}", "a query", f"[{word}]") for word in words]
+
+    return make
+
+
+@pytest.fixture
+def bench(monkeypatch: pytest.MonkeyPatch) -> Iterator[Bench]:
+    made = Bench()
+    monkeypatch.setattr(vllm_asker, "find_spec", lambda name: object())
+    monkeypatch.setattr(vllm_asker, "ENGINES", made.engines)
+    monkeypatch.setattr(panels, "ENGINES", made.engines)
+    yield made
+    made.engines.shut_down()
+
+
+@pytest.fixture
+def panel_with(bench: Bench, settings_with: SettingsWith) -> Callable[..., Panel]:
+    def make(*judges: Any, **sections: Any) -> Panel:
+        return open_panel(settings_with(*(judges or ("vllm:m",)), **sections))
 
     return make

@@ -4,140 +4,27 @@ from __future__ import annotations
 
 import asyncio
 import json
-import threading
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 from langchain_core.messages import AIMessage, HumanMessage, ToolMessage
 from langchain_core.tools import tool
+from vllm_bench import MESSAGES, Bench, PairsOf, SettingsWith, answer, ask, word
 
-from serm.agents import panel as panels
 from serm.agents.panel import Panel, open_panel
-from serm.core import FailureKind, Pair, Settings
-from serm.core.errors import AgentError, BudgetExceededError, JudgeError, MissingDependencyError
-from serm.core.settings_loop import LlmSettings, Price
+from serm.core import FailureKind
+from serm.core.errors import AgentError, BudgetExceededError, MissingDependencyError
+from serm.core.settings_loop import LlmSettings
 from serm.llm import vllm_asker
-from serm.llm.asking import Token
 from serm.llm.budget import Budget
 from serm.llm.chat import chat_model
-from serm.llm.engine import HiccupError, Said, TooLongError, UnfitError, Wish
-from serm.llm.parse import GradeReply, parse_grade
+from serm.llm.engine import HiccupError, TooLongError, UnfitError
+from serm.llm.parse import GradeReply
 from serm.llm.spec import parse_backend
-from serm.llm.vllm_asker import VllmAsker
-from serm.llm.vllm_engine import Engine, Engines
 from serm.llm.weights import weights_revision
 from serm.storage.judgments import JudgmentStore
-
-SettingsWith = Callable[..., Settings]
-PairsOf = Callable[..., list[Pair]]
-Play = Callable[[Wish, int], "str | Exception"]
-SCHEMA = {"type": "object", "properties": {"grade": {"type": "integer", "enum": [0, 1, 2, 3]}}}
-MESSAGES = [{"role": "user", "content": "[word]"}]
-
-
-def word(wish: Wish) -> str:
-    return str(wish.messages[-1]["content"]).rpartition("[")[2].rstrip("]")
-
-
-class FakeCore:
-    """Says what `play` says of a wish and how often its word was asked about; holds answers back until as
-    many as `together` are being asked for."""
-
-    def __init__(self, play: Play, *, sleeps: bool = True, together: int = 1) -> None:
-        self.sleeps, self.play, self.together = sleeps, play, together
-        self.wishes: list[Wish] = []
-        self.story: list[str] = []
-        self.most = self._now = 0
-        self._times: dict[str, int] = {}
-        self.threads: set[str] = set()
-
-    async def generate(self, wish: Wish) -> Said:
-        self.threads.add(threading.current_thread().name)
-        self.wishes.append(wish)
-        self._now += 1
-        self.most = max(self.most, self._now)
-        async with asyncio.timeout(10):
-            while self.most < self.together:
-                await asyncio.sleep(0.001)
-        await asyncio.sleep(0.001 * (len(self.wishes) % 3))  # ends come in another order than beginnings
-        self._now -= 1
-        times = self._times[word(wish)] = self._times.get(word(wish), -1) + 1
-        text = self.play(wish, times)
-        if isinstance(text, Exception):
-            raise text
-        tokens = (Token(text, ((text, -0.1),)),) if wish.watched else ()
-        return Said(text, 100, 10, cut=not text.endswith("}"), tokens=tokens)
-
-    async def sleep(self) -> None:
-        self.story.append("sleep")
-
-    async def wake(self) -> None:
-        self.story.append("wake")
-
-    def shut_down(self) -> None:
-        self.story.append("down")
-
-
-class Bench:
-    """Engines over fake cores, and what was loaded."""
-
-    def __init__(self) -> None:
-        self.play: Play = lambda wish, times: answer(2)
-        self.sleeps, self.together = True, 1
-        self.loaded: list[tuple[str, Mapping[str, object]]] = []
-        self.cores: list[FakeCore] = []
-        self.engines = Engines(self._start)
-
-    def _start(self, model: str, arguments: Mapping[str, object]) -> FakeCore:
-        self.loaded.append((model, dict(arguments)))
-        self.cores.append(FakeCore(self._say, sleeps=self.sleeps, together=self.together))
-        return self.cores[-1]
-
-    def _say(self, wish: Wish, times: int) -> str | Exception:
-        return self.play(wish, times)
-
-    def asker(self, model: str = "m", *, budget: Budget | None = None, **llm: Any) -> VllmAsker:
-        price = Price(input=1_000_000, output=1_000_000) if budget else None
-        settings = LlmSettings(**llm)
-        return VllmAsker(model, settings, seed=7, price=price, budget=budget, engines=self.engines)
-
-    @property
-    def core(self) -> FakeCore:
-        return self.cores[-1]
-
-
-def answer(grade: int) -> str:
-    return json.dumps({"grade": grade, "reason": f"said {grade}"})
-
-
-@pytest.fixture
-def bench(monkeypatch: pytest.MonkeyPatch) -> Iterator[Bench]:
-    made = Bench()
-    monkeypatch.setattr(vllm_asker, "find_spec", lambda name: object())
-    monkeypatch.setattr(vllm_asker, "ENGINES", made.engines)
-    monkeypatch.setattr(panels, "ENGINES", made.engines)
-    yield made
-    made.engines.shut_down()
-
-
-@pytest.fixture
-def panel_with(bench: Bench, settings_with: SettingsWith) -> Callable[..., Panel]:
-    def make(*judges: Any, **sections: Any) -> Panel:
-        return open_panel(settings_with(*(judges or ("vllm:m",)), **sections))
-
-    return make
-
-
-def ask(asker: VllmAsker, *, path: int = 0, logprobs: bool = False) -> Any:
-    async def once() -> Any:
-        try:
-            return await asker.ask(MESSAGES, parse_grade, schema=SCHEMA, path=path, logprobs=logprobs)
-        finally:
-            await asker.close()
-
-    return asyncio.run(once())
 
 
 def test_a_shard_is_handed_over_whole_whatever_the_concurrency_and_loads_one_model(
@@ -216,143 +103,6 @@ def test_an_unreadable_answer_is_asked_for_again_with_another_seed_only_where_it
     reply = ask(bench.asker(retries=3), path=0)
     assert (reply.failure.kind, reply.requests) == (FailureKind.UNPARSABLE, 1)
     assert "cut off after 10 tokens (`llm.max_tokens`)" in reply.failure.message
-
-
-def test_an_engine_that_died_ends_the_work_and_the_next_panel_starts_another(
-    bench: Bench, panel_with: Callable[..., Panel], store: JudgmentStore, pairs: PairsOf
-) -> None:
-    bench.play = lambda wish, times: JudgeError("the engine has died") if word(wish) == "w1" else answer(0)
-    with panel_with() as panel:
-        with pytest.raises(JudgeError, match="has died"):
-            panel.judge("m", pairs("w0", "w1", "w2"), store)
-        with pytest.raises(JudgeError, match="has died"):
-            panel.judge("m", pairs("w4"), store)
-        assert store.lost_calls() == 0
-    bench.play = lambda wish, times: answer(1)
-    with panel_with() as panel:
-        assert panel.judge("m", pairs("w0", "w1", "w2"), store).failed == 0
-    assert (len(bench.loaded), bench.cores[0].story) == (2, ["down"])
-
-
-def test_a_model_that_cannot_be_loaded_is_tried_once_a_panel(
-    bench: Bench, panel_with: Callable[..., Panel], store: JudgmentStore, pairs: PairsOf
-) -> None:
-    def refuse(model: str, arguments: Mapping[str, object]) -> FakeCore:
-        bench.loaded.append((model, arguments))
-        raise JudgeError(f"vLLM cannot load `{model}`")
-
-    bench.engines._start = refuse
-    with panel_with({"backend": "vllm:m", "name": "a"}, {"backend": "vllm:m", "name": "b"}) as panel:
-        faults = panel.prove()
-        with pytest.raises(JudgeError, match="cannot load"):
-            panel.judge("a", pairs("x"), store)
-    assert all("cannot load `m`" in fault for fault in faults.values())
-    assert len(bench.loaded) == 1
-
-
-def test_an_engine_sleeps_when_the_panel_rests_and_wakes_when_it_is_asked(
-    bench: Bench, panel_with: Callable[..., Panel], store: JudgmentStore, pairs: PairsOf
-) -> None:
-    with panel_with() as panel:
-        assert panel.prove() == {"m": ""}
-        assert bench.core.story == ["sleep"]
-        panel.rest()  # it sleeps already
-        panel.judge("m", pairs("x"), store)
-        assert bench.core.story == ["sleep", "wake"]
-        panel.rest()
-    assert bench.core.story == ["sleep", "wake", "sleep"]
-    with panel_with() as panel:  # the next round's: nothing is loaded anew
-        panel.judge("m", pairs("y"), store)
-    assert bench.core.story == ["sleep", "wake", "sleep", "wake", "sleep"]
-    assert len(bench.loaded) == 1
-
-
-def test_an_engine_that_is_being_asked_does_not_sleep(bench: Bench) -> None:
-    bench.together = 2  # the first answer waits for the second question
-
-    async def run() -> None:
-        first, second = bench.asker(), bench.asker()
-        asking = asyncio.create_task(first.ask(MESSAGES, parse_grade, schema=SCHEMA, path=0))
-        while not (bench.cores and bench.core.wishes):
-            await asyncio.sleep(0.001)
-        await asyncio.to_thread(bench.engines.rest)
-        await second.ask(MESSAGES, parse_grade, schema=SCHEMA, path=0)
-        await asking
-        assert bench.core.story == []
-        await first.close()
-        assert bench.core.story == []  # the other one still has it
-        await second.close()
-        assert bench.core.story == ["sleep"]
-
-    asyncio.run(run())
-
-
-def test_where_vllm_cannot_sleep_it_says_so_once_and_is_shut_down_with_the_panel(
-    bench: Bench,
-    panel_with: Callable[..., Panel],
-    store: JudgmentStore,
-    pairs: PairsOf,
-    caplog: pytest.LogCaptureFixture,
-) -> None:
-    bench.sleeps = False
-    with panel_with() as panel:
-        panel.judge("m", pairs("x"), store)
-        panel.rest()
-        panel.rest()
-        assert bench.core.story == []
-    assert bench.core.story == ["down"]
-    assert caplog.text.count("cannot sleep on this device") == 1
-
-
-def test_an_engine_that_does_not_fall_asleep_is_shut_down_and_loaded_anew(bench: Bench) -> None:
-    asker = bench.asker()
-
-    async def fail() -> None:
-        raise RuntimeError("no")
-
-    async def run() -> None:
-        await asker.ask(MESSAGES, parse_grade, schema=SCHEMA, path=0)
-        bench.core.sleep = fail  # type: ignore[method-assign]
-        await asyncio.to_thread(bench.engines.rest)
-        assert bench.core.story == ["down"]
-        await asker.ask(MESSAGES, parse_grade, schema=SCHEMA, path=0)
-        await asker.close()
-
-    asyncio.run(run())
-    assert len(bench.loaded) == 2
-
-
-def test_an_engine_outlives_the_event_loops_of_those_that_ask(bench: Bench) -> None:
-    keep = bench.asker()
-    for _ in range(3):
-        assert ask(bench.asker()).value.grade == 2
-    assert bench.core.threads == {"vllm m"}
-    asyncio.run(keep.close())
-
-
-def test_a_stuck_engine_is_given_up_and_a_slow_one_is_not() -> None:
-    core = FakeCore(lambda wish, times: answer(2))
-    engine = Engine("m", lambda: core, patience=0.1)
-    wish = Wish(MESSAGES, SCHEMA, 0.0, 0, 16)
-
-    async def run() -> list[Any]:
-        core.together = 2
-        stuck = await asyncio.gather(engine.generate(wish), return_exceptions=True)
-        core.together = 1
-
-        async def later(number: int) -> Said:
-            await asyncio.sleep(0.06 * number)
-            return Said("{}", 1, 1)
-
-        waits = iter(range(1, 6))
-        core.generate = lambda wish: later(next(waits))  # type: ignore[method-assign]
-        slow = await asyncio.gather(*(engine.generate(wish) for _ in range(5)), return_exceptions=True)
-        return [*stuck, *slow]
-
-    stuck, *slow = asyncio.run(run())
-    assert type(stuck).__name__ == "StalledError"
-    assert all(isinstance(said, Said) for said in slow)  # the last took 0.3 s, others ended meanwhile
-    engine.shut_down()
 
 
 def test_a_stated_price_counts_against_the_budget(bench: Bench) -> None:
