@@ -12,7 +12,6 @@ of turns, the agent starts over under its rules, and its span says so.
 
 from __future__ import annotations
 
-import operator
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Annotated, Any, Protocol, TypedDict, cast
@@ -52,11 +51,17 @@ class AgentOutcome:
     reason: str  # why it fell back; "" where it did not
 
 
+def joined(before: list[Any], after: list[Any]) -> list[Any]:
+    """Reducer of lists. Not `operator.add`: LangGraph asks for its signature, which for a builtin is parsed,
+    and Python 3.11 may die of parsing in several threads at once (python/cpython, issue 106905)."""
+    return before + after
+
+
 class Turns(TypedDict):
     """State of the two nodes; it lives as long as the attempt."""
 
-    messages: Annotated[list[BaseMessage], operator.add]
-    calls: Annotated[list[str], operator.add]
+    messages: Annotated[list[BaseMessage], joined]
+    calls: Annotated[list[str], joined]
     turns: int
     bad: int  # bad calls in a row
     stopped: str  # why this attempt failed; "" while it goes on

@@ -1,3 +1,4 @@
+import ast
 import json
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -92,6 +93,18 @@ def tracer(tmp_path: Path) -> Iterator[Tracer]:
 
 def spans(tmp_path: Path) -> list[Span]:
     return read_spans(tmp_path / "traces.sqlite", "t")
+
+
+def test_agents_are_built_without_parsing_which_python_3_11_may_die_of_in_threads(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def parse(*_: object, **__: object) -> None:
+        raise SystemError("AST constructor recursion depth mismatch")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(ast, "parse", parse)
+        outcome = run(Counter(), None)
+    assert outcome.calls == ("add", "add")
 
 
 def test_without_a_model_the_rules_do_the_work() -> None:
