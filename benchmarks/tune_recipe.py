@@ -3,28 +3,31 @@
 Reads the seed, the windows and the gate of a config, never a test. The labels of a window are the recorded
 grades of one judge on a random sample of it: of `--judges` the first that graded it. Each recipe trains the
 seed model from the untrained one, and goes on from there through the windows asked for, with a replay of the
-seed, as a round does. What it prints is NDCG@4 in points on the gate queries of each source, and the seconds
-of training.
+seed, as a round does; `--seeds` times, each with another sample and order. What it prints is NDCG@4 in points
+on the gate queries of each source after the last window, what that adds to the untrained model, paired, with
+its interval over queries and seeds, and the seconds of all trainings of a seed. `--try` adds your recipes.
 """
 
 from __future__ import annotations
 
 import argparse
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
 import numpy as np
 import pandas as pd
-from rich.console import Console
-from rich.table import Table
+import yaml
 
 from serm.core.columns import KEY
 from serm.core.errors import ConfigError
 from serm.core.settings import Settings
 from serm.core.settings_loop import TrainingSettings
+from serm.evals.bootstrap import seeds_interval
 from serm.evals.measures import ndcg_column, per_query
+from serm.evals.tables import Cells, difference, markdown, points
 from serm.llm.recordings import read_recordings
 from serm.llm.spec import parse_backend
 from serm.relevance_model.base import RelevanceModel
@@ -36,6 +39,8 @@ from serm.storage.ingest import ingest
 from serm.storage.snapshots import sample_queries
 from serm.storage.workspace import Workspace
 
+LEVEL: Final = 0.95
+RESAMPLES: Final = 2_000
 RECIPES: Final[dict[str, dict[str, Any]]] = {
     "default": {},
     "learning rate 1e-5": {"learning_rate": 1e-5},
@@ -51,60 +56,102 @@ RECIPES: Final[dict[str, dict[str, Any]]] = {
     "four frozen, seed: head alone": {"freeze_layers": 4, "learning_rate": 1e-4, "seed_epochs": 0},
 }
 
+Sample = tuple[str, pd.DataFrame]  # a window's name and its labelled pairs
+
+
+@dataclass(frozen=True, slots=True)
+class Trained:
+    """A recipe under one random seed."""
+
+    model: RelevanceModel
+    seconds: float
+
 
 def main(arguments: Sequence[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("config", type=Path)
     parser.add_argument("--recipes", nargs="*", default=list(RECIPES), choices=list(RECIPES))
+    parser.add_argument("--try", dest="own", nargs="*", default=[], help="YAML: '{epochs: 4, average: 0}'")
     parser.add_argument("--windows", nargs="*", default=["answers"], help="names, in order")
     parser.add_argument("--judges", nargs="+", default=["gpt-4o_umbrela"], help="whose recorded grades count")
     parser.add_argument("--pairs", type=int, default=600, help="labelled in each window")
     parser.add_argument("--pool", type=int, default=10**9, help="documents of a gate query, at most")
+    parser.add_argument("--seeds", type=int, default=3)
     chosen = parser.parse_args(arguments)
+    recipes = {name: RECIPES[name] for name in chosen.recipes} | {text: _own(text) for text in chosen.own}
     settings = Settings.from_yaml(chosen.config)
-    console = Console()
     with Workspace.open(settings) as workspace:
         data = ingest(settings, workspace)
         gate = data.gate(len(data.windows))
         gate = gate[gate.groupby("query_id").cumcount() < chosen.pool].reset_index(drop=True)
         untrained = open_base(settings.base_model, workspace.embeddings)
-        rounds = [_labelled(settings, data, name, chosen) for name in chosen.windows]
-        table = _table(gate, chosen.windows)
-        _add(table, "untrained", [("", untrained, 0.0)], gate)
-        for name in chosen.recipes:
-            training = settings.training.model_copy(update=RECIPES[name])
-            _add(table, name, _run(untrained, data.seed(), rounds, training, settings.random_seed), gate)
-        console.print(table)
+        found: dict[str, list[Trained]] = {name: [] for name in recipes}
+        for seed in range(1, chosen.seeds + 1):
+            rounds = [_labelled(settings, data, name, chosen, seed) for name in chosen.windows]
+            for name, changed in recipes.items():
+                training = settings.training.model_copy(update=dict(changed))
+                found[name].append(_run(untrained, data.seed(), rounds, training, seed))
+        print(recipe_table(untrained, found, gate))
+
+
+def recipe_table(
+    untrained: RelevanceModel, found: Mapping[str, Sequence[Trained]], gate: pd.DataFrame
+) -> str:
+    """Markdown: a row a recipe, a column a source of gate queries."""
+    sources = sorted(gate["source"].unique())
+    queries = gate.drop_duplicates("query_id").set_index("query_id")["source"]
+    before = _ndcg(untrained, gate)
+    columns = {source: queries.index[queries == source] for source in sources}
+    heads = [f"{source} ({len(ids)})" for source, ids in columns.items()]
+    rows = [("untrained", *(points(float(np.nanmean(before[ids]))) for ids in columns.values()), "")]
+    for name, runs in found.items():
+        after = [_ndcg(run.model, gate) for run in runs]
+        cells = []
+        for ids in columns.values():
+            values = np.stack([ndcg[ids].to_numpy() for ndcg in after])
+            change = seeds_interval(values - before[ids].to_numpy(), LEVEL, RESAMPLES, seed=0)
+            cells.append(f"{points(float(np.nanmean(values)))} ({difference(change)})")
+        rows.append((name, *cells, f"{np.mean([run.seconds for run in runs]):.0f}"))
+    return markdown(Cells(("recipe", *heads, "seconds"), tuple(rows), frozenset({"recipe", *heads})))
+
+
+def _ndcg(model: RelevanceModel, graded: pd.DataFrame) -> pd.Series:
+    return per_query(graded, score_frame(model, graded).expected).set_index("query_id")[ndcg_column(4)]
+
+
+def _own(text: str) -> Mapping[str, Any]:
+    try:
+        return TrainingSettings.model_validate(yaml.safe_load(text)).model_dump(exclude_unset=True)
+    except (yaml.YAMLError, ValueError) as error:
+        raise ConfigError(f"--try {text!r} is no set of `training:` keys: {error}") from error
 
 
 def _run(
     untrained: RelevanceModel,
-    seed: pd.DataFrame,
-    rounds: Sequence[tuple[str, pd.DataFrame]],
+    seed_pairs: pd.DataFrame,
+    rounds: Sequence[Sample],
     training: TrainingSettings,
-    random_seed: int,
-) -> list[tuple[str, RelevanceModel, float]]:
-    """(after what, model, seconds) of each step."""
+    seed: int,
+) -> Trained:
     started = time.perf_counter()
-    model = train(untrained, seed, training, seed=random_seed, epochs=training.seed_epochs)
-    steps = [("seed", model, time.perf_counter() - started)]
-    for name, labelled in rounds:
-        started = time.perf_counter()
-        replay = sample_queries(seed, round(training.seed * len(labelled)), random_seed)
-        model = train(model, pd.concat([labelled, replay], ignore_index=True), training, seed=random_seed)
-        steps.append((name, model, time.perf_counter() - started))
-    return steps
+    model = train(untrained, seed_pairs, training, seed=seed, epochs=training.seed_epochs)
+    for _, labelled in rounds:
+        replay = sample_queries(seed_pairs, round(training.seed * len(labelled)), seed)
+        model = train(model, pd.concat([labelled, replay], ignore_index=True), training, seed=seed)
+    return Trained(model, time.perf_counter() - started)
 
 
 def _labelled(
-    settings: Settings, data: DataSet, window: str, chosen: argparse.Namespace
-) -> tuple[str, pd.DataFrame]:
+    settings: Settings, data: DataSet, window: str, chosen: argparse.Namespace, seed: int
+) -> Sample:
     """A random sample of a window with the judge's recorded grades."""
     files = {
         settings.resolve(spec.target)
         for judge in settings.judges
         if (spec := parse_backend(judge.backend)).kind == "replay" and spec.model in chosen.judges
     }
+    if not files:
+        raise ConfigError(f"no judge of the config is `replay:FILE#{chosen.judges[0]}`.")
     recorded = pd.concat([read_recordings(file) for file in sorted(files)], ignore_index=True)
     recorded = recorded[recorded["judge"].isin(chosen.judges) & recorded["grade"].between(0, 3)]
     index = next(item.index for item in data.windows if item.name == window)
@@ -113,32 +160,10 @@ def _labelled(
     if judge is None:
         raise ConfigError(f"none of {', '.join(chosen.judges)} has graded a pair of window {window}.")
     pairs = graded[graded["judge"] == judge]
-    order = np.random.default_rng(settings.random_seed).permutation(len(pairs))
+    order = np.random.default_rng(seed).permutation(len(pairs))
     sample = pairs.iloc[order]
     sample = sample[sample.groupby("query_id").cumcount() < settings.miner.per_query].head(chosen.pairs)
     return window, sample.astype({"grade": int}).reset_index(drop=True)
-
-
-def _table(gate: pd.DataFrame, windows: Sequence[str]) -> Table:
-    table = Table(title="NDCG@4 on gate queries, points", caption="after seed, then " + ", ".join(windows))
-    table.add_column("recipe")
-    for source, rows in gate.groupby("source"):
-        table.add_column(f"{source} ({rows['query_id'].nunique()})", justify="right")
-    table.add_column("seconds", justify="right")
-    return table
-
-
-def _add(
-    table: Table, name: str, steps: Sequence[tuple[str, RelevanceModel, float]], gate: pd.DataFrame
-) -> None:
-    columns: list[list[str]] = [[] for _ in range(gate["source"].nunique())]
-    for _, model, _ in steps:
-        for column, (_, rows) in zip(columns, gate.groupby("source"), strict=True):
-            graded = rows.reset_index(drop=True)
-            found = per_query(graded, score_frame(model, graded).expected)[ndcg_column(4)].mean()
-            column.append(f"{100 * found:.1f}")
-    seconds = " / ".join(f"{item:.0f}" for _, _, item in steps)
-    table.add_row(name, *(" / ".join(column) for column in columns), seconds)
 
 
 if __name__ == "__main__":
