@@ -11,6 +11,7 @@ its interval over queries and seeds, and the seconds of all trainings of a seed.
 from __future__ import annotations
 
 import argparse
+import sys
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -76,6 +77,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--judges", nargs="+", default=["gpt-4o_umbrela"], help="whose recorded grades count")
     parser.add_argument("--pairs", type=int, default=600, help="labelled in each window")
     parser.add_argument("--pool", type=int, default=10**9, help="documents of a gate query, at most")
+    parser.add_argument("--sources", nargs="*", help="whose gate queries count; all unless named")
     parser.add_argument("--seeds", type=int, default=3)
     chosen = parser.parse_args(arguments)
     recipes = {name: RECIPES[name] for name in chosen.recipes} | {text: _own(text) for text in chosen.own}
@@ -83,6 +85,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     with Workspace.open(settings) as workspace:
         data = ingest(settings, workspace)
         gate = data.gate(len(data.windows))
+        gate = gate[gate["source"].isin(chosen.sources or gate["source"].unique())]
         gate = gate[gate.groupby("query_id").cumcount() < chosen.pool].reset_index(drop=True)
         untrained = open_base(settings.base_model, workspace.embeddings)
         found: dict[str, list[Trained]] = {name: [] for name in recipes}
@@ -91,6 +94,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
             for name, changed in recipes.items():
                 training = settings.training.model_copy(update=dict(changed))
                 found[name].append(_run(untrained, data.seed(), rounds, training, seed))
+                print(f"seed {seed}, {name}: {found[name][-1].seconds:.0f} s", file=sys.stderr, flush=True)
         print(recipe_table(untrained, found, gate))
 
 

@@ -28,7 +28,7 @@ def test_each_recipe_is_told_by_what_it_adds_to_untrained(
 ) -> None:
     config = config_in(tmp_path, tiny_encoder)
     own = "{freeze_layers: 0, learning_rate: 0.003, epochs: 4}"
-    asked = ["--windows", "m2", "--judges", "careful", "--seeds", "2", "--pairs", "60"]
+    asked = ["--windows", "m2", "--judges", "careful", "--seeds", "2", "--pairs", "60", "--sources", "shop"]
     main([str(config), *asked, "--recipes", "seed: head alone", "--try", own])
     head, _, untrained, careful, eager = capsys.readouterr().out.strip().splitlines()
     assert head.split("|")[1].strip() == "recipe"
