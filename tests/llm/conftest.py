@@ -1,17 +1,23 @@
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+import asyncio
+from collections.abc import Awaitable, Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
+from chat_clients import Use
 from chat_stub import ChatStub, serve
 from vllm_bench import Bench, SettingsWith
 
 from serm.agents import panel as panels
 from serm.agents.panel import Panel, open_panel
 from serm.core import Pair, Settings
+from serm.core.settings_loop import LlmSettings, Price
 from serm.llm import retry, vllm_asker
+from serm.llm.budget import Budget
+from serm.llm.openai_compatible import ChatClient
+from serm.llm.spec import parse_backend
 from serm.storage.judgments import JudgmentStore
 
 
@@ -23,6 +29,30 @@ def stub(monkeypatch: pytest.MonkeyPatch) -> Iterator[ChatStub]:
     monkeypatch.setenv("NO_PROXY", "127.0.0.1")
     with serve() as server:
         yield server
+
+
+@pytest.fixture
+def use(stub: ChatStub) -> Use:
+    """Run this over a client of the stub, which is patient for a second and retries once."""
+
+    def run(
+        work: Callable[[ChatClient], Awaitable[Any]],
+        *,
+        price: Price | None = None,
+        budget: Budget | None = None,
+        **llm: Any,
+    ) -> Any:
+        async def main() -> Any:
+            settings = LlmSettings(**{"timeout": 2.0, "retries": 1, "max_tokens": 16, **llm})
+            client = ChatClient(parse_backend(f"{stub.url}#stub"), settings, price=price, budget=budget)
+            try:
+                return await work(client)
+            finally:
+                await client.close()
+
+        return asyncio.run(main())
+
+    return run
 
 
 @pytest.fixture
