@@ -57,14 +57,12 @@ RECIPES: Final[dict[str, dict[str, Any]]] = {
     "four frozen, seed: head alone": {"freeze_layers": 4, "learning_rate": 1e-4, "seed_epochs": 0},
 }
 
-Sample = tuple[str, pd.DataFrame]  # a window's name and its labelled pairs
-
 
 @dataclass(frozen=True, slots=True)
 class Trained:
-    """A recipe under one random seed."""
+    """A recipe under one random seed: the model is measured at once and not kept."""
 
-    model: RelevanceModel
+    ndcg: pd.Series  # by query_id, of the gate
     seconds: float
 
 
@@ -88,31 +86,31 @@ def main(arguments: Sequence[str] | None = None) -> None:
         gate = gate[gate["source"].isin(chosen.sources or gate["source"].unique())]
         gate = gate[gate.groupby("query_id").cumcount() < chosen.pool].reset_index(drop=True)
         untrained = open_base(settings.base_model, workspace.embeddings)
+        recorded = _recorded(settings, chosen.judges)
         found: dict[str, list[Trained]] = {name: [] for name in recipes}
         for seed in range(1, chosen.seeds + 1):
-            rounds = [_labelled(settings, data, name, chosen, seed) for name in chosen.windows]
+            rounds = [
+                _labelled(data, name, recorded, seed, pairs=chosen.pairs, per_query=settings.miner.per_query)
+                for name in chosen.windows
+            ]
             for name, changed in recipes.items():
                 training = settings.training.model_copy(update=dict(changed))
-                found[name].append(_run(untrained, data.seed(), rounds, training, seed))
+                found[name].append(_run(untrained, data.seed(), rounds, training, gate, seed))
                 print(f"seed {seed}, {name}: {found[name][-1].seconds:.0f} s", file=sys.stderr, flush=True)
-        print(recipe_table(untrained, found, gate))
+        print(recipe_table(_ndcg(untrained, gate), found, gate))
 
 
-def recipe_table(
-    untrained: RelevanceModel, found: Mapping[str, Sequence[Trained]], gate: pd.DataFrame
-) -> str:
+def recipe_table(before: pd.Series, found: Mapping[str, Sequence[Trained]], gate: pd.DataFrame) -> str:
     """Markdown: a row a recipe, a column a source of gate queries."""
     sources = sorted(gate["source"].unique())
     queries = gate.drop_duplicates("query_id").set_index("query_id")["source"]
-    before = _ndcg(untrained, gate)
     columns = {source: queries.index[queries == source] for source in sources}
     heads = [f"{source} ({len(ids)})" for source, ids in columns.items()]
     rows = [("untrained", *(points(float(np.nanmean(before[ids]))) for ids in columns.values()), "")]
     for name, runs in found.items():
-        after = [_ndcg(run.model, gate) for run in runs]
         cells = []
         for ids in columns.values():
-            values = np.stack([ndcg[ids].to_numpy() for ndcg in after])
+            values = np.stack([run.ndcg[ids].to_numpy() for run in runs])
             change = seeds_interval(values - before[ids].to_numpy(), LEVEL, RESAMPLES, seed=0)
             cells.append(f"{points(float(np.nanmean(values)))} ({difference(change)})")
         rows.append((name, *cells, f"{np.mean([run.seconds for run in runs]):.0f}"))
@@ -130,44 +128,52 @@ def _own(text: str) -> Mapping[str, Any]:
         raise ConfigError(f"--try {text!r} is no set of `training:` keys: {error}") from error
 
 
-def _run(
+def _run(  # noqa: PLR0917
     untrained: RelevanceModel,
     seed_pairs: pd.DataFrame,
-    rounds: Sequence[Sample],
+    rounds: Sequence[pd.DataFrame],
     training: TrainingSettings,
+    gate: pd.DataFrame,
     seed: int,
 ) -> Trained:
     started = time.perf_counter()
     model = train(untrained, seed_pairs, training, seed=seed, epochs=training.seed_epochs)
-    for _, labelled in rounds:
+    for labelled in rounds:
         replay = sample_queries(seed_pairs, round(training.seed * len(labelled)), seed)
         model = train(model, pd.concat([labelled, replay], ignore_index=True), training, seed=seed)
-    return Trained(model, time.perf_counter() - started)
+    seconds = time.perf_counter() - started
+    return Trained(_ndcg(model, gate), seconds)
 
 
-def _labelled(
-    settings: Settings, data: DataSet, window: str, chosen: argparse.Namespace, seed: int
-) -> Sample:
-    """A random sample of a window with the judge's recorded grades."""
+def _recorded(settings: Settings, judges: Sequence[str]) -> pd.DataFrame:
+    """The grades that these judges have recorded; `judge` is a category, in the order asked for."""
     files = {
         settings.resolve(spec.target)
         for judge in settings.judges
-        if (spec := parse_backend(judge.backend)).kind == "replay" and spec.model in chosen.judges
+        if (spec := parse_backend(judge.backend)).kind == "replay" and spec.model in judges
     }
     if not files:
-        raise ConfigError(f"no judge of the config is `replay:FILE#{chosen.judges[0]}`.")
+        raise ConfigError(f"no judge of the config is `replay:FILE#JUDGE` with {' or '.join(judges)}.")
     recorded = pd.concat([read_recordings(file) for file in sorted(files)], ignore_index=True)
-    recorded = recorded[recorded["judge"].isin(chosen.judges) & recorded["grade"].between(0, 3)]
+    recorded = recorded[recorded["judge"].isin(judges) & recorded["grade"].between(0, 3)]
+    return recorded.assign(judge=pd.Categorical(recorded["judge"], categories=list(judges)))
+
+
+def _labelled(
+    data: DataSet, window: str, recorded: pd.DataFrame, seed: int, *, pairs: int, per_query: int
+) -> pd.DataFrame:
+    """A random sample of a window with the grades of the first judge in `recorded` that graded it."""
     index = next(item.index for item in data.windows if item.name == window)
     graded = data.window(index).merge(recorded[[*KEY, "grade", "judge"]], on=list(KEY))
-    judge = next((name for name in chosen.judges if (graded["judge"] == name).any()), None)
+    judge = next((name for name in recorded["judge"].cat.categories if (graded["judge"] == name).any()), None)
     if judge is None:
-        raise ConfigError(f"none of {', '.join(chosen.judges)} has graded a pair of window {window}.")
-    pairs = graded[graded["judge"] == judge]
-    order = np.random.default_rng(seed).permutation(len(pairs))
-    sample = pairs.iloc[order]
-    sample = sample[sample.groupby("query_id").cumcount() < settings.miner.per_query].head(chosen.pairs)
-    return window, sample.astype({"grade": int}).reset_index(drop=True)
+        names = ", ".join(recorded["judge"].cat.categories)
+        raise ConfigError(f"none of {names} has graded a pair of window {window}.")
+    labelled = graded[graded["judge"] == judge]
+    sample: pd.DataFrame = labelled.iloc[np.random.default_rng(seed).permutation(len(labelled))]
+    sample = sample[sample.groupby("query_id").cumcount() < per_query].head(pairs)
+    typed: pd.DataFrame = sample.astype({"grade": int, "judge": str})
+    return typed.reset_index(drop=True)
 
 
 if __name__ == "__main__":

@@ -51,5 +51,5 @@ def test_a_key_that_is_none_and_a_judge_without_grades_are_refused(
     pd.read_parquet(recorded).query("query_id.str.startswith('q0')").to_parquet(recorded, index=False)
     with pytest.raises(ConfigError, match="none of careful has graded a pair of window m2"):
         main([str(config), "--windows", "m2", "--judges", "careful", "--recipes", "one epoch"])
-    with pytest.raises(ConfigError, match="replay:FILE#nobody"):
+    with pytest.raises(ConfigError, match="replay:FILE#JUDGE` with nobody"):
         main([str(config), "--windows", "m2", "--judges", "nobody", "--recipes", "one epoch"])
