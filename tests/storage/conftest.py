@@ -8,9 +8,12 @@ from typing import Any
 
 import pandas as pd
 import pytest
+from knowledge_world import PAIRS
 
 from serm.core import Settings
 from serm.core.records import Reject
+from serm.core.settings_loop import ModelSettings
+from serm.relevance_model.loading import open_base
 from serm.storage.dataset import DataSet
 from serm.storage.ingest import ingest
 from serm.storage.readers import read_source
@@ -86,3 +89,16 @@ def ingested(tmp_path: Path, settings_of: Callable[..., Settings]) -> Callable[.
             return ingest(settings, workspace)
 
     return run
+
+
+@pytest.fixture(scope="module")
+def encoder(tiny_encoder: Path) -> Any:
+    """The untrained relevance model of the small world: what a workspace embeds with."""
+    settings = ModelSettings(base=str(tiny_encoder), max_length=32, device="cpu", precision="float32")
+    return open_base(settings, None)
+
+
+@pytest.fixture
+def labels() -> pd.DataFrame:
+    """The first 40 pairs, labelled by their human grades."""
+    return PAIRS.head(40).assign(outcome="unanimous")

@@ -3,65 +3,28 @@
 from __future__ import annotations
 
 import signal
-import socket
 import subprocess
 import sys
 import threading
-import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
 import pytest
-from small_world import make_pairs
+from knowledge_world import PAIRS, STRANGER, Counting
 
 from serm.core.columns import document_text
-from serm.core.errors import ConfigError, StorageError, WorkspaceLockedError
+from serm.core.errors import StorageError, WorkspaceLockedError
 from serm.core.records import Pair
-from serm.core.settings_loop import ModelSettings
-from serm.relevance_model.loading import open_base
 from serm.storage import chroma
 from serm.storage.chroma import Floats
-from serm.storage.knowledge import Embedder, open_knowledge
-
-PAIRS = make_pairs(queries_per_month=4)
-STRANGER = Pair("nobody", "nothing", "a query of nobody", "a text of nobody")
-
-
-@pytest.fixture(scope="module")
-def encoder(tiny_encoder: Path) -> Any:
-    """The untrained relevance model of the small world: what a workspace embeds with."""
-    settings = ModelSettings(base=str(tiny_encoder), max_length=32, device="cpu", precision="float32")
-    return open_base(settings, None)
-
-
-@pytest.fixture
-def labels() -> pd.DataFrame:
-    """The first 40 pairs, labelled by their human grades."""
-    return PAIRS.head(40).assign(outcome="unanimous")
+from serm.storage.knowledge import open_knowledge
 
 
 def pair_of(row: Any) -> Pair:
     return Pair(row.query_id, row.doc_id, row.query, row.text, row.title)
-
-
-class Counting:
-    """An embedder that counts what it is asked to read."""
-
-    def __init__(self, inner: Embedder, id: str = "") -> None:
-        self.inner, self.id = inner, id or inner.id
-        self.documents: list[str] = []
-        self.queries: list[str] = []
-
-    def embed_documents(self, texts: Sequence[str]) -> Floats:
-        self.documents += texts
-        return self.inner.embed_documents(texts)
-
-    def embed_queries(self, texts: Sequence[str]) -> Floats:
-        self.queries += texts
-        return self.inner.embed_queries(texts)
 
 
 def test_a_search_finds_what_is_nearest_by_the_encoder(
@@ -246,74 +209,6 @@ class Numbers:
 
     def embed_queries(self, texts: Sequence[str]) -> Floats:
         return self.embed_documents(texts)
-
-
-@pytest.fixture
-def server(tmp_path: Path) -> Iterator[Callable[[], str]]:
-    """Starts a real Chroma server on this machine; its URL."""
-    started: list[subprocess.Popen[bytes]] = []
-
-    def start() -> str:
-        with socket.socket() as free:
-            free.bind(("127.0.0.1", 0))
-            port = free.getsockname()[1]
-        command = [str(Path(sys.executable).with_name("chroma")), "run", "--path", str(tmp_path / "server")]
-        command += ["--host", "127.0.0.1", "--port", str(port)]
-        started.append(
-            subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, cwd=tmp_path)
-        )
-        deadline = time.monotonic() + 30
-        while time.monotonic() < deadline:
-            with socket.socket() as probe:
-                if probe.connect_ex(("127.0.0.1", port)) == 0:
-                    return f"http://127.0.0.1:{port}"
-            time.sleep(0.05)
-        raise AssertionError("the server did not start")
-
-    yield start
-    for process in started:
-        process.kill()
-        process.wait()
-
-
-def test_a_server_holds_the_knowledge_of_several_workspaces_apart(
-    tmp_path: Path, encoder: Any, labels: pd.DataFrame, server: Callable[[], str]
-) -> None:
-    url = server()
-    counting = Counting(encoder)
-    with (
-        open_knowledge(tmp_path / "one", url, counting, PAIRS, labels) as one,
-        open_knowledge(tmp_path / "two", url, encoder, PAIRS.head(8)) as two,
-    ):
-        assert one.sizes["judged"] == 40
-        assert two.sizes == {"passages": len(PAIRS.head(8)[["title", "text"]].drop_duplicates()), "judged": 0}
-        found = one.search("red lamp", 4, STRANGER)
-    assert [file.name for file in (tmp_path / "one").iterdir()] == ["id"], "nothing else is kept here"
-    read, name = len(counting.documents), (tmp_path / "one" / "id").read_text()
-    with open_knowledge(tmp_path / "one", url, counting, PAIRS, labels) as one:
-        assert one.search("red lamp", 4, STRANGER) == found
-    assert len(counting.documents) == read
-
-    (tmp_path / "one" / "id").unlink()  # a folder of the same path on another machine
-    with open_knowledge(tmp_path / "one", url, encoder, PAIRS.head(8)) as other:
-        assert other.sizes["judged"] == 0
-    (tmp_path / "one" / "id").write_text(name)
-    with open_knowledge(tmp_path / "one", url, counting, PAIRS, labels):
-        assert len(counting.documents) == read, "nobody has touched it"
-
-
-@pytest.mark.parametrize(
-    ("url", "error", "says"),
-    [
-        ("http://127.0.0.1:9", StorageError, "the knowledge base at http://127.0.0.1:9 failed"),
-        ("127.0.0.1:8000", ConfigError, "is no URL of a server"),
-    ],
-)
-def test_a_server_that_is_not_there_is_a_sentence(
-    tmp_path: Path, encoder: Any, url: str, error: type[Exception], says: str
-) -> None:
-    with pytest.raises(error, match=says):
-        open_knowledge(tmp_path, url, encoder, PAIRS)
 
 
 def test_what_is_no_database_is_a_sentence(tmp_path: Path, encoder: Any) -> None:
