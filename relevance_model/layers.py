@@ -44,11 +44,16 @@ def freeze(model: torch.nn.Module, layers: int) -> None:
 
 @torch.no_grad()
 def average_into(model: torch.nn.Module, start: torch.nn.Module, share: float) -> None:
-    """Set the model's weights to share x start + (1 - share) x model."""
+    """Set the model's weights to share x start + (1 - share) x model.
+
+    Weights that are equal stay as they are, to the bit: their average would turn -0.0 into 0.0, and frozen
+    layers would no longer be known as the ones that all models share.
+    """
     if share == 0:
         return
     for mine, theirs in zip(model.parameters(), start.parameters(), strict=True):
-        mine.lerp_(theirs.to(mine.device), share)
+        if not torch.equal(mine, theirs := theirs.to(mine.device)):
+            mine.lerp_(theirs, share)
 
 
 class Replay(torch.nn.Module):

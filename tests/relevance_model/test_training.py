@@ -117,6 +117,14 @@ def test_averaging_lies_between_the_two_models() -> None:
     assert mine.weight.item() == pytest.approx(2.0)
 
 
+def test_averaging_leaves_equal_weights_as_they_are_to_the_bit() -> None:
+    mine, theirs = torch.nn.Linear(2, 1, bias=False), torch.nn.Linear(2, 1, bias=False)
+    mine.weight.data.copy_(torch.tensor([[-0.0, 3.0]]))
+    theirs.weight.data.copy_(torch.tensor([[-0.0, 3.0]]))
+    average_into(mine, theirs, 0.25)
+    assert torch.signbit(mine.weight).tolist() == [[True, False]]
+
+
 def test_averaging_with_the_start_keeps_the_model_nearer_to_it(
     start: BiEncoder, quick: TrainingSettings, toy: pd.DataFrame
 ) -> None:
