@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -14,12 +14,12 @@ from serm.benchmarks.protocol import Protocol
 from serm.benchmarks.query_facts import query_facts
 from serm.benchmarks.runner import Run
 from serm.core.records import Interval
-from serm.evals.bootstrap import detectable, nested_interval, seeds_interval
+from serm.evals.bootstrap import Floats
+from serm.evals.seeds import measure_interval, nested_interval, seeds_interval, smallest_seen
 
 EVOLVING = "evolving"
 LEVEL, RESAMPLES = 0.95, 2_000
 
-Floats = NDArray[np.float64]
 Mask = NDArray[np.bool_]
 
 
@@ -104,7 +104,9 @@ class Results:
 
     def values(self, arm: str, name: str, number: int, role: str = "champion") -> Floats:
         """(seeds, queries) of one set after one round; the queries are in the order of their ids."""
-        series = self._series(arm, name, number, role)
+        return self._stacked(self._series(arm, name, number, role))
+
+    def _stacked(self, series: Sequence[pd.Series[float]]) -> Floats:
         if self._same_queries:
             index = series[0].index
             return np.stack([item.reindex(index).to_numpy(dtype=np.float64) for item in series])
@@ -112,10 +114,12 @@ class Results:
         return np.stack([_filled(item, longest) for item in series])
 
     def evolving(self, arm: str, role: str = "champion") -> Floats:
-        """(seeds, queries) of all evolving sets together: each window before anything of it is used."""
-        return np.concatenate(
-            [self.values(arm, EVOLVING, number, role) for number in self.evolving_rounds], axis=1
-        )
+        """(seeds, queries) of all evolving sets together: each window before anything of it is used.
+
+        A query that comes in several windows is one query, with the mean of its values."""
+        windows = [self._series(arm, EVOLVING, number, role) for number in self.evolving_rounds]
+        together = (pd.concat(of_seed) for of_seed in zip(*windows, strict=True))
+        return self._stacked([item.groupby(level=0, sort=True).mean() for item in together])
 
     def of(self, arm: str, name: str, number: int | None = None, role: str = "champion") -> Floats:
         """A test after a round (the last by default), or `evolving`."""
@@ -128,6 +132,11 @@ class Results:
         if self._same_queries:
             return seeds_interval(values, LEVEL, resamples, seed=0)
         return nested_interval(list(values), LEVEL, resamples, seed=0)
+
+    def measured(self, groups: Sequence[Sequence[Floats]], measure: Callable[..., Floats]) -> Interval:
+        """A figure made of several means of (seeds, queries) values: see `measure_interval`."""
+        rows = [[list(array) for array in group] for group in groups]
+        return measure_interval(rows, measure, LEVEL, RESAMPLES, seed=0, common=self._same_queries)
 
     def gain(
         self,
@@ -144,11 +153,9 @@ class Results:
         return self.interval(change if only is None else np.where(only, change, np.nan))
 
     def reach(self, name: str) -> float:
-        """The smallest gain over the baseline that so many queries show: the median over the arms."""
-        base = self.of(self.baseline, name)
-        changes = [self.of(arm, name) - base for arm in self.arms if arm != self.baseline]
-        rows = [item.mean(axis=0) if self._same_queries else item.ravel() for item in changes]
-        found = [detectable(row, LEVEL, one_sided=False) for row in rows]
+        """The smallest gain over the baseline that so many queries and seeds show: the median of the arms."""
+        others = [arm for arm in self.arms if arm != self.baseline]
+        found = [smallest_seen(self.gain(arm, name, over=self.baseline)) for arm in others]
         return float(np.median(found)) if found else float("nan")
 
     def queries(self, values: Floats) -> int:

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
-from serm.benchmarks.arms import EVOLVING, LEVEL, RESAMPLES, Floats, Mask, Results
+from serm.benchmarks.arms import EVOLVING, Mask, Results
 from serm.benchmarks.collect import reports
 from serm.core.records import Interval
+from serm.evals.bootstrap import Floats
 from serm.evals.tables import NOTHING, Cells
 from serm.tools.strata import STRATA
 
@@ -84,6 +84,7 @@ def gap_by_window(results: Results) -> Cells:
 class _Gap:
     """What drift took from the frozen model, in one slice of the queries."""
 
+    results: Results
     then: Floats  # its values on the static test
     now: Floats  # and on the other
     mask: Mask | None
@@ -104,7 +105,7 @@ class _Gap:
             opened = first - frozen
             return np.where(opened > LEAST_GAP, (mended - frozen) / np.maximum(opened, LEAST_GAP), np.nan)
 
-        return _share(bootstrap_of([[self.then], [self.now, _kept(mended, self.mask)]], share))
+        return _share(self.results.measured([[self.then], [self.now, _kept(mended, self.mask)]], share))
 
 
 def _gaps(results: Results, test: str) -> dict[str, _Gap]:
@@ -121,36 +122,14 @@ def _gaps(results: Results, test: str) -> dict[str, _Gap]:
     first, later = (results.of(results.ours, name, role="frozen") for name in (static, test))
     sides = {name: (_kept(first, then), _kept(later, now), now) for name, (then, now) in slices.items()}
     return {
-        name: _Gap(then, now, mask, bootstrap_of([[then], [now]], lambda a, b: a - b))
+        name: _Gap(results, then, now, mask, results.measured([[then], [now]], lambda a, b: a - b))
         for name, (then, now, mask) in sides.items()
     }
 
 
-def bootstrap_of(parts: Sequence[Sequence[Floats]], measure: Callable[..., Floats]) -> Interval:
-    """An interval of a figure that is no mean: `parts` are groups of (seeds, queries) values, whose rows are
-    drawn together within a group (paired) and apart from other groups; seeds are drawn for all at once.
-    `measure` gets the (b,) mean of each array."""
-    rng = np.random.default_rng(0)
-    seeds = parts[0][0].shape[0]
-    whole = measure(*(np.array([np.nanmean(array)]) for group in parts for array in group))
-    chosen = rng.integers(0, seeds, (RESAMPLES // 2, seeds))
-    means = []
-    for group in parts:
-        drawn: list[list[Floats]] = [[] for _ in group]
-        for row in range(seeds):
-            there = ~np.isnan(np.stack([array[row] for array in group])).any(axis=0)
-            count = int(there.sum())
-            picked = rng.integers(0, max(count, 1), (RESAMPLES // 2, count))
-            for place, array in enumerate(group):
-                drawn[place].append(array[row][there][picked].mean(axis=1))
-        means += [np.take_along_axis(np.stack(item, axis=1), chosen, axis=1).mean(axis=1) for item in drawn]
-    low, high = np.nanquantile(measure(*means), [(1 - LEVEL) / 2, (1 + LEVEL) / 2])
-    return Interval(float(whole[0]), float(low), float(high), parts[0][0].shape[1], LEVEL)
-
-
 def _drop(results: Results, arm: str, static: str, number: int, role: str) -> str:
     now, later = results.of(arm, static, number, role), results.of(arm, EVOLVING, number, role)
-    found = bootstrap_of([[now], [later]], lambda a, b: (a - b) / a)
+    found = results.measured([[now], [later]], lambda a, b: (a - b) / a)
     return _share(found)
 
 

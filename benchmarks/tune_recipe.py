@@ -26,8 +26,8 @@ from serm.core.columns import KEY
 from serm.core.errors import ConfigError
 from serm.core.settings import Settings
 from serm.core.settings_loop import TrainingSettings
-from serm.evals.bootstrap import seeds_interval
 from serm.evals.measures import ndcg_column, per_query
+from serm.evals.seeds import seeds_interval
 from serm.evals.tables import Cells, difference, markdown, points
 from serm.llm.recordings import read_recordings
 from serm.llm.spec import parse_backend

@@ -8,7 +8,7 @@ queries. Unmeasured queries (NaN) are left out; of a pair, both are.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from typing import Final
 
 import numpy as np
@@ -36,8 +36,8 @@ def mean_interval(
     if len(kept) < 2:
         mean = float(kept[0]) if len(kept) else math.nan
         return Interval(mean, math.nan, math.nan, len(kept), level)
-    means = np.concatenate([kept[rows].mean(axis=1) for rows in _drawn_rows(len(kept), resamples, seed)])
-    low, high = np.quantile(means, _tails(level, one_sided))
+    means = np.concatenate([kept[rows].mean(axis=1) for rows in drawn_rows(len(kept), resamples, seed)])
+    low, high = np.quantile(means, tails(level, one_sided))
     return Interval(float(kept.mean()), float(low), float(high), len(kept), level)
 
 
@@ -49,50 +49,6 @@ def difference_interval(
     if first.shape != second.shape:
         raise ValueError(f"paired values have one shape; these have {first.shape} and {second.shape}")
     return mean_interval(second - first, level, resamples, seed, one_sided=one_sided)
-
-
-def seeds_interval(values: ArrayLike, level: float, resamples: int, seed: int) -> Interval:
-    """The mean of (s, q) values, a row a random seed and a column a query, drawn over both.
-
-    Each sample draws q queries, the same for all seeds, and s seeds, so that what the seeds add to the
-    spread is in the interval. Queries with a NaN under any seed are left out. With one seed it is
-    `mean_interval` over the queries; a handful of seeds make it a little narrow.
-    """
-    table = np.asarray(values, dtype=np.float64)
-    kept = table[:, ~np.isnan(table).any(axis=0)]
-    count, n = kept.shape
-    if count < 2 or n < 2:
-        return mean_interval(kept.mean(axis=0) if count else kept.ravel(), level, resamples, seed)
-    rng = np.random.default_rng(seed)
-    weights = rng.multinomial(count, np.full(count, 1 / count), resamples) / count
-    drawn = np.concatenate(list(_drawn_rows(n, resamples, seed + 1)))
-    by_seed = np.stack([row[drawn].mean(axis=1) for row in kept])  # (s, resamples)
-    means = (weights.T * by_seed).sum(axis=0)
-    low, high = np.quantile(means, _tails(level, False))
-    return Interval(float(kept.mean()), float(low), float(high), n, level)
-
-
-def nested_interval(rows: Sequence[ArrayLike], level: float, resamples: int, seed: int) -> Interval:
-    """The mean over random seeds of the mean over each seed's own queries (another simulation each time).
-
-    `rows` holds the (n_i,) values of each seed; NaN are left out. Each sample draws seeds, and in each of
-    them queries. `n` counts the queries of all seeds together. With one seed it is `mean_interval`.
-    """
-    kept = [_measured(np.asarray(row, dtype=np.float64)) for row in rows]
-    kept = [row for row in kept if len(row)]
-    if len(kept) < 2 or min(map(len, kept)) < 2:
-        return mean_interval(np.concatenate(kept) if kept else [], level, resamples, seed)
-    by_seed = np.stack(
-        [
-            np.concatenate([row[drawn].mean(axis=1) for drawn in _drawn_rows(len(row), resamples, seed + i)])
-            for i, row in enumerate(kept, 1)
-        ]
-    )  # (s, resamples)
-    chosen = np.random.default_rng(seed).integers(0, len(kept), (len(kept), resamples))
-    means = np.take_along_axis(by_seed, chosen, axis=0).mean(axis=0)
-    low, high = np.quantile(means, _tails(level, False))
-    mean = float(np.mean([row.mean() for row in kept]))
-    return Interval(mean, float(low), float(high), sum(map(len, kept)), level)
 
 
 def statistic_intervals(
@@ -110,11 +66,11 @@ def statistic_intervals(
     whole = statistic(np.ones((1, n)))[0]
     if n < 2:
         return [Interval(float(value), math.nan, math.nan, n, level) for value in whole]
-    drawn = np.concatenate([statistic(_counts(rows, n)) for rows in _drawn_rows(n, resamples, seed)])
+    drawn = np.concatenate([statistic(_counts(rows, n)) for rows in drawn_rows(n, resamples, seed)])
     found = []
     for value, column in zip(whole, drawn.T, strict=True):
         kept = _measured(column)
-        low, high = np.quantile(kept, _tails(level, False)) if len(kept) else (math.nan, math.nan)
+        low, high = np.quantile(kept, tails(level, False)) if len(kept) else (math.nan, math.nan)
         found.append(Interval(float(value), float(low), float(high), n, level))
     return found
 
@@ -169,12 +125,13 @@ def _one_tail(level: float, one_sided: bool) -> float:
     return level if one_sided else (1 + level) / 2
 
 
-def _tails(level: float, one_sided: bool) -> tuple[float, float]:
+def tails(level: float, one_sided: bool) -> tuple[float, float]:
+    """The two quantiles of an interval at `level`."""
     upper = _one_tail(level, one_sided)
     return 1 - upper, upper
 
 
-def _drawn_rows(n: int, resamples: int, seed: int) -> Iterator[NDArray[np.int64]]:
+def drawn_rows(n: int, resamples: int, seed: int) -> Iterator[NDArray[np.int64]]:
     """Blocks of (b, n) row numbers drawn with replacement; the blocks' size depends on n alone."""
     rng = np.random.default_rng(seed)
     block = max(1, _BLOCK // n)

@@ -83,12 +83,12 @@ def expected_ndcg(query_index: NDArray[np.int64], scores: Scores, *, seed: int, 
 
 
 def measured_mean(human: ArrayLike, expected: ArrayLike, others: ArrayLike, level: float) -> Measured:
-    """The mean over the queries of a set. `human` and `expected` (n,): NDCG by human grades and the model's
-    expectation of the queries that are graded; `others` (m,): its expectation of those that are not."""
-    graded = np.asarray(human, dtype=np.float64)
-    graded = graded[~np.isnan(graded)]
-    if len(graded) >= 2:
-        return Measured(prediction_powered(human, expected, others, level).interval, len(graded))
+    """The mean over the queries of a set that have two grades. `human` and `expected` (n,): NDCG by human
+    grades, NaN where people gave one grade alone, and the model's expectation, of the graded queries;
+    `others` (m,): its expectation of those that are not graded."""
+    measured = int((~np.isnan(np.asarray(human, dtype=np.float64))).sum())
+    if measured >= 2:
+        return Measured(prediction_powered(human, expected, others, level).interval, measured)
     values = np.asarray(others, dtype=np.float64)
     values = values[~np.isnan(values)]
     return Measured(

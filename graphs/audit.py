@@ -45,14 +45,19 @@ class Audit:
 
 @dataclass(frozen=True)
 class _Side:
-    """Queries with what the model expects of them, and what human grades say where there are any."""
+    """Queries with what the model expects of them, and what human grades say where there are any.
+
+    That people gave a query's documents one grade is no lack of grades: left among the ungraded ones it would
+    stand for queries of another kind, and bend the mean.
+    """
 
     languages: NDArray[np.object_]
     expected: Floats  # NDCG@4
-    human: Floats  # NaN: not graded
+    graded: NDArray[np.bool_]  # by people
+    human: Floats  # NDCG@4; NaN: not graded, or with one grade
 
     def of(self, rows: NDArray[np.bool_], level: float) -> Measured:
-        graded = rows & ~np.isnan(self.human)
+        graded = rows & self.graded
         return measured_mean(self.human[graded], self.expected[graded], self.expected[rows & ~graded], level)
 
 
@@ -67,10 +72,10 @@ class _Auditor:
         """The window's queries, graded where a file of grades has them, and its gate queries behind them."""
         desk = self.found.desk
         expected = expected_ndcg(desk.query_index, desk.scores, seed=desk.seed)
-        human = np.full(len(expected), np.nan)
+        graded, human = np.zeros(len(expected), dtype=bool), np.full(len(expected), np.nan)
         if self._grades is not None:
-            human = _human(desk.window, desk.query_index, desk.scores, self._grades, len(expected))
-        own = _Side(np.asarray(desk.current.languages, dtype=object), expected, human)
+            graded, human = _human(desk.window, desk.query_index, desk.scores, self._grades, len(expected))
+        own = _Side(np.asarray(desk.current.languages, dtype=object), expected, graded, human)
         return _joined(own, self._gate_side(newest=True))
 
     @cached_property
@@ -95,7 +100,7 @@ class _Auditor:
         human = measured[ndcg_column(CUTOFF)].where(measured["mixed"]).to_numpy(dtype=np.float64)
         first = part.drop_duplicates("query_id")["language"].fillna("").astype(str)
         expected = expected_ndcg(codes.astype(np.int64), some, seed=self.found.desk.seed)
-        return _Side(first.to_numpy(dtype=object), expected, human)
+        return _Side(first.to_numpy(dtype=object), expected, np.ones(len(human), dtype=bool), human)
 
     def slices(self) -> Iterator[Slice]:
         desk, window, before = self.found.desk, self.window, self.before
@@ -164,22 +169,24 @@ def pairs_to_grade(found: WindowDrift, count: int, seed: int) -> pd.DataFrame:
 
 def _human(
     window: pd.DataFrame, query_index: NDArray[np.int64], scores: Scores, grades: pd.DataFrame, queries: int
-) -> Floats:
-    """(queries,): NDCG@4 by the given grades, of the pairs that have one; NaN elsewhere."""
+) -> tuple[NDArray[np.bool_], Floats]:
+    """(queries,): which have a given grade, and NDCG@4 by those grades, NaN where there is one alone."""
     marked = window[list(KEY)].assign(row=np.arange(len(window)), query=query_index)
     graded = marked.merge(grades[[*KEY, "grade"]], on=list(KEY), how="inner")
-    result = np.full(queries, np.nan)
+    there, result = np.zeros(queries, dtype=bool), np.full(queries, np.nan)
     if len(graded):
         measured = per_query(graded, scores.expected[graded["row"].to_numpy()])
         codes = graded.drop_duplicates("query_id")["query"].to_numpy()
+        there[codes] = True
         result[codes] = measured[ndcg_column(CUTOFF)].where(measured["mixed"]).to_numpy(dtype=np.float64)
-    return result
+    return there, result
 
 
 def _joined(first: _Side, second: _Side) -> _Side:
     return _Side(
         np.concatenate([first.languages, second.languages]),
         np.concatenate([first.expected, second.expected]),
+        np.concatenate([first.graded, second.graded]),
         np.concatenate([first.human, second.human]),
     )
 

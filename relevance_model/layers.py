@@ -52,8 +52,9 @@ def average_into(model: torch.nn.Module, start: torch.nn.Module, share: float) -
     if share == 0:
         return
     for mine, theirs in zip(model.parameters(), start.parameters(), strict=True):
-        if not torch.equal(mine, theirs := theirs.to(mine.device)):
-            mine.lerp_(theirs, share)
+        there = theirs.to(mine.device)
+        if not torch.equal(mine, there):
+            mine.lerp_(there, share)
 
 
 class Replay(torch.nn.Module):

@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from serm.evals.bootstrap import detectable, seeds_interval
+from serm.evals.seeds import seeds_interval, smallest_seen
 from serm.evals.tables import NOTHING, Cells, difference, markdown, points
 
 MEASURE = "ndcg@4"
@@ -53,7 +53,8 @@ def _labels(folder: Path, seeds: int, arms: Sequence[str]) -> Cells:
 
 
 def _models(found: dict[str, list[pd.DataFrame]], tests: Sequence[str]) -> Cells:
-    rows = []
+    rows: list[tuple[str, ...]] = []
+    reach: dict[str, list[float]] = {test: [] for test in tests}
     for arm, tables in found.items():
         cells = []
         for test in tests:
@@ -64,18 +65,16 @@ def _models(found: dict[str, list[pd.DataFrame]], tests: Sequence[str]) -> Cells
                 continue
             change = values - _matrix(found[BASELINE], test)
             interval = seeds_interval(change, LEVEL, RESAMPLES, seed=0)
+            if arm != "frozen":
+                reach[test].append(smallest_seen(interval))
             cells.append(f"{level} ({difference(interval)})")
         rows.append((arm, *cells))
-    last = ["smallest change seen"]
-    for test in tests:
-        reach = [
-            detectable((_matrix(tables, test) - _matrix(found[BASELINE], test)).mean(axis=0), LEVEL)
-            for arm, tables in found.items()
-            if arm not in (BASELINE, "frozen") and BASELINE in found
-        ]
-        last.append(f"{points(float(np.median(reach)))} (median over rules)" if reach else NOTHING)
+    seen = (
+        f"{points(float(np.median(found)))} (median over rules)" if found else NOTHING
+        for found in reach.values()
+    )
     headers = ("trained on", *tests)
-    return Cells(headers, (*rows, tuple(last)), frozenset(headers))
+    return Cells(headers, (*rows, ("smallest change seen", *seen)), frozenset(headers))
 
 
 def _matrix(tables: Sequence[pd.DataFrame], test: str) -> np.ndarray:

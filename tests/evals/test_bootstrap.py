@@ -12,9 +12,7 @@ from serm.evals.bootstrap import (
     detectable,
     difference_interval,
     mean_interval,
-    nested_interval,
     queries_needed,
-    seeds_interval,
     statistic_intervals,
 )
 
@@ -118,42 +116,3 @@ def test_with_the_queries_needed_the_change_is_detectable_and_with_one_fewer_it_
 def test_one_query_says_nothing_of_what_is_detectable() -> None:
     assert detectable([0.1], 0.9) == math.inf
     assert queries_needed([0.1], 0.01, 0.9) == -1
-
-
-def test_an_interval_over_seeds_holds_what_the_seeds_add() -> None:
-    rng = np.random.default_rng(4)
-    queries, shift = rng.normal(0, 0.1, 200), np.array([[-0.2], [0.0], [0.2]])
-    alike = seeds_interval(np.tile(queries, (3, 1)), 0.95, 500, seed=0)
-    apart = seeds_interval(queries + shift, 0.95, 500, seed=0)
-    plain = mean_interval(queries, 0.95, 500, seed=0)
-    assert alike.high - alike.low == pytest.approx(plain.high - plain.low, rel=0.2)
-    assert apart.high - apart.low > 3 * (alike.high - alike.low)
-    assert apart.mean == pytest.approx(queries.mean())
-
-
-def test_an_interval_over_seeds_holds_the_true_mean_as_often_as_it_says() -> None:
-    rng = np.random.default_rng(8)
-    runs, held = 300, 0
-    for run in range(runs):
-        values = rng.normal(0, 1, (8, 1)) + rng.normal(0, 1, (1, 40)) + rng.normal(0, 1, (8, 40))
-        interval = seeds_interval(values, 0.90, 300, seed=run)
-        held += interval.low <= 0 <= interval.high
-    assert 0.80 <= held / runs <= 0.96
-
-
-def test_with_other_queries_under_each_seed_an_interval_holds_the_true_mean() -> None:
-    rng = np.random.default_rng(9)
-    runs, held = 300, 0
-    for run in range(runs):
-        rows = [rng.normal(rng.normal(0, 0.3), 1, size) for size in rng.integers(30, 60, 8)]
-        interval = nested_interval(rows, 0.90, 300, seed=run)
-        held += interval.low <= 0 <= interval.high
-    assert 0.78 <= held / runs <= 0.96  # eight seeds make it a little narrow
-    assert nested_interval(rows[:1], 0.9, 100, seed=0) == mean_interval(rows[0], 0.9, 100, 0)
-    assert nested_interval([[0.1, np.nan, 0.3], [0.5, 0.7]], 0.9, 100, seed=0).mean == pytest.approx(0.4)
-
-
-def test_queries_that_one_seed_did_not_measure_are_left_out_for_all() -> None:
-    values = np.array([[0.1, np.nan, 0.3], [0.3, 0.9, 0.5]])
-    assert seeds_interval(values, 0.9, 100, seed=0).mean == pytest.approx(0.3)
-    assert seeds_interval(values[:1], 0.9, 100, seed=0).n == 2

@@ -1,0 +1,171 @@
+"""Intervals over random seeds and queries: the bootstrap draws queries, and what seeds add stretches it.
+
+A handful of seeds cannot be drawn from: of three, a sample with replacement holds a seed twice more often
+than not, and counts the spread of its queries twice. So each sample draws queries with the seeds held, and
+the spread of the seeds' own values, as far as it is more than their queries account for, is a random effect:
+the interval is as much wider as the standard error is with it, times Student's t with the degrees of freedom
+that are left (Satterthwaite 1946). Where seeds differ by no more than their queries do, nothing is added.
+
+Simulated (tests/evals/test_seeds.py): where seeds add nothing, a 95% interval holds the true mean 95 to 97
+times of a hundred; where three seeds add as much as their queries do, or more, about 90 times.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Final
+
+import numpy as np
+from numpy.typing import ArrayLike
+from scipy.stats import norm, t
+
+from serm.core.records import Interval
+from serm.evals.bootstrap import POWER, Floats, drawn_rows, mean_interval, tails
+
+_STEP: Final = 1e-4  # of NDCG, for the slope of a measure
+_TINY: Final = 1e-18  # variance of NDCG: less is rounding
+
+
+def seeds_interval(values: ArrayLike, level: float, resamples: int, seed: int) -> Interval:
+    """The mean of (s, q) values, a row a random seed and a column a query, the same ones under all seeds.
+
+    Queries with a NaN under any seed are left out. With one seed it is `mean_interval` over the queries.
+    """
+    table = np.asarray(values, dtype=np.float64)
+    kept = table[:, ~np.isnan(table).any(axis=0)]
+    count, n = kept.shape
+    if count < 2 or n < 2:
+        return mean_interval(kept.mean(axis=0) if count else kept.ravel(), level, resamples, seed)
+    return measure_interval([[list(kept)]], _itself, level, resamples, seed, common=True)
+
+
+def nested_interval(rows: Sequence[ArrayLike], level: float, resamples: int, seed: int) -> Interval:
+    """The mean over random seeds of the mean over each seed's own queries (another simulation each time).
+
+    `rows` holds the (n_i,) values of each seed; NaN are left out. `n` counts the queries of all seeds
+    together. With one seed it is `mean_interval`.
+    """
+    kept = [_measured(np.asarray(row, dtype=np.float64)) for row in rows]
+    kept = [row for row in kept if len(row)]
+    if len(kept) < 2 or min(map(len, kept)) < 2:
+        return mean_interval(np.concatenate(kept) if kept else [], level, resamples, seed)
+    return measure_interval([[kept]], _itself, level, resamples, seed, common=False)
+
+
+def measure_interval(
+    groups: Sequence[Sequence[Sequence[Floats]]],
+    measure: Callable[..., Floats],
+    level: float,
+    resamples: int,
+    seed: int,
+    *,
+    common: bool,
+) -> Interval:
+    """An interval of a figure made of several means, such as the ratio of two of them.
+
+    groups: lists of arrays, each the (n_i,) values of every seed. Within a group the queries are the same
+    ones and drawn together (paired); a query with a NaN in one array counts in none.
+    measure: the (b,) mean over seeds of each array, in order -> (b,) figures; NaN where it is not defined.
+    common: all seeds have the same queries, in the same order, and draw the same ones.
+
+    What seeds add is that to the measure's linear part at the means (the delta method).
+    """
+    sides = [
+        side
+        for number, group in enumerate(groups)
+        for side in _sides(group, common, resamples, seed + number)
+    ]
+    point = float(measure(*(np.array([side.means.mean()]) for side in sides))[0])
+    drawn = measure(*(side.drawn.mean(axis=0) for side in sides))
+    low, high = np.nanquantile(drawn, tails(level, False)) if np.isfinite(drawn).any() else (np.nan, np.nan)
+    slopes = _slopes(measure, [float(side.means.mean()) for side in sides])
+    low, high = _with_seeds(
+        (float(low), point, float(high)),
+        np.stack([slope * side.means for slope, side in zip(slopes, sides, strict=True)]).sum(axis=0),
+        np.stack([slope * side.drawn for slope, side in zip(slopes, sides, strict=True)]).sum(axis=0),
+        level,
+    )
+    return Interval(point, low, high, sides[0].n, level)
+
+
+def smallest_seen(interval: Interval, power: float = POWER) -> float:
+    """The smallest true mean whose two-sided interval, as wide as this one, leaves 0 out with `power`."""
+    tail = norm.ppf(tails(interval.level, False)[1])
+    return float((interval.high - interval.low) / 2 * (tail + norm.ppf(power)) / tail)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Side:
+    """One array: its mean under each seed, and under each seed the means of samples of its queries."""
+
+    means: Floats  # (s,)
+    drawn: Floats  # (s, b)
+    n: int  # queries, of all seeds together where each has its own
+
+
+def _sides(group: Sequence[Sequence[Floats]], common: bool, resamples: int, seed: int) -> list[_Side]:
+    seeds = len(group[0])
+    tables = [np.stack([array[row] for array in group]) for row in range(seeds)]  # (arrays, n_i) of each seed
+    there = [~np.isnan(table).any(axis=0) for table in tables]
+    if common:
+        there = [np.logical_and.reduce(there)] * seeds
+    kept = [table[:, mask] for table, mask in zip(tables, there, strict=True)]
+    drawn = []
+    for row, table in enumerate(kept):
+        source = seed if common else seed + 1_000 * (row + 1)
+        blocks = drawn_rows(table.shape[1], resamples, source)
+        drawn.append(np.concatenate([table[:, rows].mean(axis=2) for rows in blocks], axis=1))
+    n = kept[0].shape[1] if common else sum(table.shape[1] for table in kept)
+    return [
+        _Side(
+            np.array([table[place].mean() for table in kept]),
+            np.stack([item[place] for item in drawn]),
+            n,
+        )
+        for place in range(len(group))
+    ]
+
+
+def _with_seeds(
+    interval: tuple[float, float, float], means: Floats, drawn: Floats, level: float
+) -> tuple[float, float]:
+    """The bounds of (low, point, high), which hold the seeds as they are, with what the seeds add.
+
+    means: (s,) values of the seeds. drawn: (s, b) those of samples of their queries.
+    """
+    low, point, high = interval
+    count = len(means)
+    if count < 2:
+        return low, high
+    held = float(drawn.mean(axis=0).var())
+    # What queries alone make seeds differ by: of queries that all seeds share, the part that they do not.
+    by_queries = float((drawn - drawn.mean(axis=0)).var(axis=1).mean()) * count / (count - 1)
+    added = max(0.0, float(means.var(ddof=1)) - by_queries) / count
+    if added <= _TINY:
+        return low, high
+    tail = tails(level, False)[1]
+    quantile = float(t.ppf(tail, (count - 1) * ((held + added) / added) ** 2))
+    if held <= _TINY:
+        return point - quantile * math.sqrt(added), point + quantile * math.sqrt(added)
+    stretch = math.sqrt(1 + added / held) * quantile / float(norm.ppf(tail))
+    return point - stretch * (point - low), point + stretch * (high - point)
+
+
+def _slopes(measure: Callable[..., Floats], means: Sequence[float]) -> list[float]:
+    """The measure's slope by each mean."""
+
+    def at(place: int, step: float) -> float:
+        moved = [np.array([value + step * (place == number)]) for number, value in enumerate(means)]
+        return float(measure(*moved)[0])
+
+    return [(at(place, _STEP) - at(place, -_STEP)) / (2 * _STEP) for place in range(len(means))]
+
+
+def _itself(mean: Floats) -> Floats:
+    return mean
+
+
+def _measured(values: Floats) -> Floats:
+    return values[~np.isnan(values)]
