@@ -10,6 +10,7 @@ from typing import Any
 import pandas as pd
 
 from serm.benchmarks.runner import Run
+from serm.core.errors import StorageError
 from serm.core.hashing import digest
 from serm.graphs.reporting import read_rounds
 
@@ -42,6 +43,12 @@ def _tables(run: Run) -> Iterator[pd.DataFrame]:
             key = f"window {number}" if name == "evolving" else f"test {name}"
             for role in ROLES:
                 file = workspace / "reports" / f"{digest([dataset, key, models[role]])}.parquet"
+                if not file.is_file():
+                    raise StorageError(
+                        f"{file} is missing: what {run.arm} with seed {run.seed} measured is lost.",
+                        "Put the benchmark's folder `shared` back, which runs have in common; or remove "
+                        f"{run.folder} and give the same command again.",
+                    )
                 yield pd.read_parquet(file, columns=["query_id", *NDCG]).assign(
                     arm=run.arm,
                     seed=run.seed,

@@ -83,6 +83,11 @@ def test_arms_and_seeds_are_run_once_and_compared(
     assert "6 of them done" in " ".join(capfd.readouterr().out.split())
     assert marks == {file: file.stat().st_mtime_ns for file in out.glob("runs/*/*/done.json")}
 
+    for file in (out / "shared" / "reports").glob("*.parquet"):
+        file.unlink()  # somebody makes room
+    assert run(["benchmark", str(protocol), "--out", str(out), "--tables"]) == 12
+    assert "`shared`" in capfd.readouterr().err
+
 
 def test_a_run_that_fails_is_named_and_the_others_are_kept(
     protocol: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
