@@ -6,10 +6,10 @@ The texts are TREC Deep Learning's (not part of serm): a window of drawn pairs o
 Where there are fewer distinct queries than asked for, further ones are made by putting two together. serm
 scores the whole window: each distinct text is read once, at the precision that `auto` finds here. The peers
 read every pair with their defaults; they take far longer, so each is measured on random pairs of the same
-window, as many as stated. All three have the backbone of MiniLM, the CrossEncoder with a fresh classifier
-of one logit. Then the same with nothing repeated: as many pairs as there are documents, each of a query and
-a document of its own. Times are of the processor: on a shared machine the clock (`--clock wall`) tells of
-the neighbours.
+window, as many as stated: thousands, because few texts in batches sorted by length are padded more than many.
+All three have the backbone of MiniLM, the CrossEncoder with a fresh classifier of one logit. Then the same
+with nothing repeated: as many pairs as there are documents, each of a query and a document of its own. Times
+are of the processor: on a shared machine the clock (`--clock wall`) tells of the neighbours.
 """
 
 from __future__ import annotations
@@ -142,7 +142,7 @@ def main() -> None:
     parser.add_argument(
         "--size", type=float, default=1.0, help="of the window; 1: 50,000 pairs, 5,000 x 10,000"
     )
-    parser.add_argument("--peer-pairs", type=int, default=200, help="pairs that the peers are measured on")
+    parser.add_argument("--peer-pairs", type=int, default=2_000, help="pairs that the peers are measured on")
     parser.add_argument("--graded", type=int, default=20, help="queries that NDCG@4 is compared on")
     parser.add_argument("--precision", choices=["auto", "float32", "bfloat16"], default="auto")
     parser.add_argument("--clock", choices=list(CLOCKS), default="process")
