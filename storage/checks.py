@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from serm.core.columns import FEEDBACK
 from serm.core.records import GRADES, Reject
 from serm.core.settings_data import Source
+from serm.core.text import is_utf8
 from serm.storage.rejects import RejectLog
 
 CHECKED: Final = (
@@ -137,16 +138,8 @@ def _not_utf8(texts: list[str]) -> list[bool] | None:
     try:
         "".join(texts).encode()
     except UnicodeEncodeError:
-        return [not _encodes(text) for text in texts]
+        return [not is_utf8(text) for text in texts]
     return None
-
-
-def _encodes(text: str) -> bool:
-    try:
-        text.encode()
-    except UnicodeEncodeError:
-        return False
-    return True
 
 
 def _numbers(raw: pd.DataFrame, name: str, faults: _Faults) -> NDArray[np.float64]:
