@@ -33,6 +33,7 @@ CHECKED: Final = (
 """Columns of a checked chunk; `file` and `row` (from 1) say where a row came from."""
 
 BLANK, WRONG_TYPE, NOT_UTF8 = "is blank", "wrong type", "not UTF-8"
+HOLDS_NUL = "an id with a NUL character in it, which PostgreSQL does not keep"
 NO_TEXT = "title and text are both blank"
 BAD_GRADE = f"out of range: a grade is a whole number from {GRADES[0]} to {GRADES[-1]}"
 BAD_MOMENT = "no date: write it by ISO 8601, as in 2024-05-31 or 2024-05-31T12:00:00Z"
@@ -52,6 +53,8 @@ def checked(raw: pd.DataFrame, source: Source, file: str, rejects: RejectLog) ->
     for name in ("query_id", "doc_id", "query"):
         values = _texts(raw, name, faults, numbers=name != "query")
         faults.mark([not value.strip() for value in values], name, BLANK)
+        if name != "query":
+            faults.mark(["\0" in value for value in values], name, HOLDS_NUL)
         columns[name] = values
     for name in ("title", "text", "language", "split"):
         columns[name] = _texts(raw, name, faults)

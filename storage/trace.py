@@ -24,6 +24,7 @@ from enum import StrEnum
 from pathlib import Path
 from typing import Any
 
+from serm.core.text import keepable
 from serm.storage.artifacts import storage_errors
 
 
@@ -81,14 +82,14 @@ class Tracer:
             item.span_id,
             item.trace_id,
             item.parent_id,
-            item.name,
+            keepable(item.name),
             item.kind.value,
             item.started,
             item.ended,
             _dump(item.inputs),
             _dump(item.outputs),
             _dump(item.attributes),
-            item.error,
+            keepable(item.error),
         )
         with self._lock, self._connection:
             self._connection.execute(
@@ -186,4 +187,4 @@ def read_spans(database: Path, trace_id: str) -> list[Span]:
 
 
 def _dump(value: Any) -> str:
-    return json.dumps(value, ensure_ascii=False, default=str)
+    return keepable(json.dumps(value, ensure_ascii=False, default=str))
