@@ -9,9 +9,10 @@ from pathlib import Path
 import pytest
 
 from serm.agents.judge_shard import Manner, judge_shard
-from serm.core.errors import JudgeError
+from serm.core.errors import JudgeError, StorageError
 from serm.core.records import Answer, Pair
 from serm.storage.judgments import JudgmentStore
+from serm.storage.trace import Tracer
 
 PAIR = Pair("q", "d", "lamp", "a lamp")
 
@@ -60,3 +61,14 @@ def test_a_call_that_dies_of_a_bug_may_have_been_paid_for_and_counts_as_lost(
         judge(Paid(die), tmp_path)
     with JudgmentStore(url_of(tmp_path)) as store:
         assert store.lost_calls() == lost
+
+
+def test_a_span_that_cannot_be_written_costs_no_answer(tmp_path: Path) -> None:
+    tracer = Tracer(tmp_path / "traces.sqlite", "t")
+    tracer._connection.execute("PRAGMA query_only=1")  # SQLite's own word for it: a read-only database
+    with pytest.raises(StorageError, match="the disk is read-only"), tracer.active():
+        judge(Paid(), tmp_path)
+    tracer.close()
+    with JudgmentStore(url_of(tmp_path)) as store:
+        assert store.for_pair("q", "d")[0].grade == 2
+        assert (store.spent(), store.lost_calls()) == (1.0, 0)
