@@ -10,6 +10,7 @@ from typing import Any, Final
 
 from serm.core.records import Answer, Failure, FailureKind, Step
 from serm.llm.asking import Message, Reply, ToolCall, Turn
+from serm.llm.model_json import try_json
 from serm.llm.parse import GradeReply
 
 _UNFIT: Final = re.compile(r"[^a-zA-Z0-9_-]")
@@ -92,13 +93,8 @@ class Conversation:
 
 def _repeated(call: ToolCall) -> dict[str, Any]:
     name = _UNFIT.sub("_", call.name)[:64] or "unknown"
-    arguments = call.arguments if isinstance(read_json(call.arguments), dict) else "{}"
+    said = try_json(call.arguments)
+    arguments = call.arguments if isinstance(said, dict) else "{}"
+    if isinstance(said, dict) and "\\u" in arguments:  # an escape may stand for what it cannot read, either
+        arguments = json.dumps(said, ensure_ascii=False)
     return {"id": call.id, "type": "function", "function": {"name": name, "arguments": arguments}}
-
-
-def read_json(text: str) -> object:
-    """What a text says as JSON; None where it is none."""
-    try:
-        return json.loads(text)
-    except (json.JSONDecodeError, RecursionError):
-        return None

@@ -13,7 +13,7 @@ from typing import Any, Final, Protocol
 
 from langchain_core.utils.function_calling import convert_to_openai_tool
 
-from serm.agents.conversation import Conversation, read_json
+from serm.agents.conversation import Conversation
 from serm.agents.prompt import Prompt
 from serm.agents.tool_calls import call_tool
 from serm.core.errors import BudgetExceededError, JudgeError, StorageError
@@ -21,6 +21,7 @@ from serm.core.hashing import digest
 from serm.core.records import GRADES, Answer, Failure, FailureKind, Pair
 from serm.core.settings_loop import KnowledgeSettings
 from serm.llm.asking import Asker, Converser, Message, ToolCall, Turn
+from serm.llm.model_json import try_json
 from serm.llm.parse import GradeReply, grade_schema, parse_grade
 from serm.storage.knowledge import Searchable
 from serm.tools import knowledge as searching
@@ -144,7 +145,7 @@ class JudgeAgent:
             return Failure(FailureKind.TOOL, f"{SUBMIT}: {error}") if isinstance(said, Failure) else said
         text, error = "", f"there is no tool {call.name}. You have {searching.NAME} and {SUBMIT}."
         if call.name == searching.NAME:
-            tools, given = {call.name: desk.tool}, read_json(call.arguments)
+            tools, given = {call.name: desk.tool}, try_json(call.arguments)
             try:
                 text, error = await asyncio.to_thread(call_tool, tools, call.name, given)
             except StorageError as failed:  # the path fails, and what it has cost so far is kept

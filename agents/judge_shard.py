@@ -10,6 +10,7 @@ from typing import Final
 
 from serm.agents.paths import settled
 from serm.agents.shard_report import ShardReport, judgment_of, report_of, trace_call
+from serm.core.errors import SermError
 from serm.core.records import Answer, FailureKind, Judgment, Pair
 from serm.llm.base import Judge, cache_key, first_path, paths_of
 from serm.storage.judgment_tables import Call
@@ -166,17 +167,17 @@ class _Work:
         began = time.time_ns()
         try:
             answer = await self.judge.answer(pair, self.along(pair, path))
-        except Exception:  # it was not asked, or there is no answer to wait for: nothing is in flight
+        except SermError:  # it was not asked, or there is no answer to wait for: nothing is in flight
             await asyncio.wrap_future(self.store.unmark(mark))
-            raise
+            raise  # any other error is a bug, and may come after money was paid: the mark stays, a lost call
         answers.append(answer)
         self.answers.append(answer)
         judgment = (
             judgment_of(self.judge, key, pair, answers, self.trace_id) if self.enough(answers) else None
         )
-        self._trace(pair, path, answer, began)
         call = Call(key, path, answer, self.trace_id, self.judge.name)
         await asyncio.wrap_future(self.store.ended(mark, call, judgment))
+        self._trace(pair, path, answer, began)  # last: a span that cannot be written costs no answer
         return judgment
 
     def _trace(self, pair: Pair, path: int, answer: Answer, began: int) -> None:

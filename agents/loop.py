@@ -23,6 +23,7 @@ from langgraph.graph.state import CompiledStateGraph
 
 from serm.agents.tool_calls import calls_of, run_call
 from serm.core.errors import AgentError, BudgetExceededError, StorageError
+from serm.core.text import keepable
 from serm.storage.trace import SpanKind, span
 
 BAD_IN_A_ROW = 2  # bad calls after which a policy has lost the thread; chosen
@@ -134,7 +135,7 @@ def ask(
         except (BudgetExceededError, StorageError):
             raise
         except Exception as error:  # whatever a model dies of, the round goes on under the rules
-            current.error = f"{type(error).__name__}: {error}"
+            current.error = keepable(f"{type(error).__name__}: {error}")
             return None, f"the model failed: {current.error}"
         wanted = [{"name": call["name"], "args": call["args"]} for call in calls_of(message)]
         current.outputs = {"text": message.text, "tool_calls": wanted}

@@ -15,6 +15,7 @@ from serm.agents.loop import Decide
 from serm.core.errors import AgentError, ConfigError
 from serm.core.settings import Settings
 from serm.llm.budget import price_of
+from serm.llm.langchain_messages import keepable_message
 
 if TYPE_CHECKING:
     from serm.llm.purse import Purse, Till
@@ -45,7 +46,7 @@ class ChatPolicy:
             )
             if not isinstance(answer, AIMessage):
                 raise AgentError(f"the model {self.label} answered with a {type(answer).__name__}.")
-            return answer
+            return keepable_message(answer)
 
         return ask() if self.till is None else self.till.pay(ask, messages, tools)
 

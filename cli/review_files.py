@@ -11,6 +11,7 @@ from typing import Any, Final, TypeVar
 from serm.core.errors import ConfigError, DataError
 from serm.core.records import GRADES, PairKey, Reject
 from serm.storage.artifacts import write_file
+from serm.storage.read_strictly import allow_long_fields
 from serm.storage.reviews import HumanAnswer, Review
 
 COLUMNS: Final = ("query_id", "doc_id", "query", "title", "text", "language", "grade", "note")
@@ -19,7 +20,6 @@ SKIP: Final = ("s", "skip")
 """In the place of a grade: the person was asked and does not want to say. An empty grade is no answer yet."""
 
 _SHOWN: Final = 20  # bad rows that an error names; chosen
-_FIELD_LIMIT: Final = 16 * 2**20  # characters of one CSV field; chosen, far over any document
 _BOM: Final = "utf-8-sig"  # without the mark spreadsheets take UTF-8 for something else
 
 Row = dict[str, Any]
@@ -135,7 +135,7 @@ def _write_jsonl(file: Path, _: Sequence[str], rows: Sequence[Row]) -> None:
 
 def _read_csv(file: Path) -> Iterator[tuple[int, Row]]:
     """Rows counted from 1, the header not counted. Separated as the header is: by comma, semicolon or tab."""
-    csv.field_size_limit(max(csv.field_size_limit(), _FIELD_LIMIT))
+    allow_long_fields()
     try:
         with file.open(encoding=_BOM, newline="") as text:
             header = text.readline()
@@ -156,7 +156,7 @@ def _read_jsonl(file: Path) -> Iterator[tuple[int, Row]]:
                 continue
             try:
                 row = json.loads(line.removeprefix(b"\xef\xbb\xbf"))
-            except ValueError:
+            except (ValueError, RecursionError):
                 row = None
             if not isinstance(row, dict):
                 raise DataError("it is no JSON object.", "Write one object a line.", file=file, row=number)

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import json
 import sqlite3
+from contextlib import closing
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from serm.core.errors import WorkspaceError
+from serm.storage.artifacts import storage_errors
 
 if TYPE_CHECKING:
     from serm.storage.workspace import Workspace
@@ -43,11 +45,8 @@ def _traced_rounds(database: Path) -> dict[int, str]:
     """Rounds that left spans: the state that a node read names its round."""
     if not database.is_file():
         return {}
-    connection = sqlite3.connect(database)
-    try:
+    with storage_errors(database), closing(sqlite3.connect(database)) as connection:
         rows = connection.execute(
             "SELECT json_extract(inputs, '$.round'), trace_id FROM spans WHERE kind = 'node' ORDER BY started"
         ).fetchall()
-    finally:
-        connection.close()
     return {int(number): str(trace_id) for number, trace_id in rows if number is not None}

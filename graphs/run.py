@@ -25,6 +25,7 @@ from serm.graphs.reporting import read_rounds
 from serm.graphs.resources import Resources
 from serm.graphs.supervisor import STEPS, supervisor_graph
 from serm.graphs.waiting import Wait, what_waits
+from serm.storage.artifacts import sqlite_errors
 
 Graph = CompiledStateGraph[Any, Any, Any, Any]
 
@@ -59,12 +60,12 @@ def evolve(
     Called again on the same workspace it goes on where it stopped, also after a kill. `control` stops it at
     the end of the step in progress (`control.request_drain()`, from any thread); while judges are asked, once
     the calls in flight have ended. A `Control` can give those up, too (`control.abort()`).
-    Raises SermError: bad data, a judge that cannot work, a workspace in use or of another config.
+    Raises SermError: bad data, a judge that cannot work, a full disk, a workspace in use or another config's.
     """
     if rounds is not None:
         evolution = settings.evolution.model_copy(update={"rounds": rounds})
         settings = settings.model_copy(update={"evolution": evolution})
-    with Resources(settings, on_event) as resources:
+    with Resources(settings, on_event) as resources, sqlite_errors(resources.workspace.checkpoints):
         if control is not None:
             resources.stop = lambda: control.drain_requested
         if isinstance(control, Control):

@@ -6,9 +6,11 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Generic, Protocol, TypeVar
 
-from serm.core.records import Failure
+from serm.core.records import Failure, FailureKind
+from serm.core.text import keepable
 
 T = TypeVar("T")
+S = TypeVar("S")
 
 Message = dict[str, Any]
 """`role` and `content`; of an agent's turn also `tool_calls`, of a tool's answer `tool_call_id`."""
@@ -51,6 +53,16 @@ class Reply(Generic[T]):
     latency: float = 0.0  # seconds, waiting included
     requests: int = 0
     tokens: tuple[Token, ...] = ()  # of the answer, where log-probabilities were asked for and given
+
+
+def heard(read: Callable[[S], T | Failure], said: S) -> T | Failure:
+    """What `read` makes of what a model said. Where it raises, that is a failure of the answer: it is paid
+    for by now, and an error that passed on would take it out of the ledger."""
+    try:
+        return read(said)
+    except Exception as error:
+        what = keepable(f"it could not be read: {type(error).__name__}: {error}")
+        return Failure(FailureKind.UNPARSABLE, what[:300])
 
 
 class Asker(Protocol):

@@ -4,11 +4,15 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
-from typing import Any
+from dataclasses import dataclass, replace
+from typing import Any, Final, cast
 
 from serm.core.records import Failure, FailureKind
+from serm.core.text import keepable
 from serm.llm.asking import Token, ToolCall, Turn
+
+_NO_COUNT: Final = 10**9
+"""Tokens that no request takes (chosen: far over any context, and sums of it still fit a database)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,9 +34,9 @@ def read_completion(body: bytes) -> Completion | Failure:
         answer = json.loads(body)
         message = answer["choices"][0]["message"]
         return Completion(
-            text=message.get("content") or "",
+            text=_text(message.get("content")),
             calls=tuple(_calls(message.get("tool_calls") or ())),
-            tokens=tuple(read_tokens(answer["choices"][0].get("logprobs"))),
+            tokens=read_tokens(answer["choices"][0].get("logprobs")),
             used=_used(answer.get("usage")),
         )
     except (ValueError, LookupError, TypeError, AttributeError, RecursionError):
@@ -44,26 +48,68 @@ def turn_of(completion: Completion) -> Turn:
     return Turn(completion.text, completion.calls)
 
 
+def keepable_completion(said: Completion) -> Completion:
+    """The same with its texts made keepable: they go into judgments, traces and the next request."""
+    calls = (ToolCall(keepable(c.id), keepable(c.name), keepable(c.arguments)) for c in said.calls)
+    return replace(said, text=keepable(said.text), calls=tuple(calls))
+
+
+def _text(content: object) -> str:
+    """A message's text, which some servers give in parts; parts of another kind (thoughts) are no answer."""
+    if isinstance(content, list):
+        return "".join(_text(part.get("text") if isinstance(part, dict) else part) for part in content)
+    if content is not None and not isinstance(content, str):
+        raise TypeError(f"a {type(content).__name__} for a text")
+    return content or ""
+
+
 def _calls(calls: Iterable[Mapping[str, Any]]) -> Iterable[ToolCall]:
     for call in calls:
         function = call["function"]
         arguments = function.get("arguments") or ""
         text = arguments if isinstance(arguments, str) else json.dumps(arguments)  # some servers parse them
-        yield ToolCall(str(call.get("id") or ""), str(function["name"]), text)
+        name = function["name"]
+        yield ToolCall(str(call.get("id") or ""), name if isinstance(name, str) else "", text)
 
 
-def read_tokens(logprobs: Mapping[str, Any] | None) -> Iterable[Token]:
-    """OpenAI's log-probabilities of an answer as tokens, with what could have stood in the place of each."""
-    for place in (logprobs or {}).get("content") or ():
-        likely = {other["token"]: float(other["logprob"]) for other in place.get("top_logprobs") or ()}
-        likely.setdefault(place["token"], float(place["logprob"]))  # what was said need not be among them
-        yield Token(place["token"], tuple(sorted(likely.items(), key=lambda item: -item[1])))
+def read_tokens(logprobs: Mapping[str, Any] | None) -> tuple[Token, ...]:
+    """OpenAI's log-probabilities of an answer as tokens, with what could have stood in the place of each.
+
+    Where they cannot be read there are none: the answer was paid for, and is good without them.
+    """
+    try:
+        return tuple(map(_token, (logprobs or {}).get("content") or ()))
+    except (ValueError, LookupError, TypeError, AttributeError, OverflowError):
+        return ()
 
 
-def _used(usage: Mapping[str, Any] | None) -> tuple[int, int] | None:
-    if not usage or usage.get("prompt_tokens") is None:
+def _token(place: Mapping[str, Any]) -> Token:
+    likely = {other["token"]: float(other["logprob"]) for other in place.get("top_logprobs") or ()}
+    likely.setdefault(place["token"], float(place["logprob"]))  # what was said need not be among them
+    if not all(isinstance(text, str) for text in likely):
+        raise TypeError("a token that is no text")
+    return Token(place["token"], tuple(sorted(likely.items(), key=lambda item: -item[1])))
+
+
+def _used(usage: object) -> tuple[int, int] | None:
+    if not isinstance(usage, dict):
         return None
-    return int(usage["prompt_tokens"]), int(usage.get("completion_tokens") or 0)
+    return counted(usage.get("prompt_tokens"), usage.get("completion_tokens") or 0)
+
+
+def counted(read: object, written: object) -> tuple[int, int] | None:
+    """Tokens read and written, as a server counts them; None where it does not say, or says what is no count
+    (-5, Infinity): such a request is paid for as the most that it can have cost."""
+    counts = (_count(read), _count(written))
+    return None if None in counts else cast(tuple[int, int], counts)
+
+
+def _count(value: object) -> int | None:
+    try:
+        count = int(value)  # type: ignore[call-overload]
+    except (TypeError, ValueError, OverflowError):
+        return None
+    return count if 0 <= count < _NO_COUNT else None
 
 
 def _short(body: bytes) -> str:

@@ -15,9 +15,9 @@ from typing import Any, Final
 from serm.core.errors import BudgetExceededError
 from serm.core.records import Failure, FailureKind
 from serm.core.settings_loop import LlmSettings, Price
-from serm.llm.asking import Message, Reply, T, Turn
+from serm.llm.asking import Message, Reply, T, Turn, heard
 from serm.llm.budget import TOKENS_AROUND, Budget, cost
-from serm.llm.completions import Completion, turn_of
+from serm.llm.completions import Completion, keepable_completion, turn_of
 from serm.llm.features import Knowledge, Offer
 from serm.llm.rate import Pace
 from serm.llm.retry import Problem, back_off, problem_of
@@ -153,7 +153,7 @@ class Exchange(ABC):
                 return tally.failed(Failure(FailureKind.OVER_BUDGET, error.message))
             if isinstance(said, Completion):
                 self._knowledge.answered(offer.features, refused)
-                value = read(said)
+                value = heard(read, said)
                 if not isinstance(value, Failure):
                     return tally.reply(value, said.tokens)
                 if offered(refused).features != offer.features:
@@ -202,7 +202,7 @@ class Exchange(ABC):
             used = said.used if isinstance(said, Completion) else None
             self._pace.correct(size, counted, used)
             paid = tally.count(used, reserved)
-            return said if isinstance(said, Completion) else Problem(said, again=True)
+            return keepable_completion(said) if isinstance(said, Completion) else Problem(said, again=True)
         except Exception as error:
             problem = self._problem_of(error)
             paid = tally.charge(reserved if problem.charged else 0.0)

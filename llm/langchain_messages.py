@@ -10,7 +10,8 @@ from langchain_core.messages import AIMessage, BaseMessage, HumanMessage, System
 from langchain_core.messages import ToolCall as LangchainCall
 
 from serm.llm.asking import Message, ToolCall
-from serm.llm.completions import Completion, read_tokens
+from serm.llm.completions import Completion, counted, read_tokens
+from serm.llm.model_json import keepable_value, try_json
 
 
 def to_langchain(messages: Sequence[Message]) -> list[BaseMessage]:
@@ -34,12 +35,15 @@ _MAKE: Final[Mapping[str, Callable[[Message], BaseMessage]]] = {
 
 def _call(call: Mapping[str, Any]) -> LangchainCall:
     text = call["function"]["arguments"]
-    try:
-        arguments = json.loads(text)
-    except json.JSONDecodeError:
-        arguments = None
+    arguments = try_json(text)
     given = arguments if isinstance(arguments, dict) else {"arguments": text}
     return LangchainCall(name=call["function"]["name"], args=given, id=call["id"], type="tool_call")
+
+
+def keepable_message(message: AIMessage) -> AIMessage:
+    """The message with all texts made keepable: they go into traces, ledgers and the next request."""
+    parts = ("content", "tool_calls", "invalid_tool_calls", "additional_kwargs", "response_metadata")
+    return message.model_copy(update={name: keepable_value(getattr(message, name)) for name in parts})
 
 
 def to_completion(message: AIMessage, *, answer: str = "") -> Completion:
@@ -55,8 +59,8 @@ def to_completion(message: AIMessage, *, answer: str = "") -> Completion:
     return Completion(
         text=text,
         calls=calls,
-        tokens=tuple(read_tokens({"content": logprobs} if isinstance(logprobs, list) else logprobs)),
-        used=(used["input_tokens"], used["output_tokens"]) if used else None,
+        tokens=read_tokens({"content": logprobs} if isinstance(logprobs, list) else logprobs),
+        used=counted(used["input_tokens"], used["output_tokens"]) if used else None,
     )
 
 

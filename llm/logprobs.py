@@ -21,7 +21,7 @@ from typing import Final
 from serm.core.records import GRADES, GradeDistribution
 from serm.llm.asking import Token
 
-_PLACE: Final = re.compile(r'(?<!\\)"grade"\s*:\s*(-?\d+)')
+_PLACE: Final = re.compile(r'(?<!\\)"grade"\s*:\s*(-?\d{1,9})')
 _NUMBER: Final = re.compile(r"-?\d+|-\Z")
 _AFTER: Final = frozenset(" \t\r\n,}")  # what may follow a whole number in a JSON object
 _RULED_OUT: Final = -9_000.0

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
 from serm.core.records import GRADES, Failure, FailureKind
+from serm.llm.model_json import read_json
 
 _FENCED: Final = re.compile(r"\A```(?:json)?\s*\n(.*)\n\s*```\Z", re.DOTALL)
 
@@ -41,8 +41,8 @@ def parse_grade(text: str, grades: Mapping[int, int] | None = None) -> GradeRepl
     """
     fenced = _FENCED.match(text.strip())
     try:
-        value = json.loads(fenced.group(1) if fenced else text)
-    except (json.JSONDecodeError, RecursionError):
+        value = read_json(fenced.group(1) if fenced else text)
+    except ValueError:
         return Failure(FailureKind.UNPARSABLE, f"no JSON: {_short(text)}")
     number = value.get("grade") if isinstance(value, dict) else None
     if not isinstance(number, int) or isinstance(number, bool):

@@ -21,6 +21,7 @@ from serm.core.errors import BudgetExceededError, SermError
 from serm.core.hashing import digest
 from serm.core.settings_loop import Price
 from serm.llm.budget import cost, most
+from serm.llm.completions import counted
 from serm.llm.provider_errors import problem_of_provider
 from serm.storage.judgments import JudgmentStore
 from serm.storage.trace import current_trace_id
@@ -97,8 +98,9 @@ class Till:
         try:
             answer = ask()
             used = answer.usage_metadata
-            tokens = (used["input_tokens"], used["output_tokens"]) if used else (0, 0)
-            paid = cost(self.price, *tokens) if used else reserved
+            told = counted(used["input_tokens"], used["output_tokens"]) if used else None
+            tokens = told or (0, 0)
+            paid = cost(self.price, *tokens) if told else reserved
             said = json.dumps(message_to_dict(answer), ensure_ascii=False, default=str)
             turn = AgentTurn(self.agent, self.model, *tokens, paid, trace, key, said if key else None)
             if self.price is not None:

@@ -13,6 +13,7 @@ from serm.core.columns import DISTRIBUTION
 from serm.core.errors import ConfigError, DataError
 from serm.core.hashing import digest_file
 from serm.core.records import GRADES, Answer, Failure, FailureKind, GradeDistribution, Pair, PairKey
+from serm.core.text import keepable
 from serm.llm.recordings import read_recordings
 
 _NOT_RECORDED: Final = Answer(failure=Failure(FailureKind.MISSING, "no answer recorded"), requests=0)
@@ -105,7 +106,7 @@ def _answers(rows: pd.DataFrame, grades: Mapping[int, int], file: Path) -> dict[
 
 def read_answer(row: Mapping[str, Any], grades: Mapping[int, int]) -> Answer:
     """One recorded row as an answer; None stands for an empty cell."""
-    rationale = str(row.get("rationale") or "")
+    rationale = keepable(str(row.get("rationale") or ""))
     value, kind = row.get("grade"), row.get("failure")
     if value is None or value == "":
         if kind in tuple(FailureKind):

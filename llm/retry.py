@@ -13,6 +13,7 @@ import aiohttp
 import openai
 
 from serm.core.records import Failure, FailureKind
+from serm.core.text import keepable
 from serm.llm.too_long import is_too_long
 
 FIRST_WAIT: Final = 0.5
@@ -104,5 +105,5 @@ def back_off(attempt: int, asked: float | None, jitter: random.Random) -> float:
 
 def short(error: BaseException) -> str:
     """An error's own words on one line."""
-    text = " ".join(str(error).split()) or type(error).__name__
+    text = " ".join(keepable(str(error)).split()) or type(error).__name__
     return text if len(text) <= 300 else text[:297] + "..."

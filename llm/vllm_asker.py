@@ -12,7 +12,7 @@ from typing import Any, Final
 from serm.core.errors import BudgetExceededError, MissingDependencyError
 from serm.core.records import Failure, FailureKind
 from serm.core.settings_loop import LlmSettings, Price
-from serm.llm.asking import Message, Reply, T, Turn
+from serm.llm.asking import Message, Reply, T, Turn, heard
 from serm.llm.budget import Budget, most
 from serm.llm.engine import HiccupError, Said, StalledError, TooLongError, UnfitError, Wish
 from serm.llm.tally import Tally
@@ -137,7 +137,7 @@ class VllmAsker:
                 continue
             except (UnfitError, StalledError) as error:
                 return tally.failed(Failure(_KINDS[type(error)], str(error)))
-            value = read(said.text)
+            value = heard(read, said.text)
             if not isinstance(value, Failure):
                 return tally.reply(value, said.tokens)
             failure = _explained(value, said)

@@ -11,6 +11,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Final
 
 from serm.llm.asking import Message, ToolCall, Turn
+from serm.llm.model_json import try_json
 
 _HOW: Final = """
 
@@ -40,12 +41,10 @@ def _calls(tools: Sequence[dict[str, Any]], shared: dict[str, Any]) -> Iterator[
 
 def written_turn(text: str) -> Turn:
     """A turn that is no call is one of text alone: whoever asked says what is wrong with it."""
-    try:
-        said = json.loads(text)
-        call = ToolCall("", said["name"], json.dumps(said["arguments"], ensure_ascii=False))
-    except (json.JSONDecodeError, RecursionError, KeyError, TypeError):
+    said = try_json(text)
+    if not isinstance(said, dict) or "arguments" not in said or not isinstance(said.get("name"), str):
         return Turn(text)
-    return Turn("", (call,))
+    return Turn("", (ToolCall("", said["name"], json.dumps(said["arguments"], ensure_ascii=False)),))
 
 
 def in_words(messages: Sequence[Message], tools: Sequence[dict[str, Any]]) -> list[Message]:

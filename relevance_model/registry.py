@@ -5,13 +5,17 @@ from __future__ import annotations
 import logging
 import os
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
 from mlflow.entities import Metric, Param, RunStatus
 from mlflow.exceptions import MlflowException
 from mlflow.tracking import MlflowClient
+from sqlalchemy.exc import SQLAlchemyError
+
+from serm.core.errors import WorkspaceError
 
 MODEL_ID = "serm.model_id"
 RUN_KEY = "serm.key"
@@ -33,22 +37,38 @@ class ModelVersion:
     created: int  # ms since the epoch
 
 
+@contextmanager
+def _mlflow_errors() -> Iterator[None]:
+    """Whatever MLflow or its database says is wrong, a full disk too, the user reads a sentence."""
+    try:
+        yield
+    except (MlflowException, SQLAlchemyError) as error:
+        said = (str(error).splitlines() or [type(error).__name__])[0].rstrip(".")
+        raise WorkspaceError(
+            f"MLflow failed: {said}.",
+            "Check `storage.mlflow` and that the disk is not full, and run the same command again.",
+        ) from error
+
+
 class ModelRegistry:
-    """Names models in MLflow's registry; the weights stay where they are."""
+    """Names models in MLflow's registry; the weights stay where they are. Raises WorkspaceError where MLflow
+    fails."""
 
     def __init__(self, uri: str, name: str = "serm-relevance") -> None:
         os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
         for chatty in ("mlflow", "alembic"):
             logging.getLogger(chatty).setLevel(logging.WARNING)
         self.name = name
-        self._client = MlflowClient(uri, uri)
-        try:
-            self._client.get_registered_model(name)
-        except MlflowException:
-            self._client.create_registered_model(name)
-        found = self._client.get_experiment_by_name(name)
-        self._experiment = found.experiment_id if found else self._client.create_experiment(name)
+        with _mlflow_errors():
+            self._client = MlflowClient(uri, uri)
+            try:
+                self._client.get_registered_model(name)
+            except MlflowException:
+                self._client.create_registered_model(name)
+            found = self._client.get_experiment_by_name(name)
+            self._experiment = found.experiment_id if found else self._client.create_experiment(name)
 
+    @_mlflow_errors()
     def register(self, folder: Path, model_id: str, tags: Mapping[str, str]) -> int:
         """The version of `model_id`, made where there is none."""
         version = self.version_of(model_id)
@@ -62,6 +82,7 @@ class ModelRegistry:
     def version_of(self, model_id: str) -> int | None:
         return next((item.version for item in self.versions() if item.model_id == model_id), None)
 
+    @_mlflow_errors()
     def versions(self) -> list[ModelVersion]:
         """All versions, the oldest first."""
         aliases: dict[str, list[str]] = {}
@@ -93,12 +114,15 @@ class ModelRegistry:
         """(version, model id) that an alias stands for, None where it is not set."""
         return next(((item.version, item.model_id) for item in self.versions() if name in item.aliases), None)
 
+    @_mlflow_errors()
     def set_alias(self, name: str, version: int) -> None:
         self._client.set_registered_model_alias(self.name, name, str(version))
 
+    @_mlflow_errors()
     def set_tag(self, version: int, key: str, value: str) -> None:
         self._client.set_model_version_tag(self.name, str(version), key, value)
 
+    @_mlflow_errors()
     def log_round(self, key: str, params: Mapping[str, object], metrics: Mapping[str, float]) -> str:
         """The finished MLflow run of one round; found by `key`, so that it is there once.
 

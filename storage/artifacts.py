@@ -6,6 +6,7 @@ import errno
 import json
 import os
 import shutil
+import sqlite3
 import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -21,16 +22,45 @@ _REMEDIES = {
 }
 
 
+_LOCKED = ("another program holds it locked", "Close what has it open and run the same command again.")
+_SQLITE_REMEDIES = {
+    sqlite3.SQLITE_FULL: _REMEDIES[errno.ENOSPC],
+    sqlite3.SQLITE_IOERR: ("the disk fails", "See that it is there and not full, and run the command again."),
+    sqlite3.SQLITE_READONLY: _REMEDIES[errno.EROFS],
+    sqlite3.SQLITE_PERM: _REMEDIES[errno.EACCES],
+    sqlite3.SQLITE_CANTOPEN: ("it cannot be opened", _REMEDIES[errno.EACCES][1]),
+    sqlite3.SQLITE_BUSY: _LOCKED,
+    sqlite3.SQLITE_LOCKED: _LOCKED,
+    sqlite3.SQLITE_CORRUPT: ("it is damaged", "Put a copy of it back, or choose another workspace."),
+    sqlite3.SQLITE_NOTADB: ("it is no SQLite database", "Put a copy of it back, or move it away."),
+}
+"""By the primary code: SQLite says why in the upper bits of an extended one."""
+
+
 @contextmanager
 def storage_errors(path: Path) -> Iterator[None]:
-    """Turn a full disk or a read-only folder into a StorageError that names the path and a remedy."""
+    """Turn a full disk or a read-only folder into a StorageError that names the path and a remedy; it may be
+    that of a SQLite database."""
     try:
-        yield
+        with sqlite_errors(path):
+            yield
     except OSError as error:
         if error.errno not in _REMEDIES:
             raise
         what, remedy = _REMEDIES[error.errno]
         raise StorageError(f"{path} cannot be written: {what}.", remedy) from error
+
+
+@contextmanager
+def sqlite_errors(path: Path) -> Iterator[None]:
+    """The same of what SQLite itself says, alone: where much else goes on that may find a disk full."""
+    try:
+        yield
+    except sqlite3.DatabaseError as error:
+        found = _SQLITE_REMEDIES.get(getattr(error, "sqlite_errorcode", 0) & 0xFF)
+        if found is None:
+            raise
+        raise StorageError(f"{path} cannot be used: {found[0]}.", found[1]) from error
 
 
 def find_or_create(folder: Path, key: str, make: Callable[[Path], None]) -> Path:

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from serm.core.columns import FEEDBACK
 from serm.core.records import GRADES, Reject
 from serm.core.settings_data import Source
+from serm.core.text import is_utf8
 from serm.storage.rejects import RejectLog
 
 CHECKED: Final = (
@@ -32,6 +33,7 @@ CHECKED: Final = (
 """Columns of a checked chunk; `file` and `row` (from 1) say where a row came from."""
 
 BLANK, WRONG_TYPE, NOT_UTF8 = "is blank", "wrong type", "not UTF-8"
+HOLDS_NUL = "an id with a NUL character in it, which PostgreSQL does not keep"
 NO_TEXT = "title and text are both blank"
 BAD_GRADE = f"out of range: a grade is a whole number from {GRADES[0]} to {GRADES[-1]}"
 BAD_MOMENT = "no date: write it by ISO 8601, as in 2024-05-31 or 2024-05-31T12:00:00Z"
@@ -51,6 +53,8 @@ def checked(raw: pd.DataFrame, source: Source, file: str, rejects: RejectLog) ->
     for name in ("query_id", "doc_id", "query"):
         values = _texts(raw, name, faults, numbers=name != "query")
         faults.mark([not value.strip() for value in values], name, BLANK)
+        if name != "query":
+            faults.mark(["\0" in value for value in values], name, HOLDS_NUL)
         columns[name] = values
     for name in ("title", "text", "language", "split"):
         columns[name] = _texts(raw, name, faults)
@@ -137,16 +141,8 @@ def _not_utf8(texts: list[str]) -> list[bool] | None:
     try:
         "".join(texts).encode()
     except UnicodeEncodeError:
-        return [not _encodes(text) for text in texts]
+        return [not is_utf8(text) for text in texts]
     return None
-
-
-def _encodes(text: str) -> bool:
-    try:
-        text.encode()
-    except UnicodeEncodeError:
-        return False
-    return True
 
 
 def _numbers(raw: pd.DataFrame, name: str, faults: _Faults) -> NDArray[np.float64]:

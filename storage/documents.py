@@ -88,10 +88,11 @@ class Texts:
 
     def _find(self, ids: Set[str]) -> dict[str, tuple[str, str]]:
         found = {}
-        for doc_id in ids:
-            row = self._documents.execute(
-                "SELECT title, text FROM documents WHERE id = ?", (doc_id,)
-            ).fetchone()
-            if row:
-                found[doc_id] = row
+        with storage_errors(Path(self._folder.name)):
+            for doc_id in ids:
+                row = self._documents.execute(
+                    "SELECT title, text FROM documents WHERE id = ?", (doc_id,)
+                ).fetchone()
+                if row:
+                    found[doc_id] = row
         return found

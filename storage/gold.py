@@ -2,22 +2,21 @@
 
 from __future__ import annotations
 
-import csv
 import os
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, Final
 
 import pandas as pd
-import pyarrow as pa
-import pyarrow.parquet as pq
 
 from serm.core.columns import KEY
 from serm.core.errors import DataError
 from serm.core.records import GRADES
 from serm.core.settings import Settings
 from serm.core.settings_data import Source
-from serm.storage.checks import BAD_GRADE, BLANK
+from serm.core.text import is_utf8
+from serm.storage.checks import BAD_GRADE, BLANK, NOT_UTF8
+from serm.storage.read_strictly import csv_rows, numbered_lines, parquet_rows
 from serm.storage.read_text import json_rows
 from serm.storage.readers import read_source
 from serm.storage.rejects import RejectLog
@@ -58,12 +57,7 @@ Rows = Iterator[tuple[int, Mapping[str, Any]]]  # row number from 1, and the row
 
 
 def _parquet(file: Path) -> Rows:
-    try:
-        there = pq.read_schema(file).names
-        table = pq.read_table(file, columns=[name for name in _COLUMNS if name in there])
-    except pa.ArrowException as error:
-        raise DataError(f"it is no whole Parquet file ({error}).", "Write it again.", file=file) from error
-    yield from enumerate(table.to_pylist(), start=1)
+    yield from enumerate(parquet_rows(file, _COLUMNS), start=1)
 
 
 def _jsonl(file: Path) -> Rows:
@@ -75,23 +69,20 @@ def _jsonl(file: Path) -> Rows:
 
 def _csv(file: Path) -> Rows:
     delimiter = "\t" if file.suffix.lower() == ".tsv" else ","
-    with file.open(encoding="utf-8-sig", newline="") as text:
-        yield from enumerate(csv.DictReader(text, delimiter=delimiter), start=1)
+    yield from enumerate(csv_rows(file, delimiter), start=1)
 
 
 def _qrels(file: Path) -> Rows:
-    with file.open(encoding="utf-8-sig") as lines:
-        for number, line in enumerate(lines, start=1):
-            cells = line.split()
-            if cells and len(cells) != 4:
-                raise DataError(
-                    f"{len(cells)} fields, and a line of TREC qrels has 4.",
-                    "Give a file that ends in .parquet, .jsonl, .csv or .tsv, or one of TREC qrels.",
-                    file=file,
-                    row=number,
-                )
-            if cells:
-                yield number, {"query_id": cells[0], "doc_id": cells[2], "grade": cells[3]}
+    for number, line in numbered_lines(file):
+        cells = line.split()
+        if len(cells) != 4:
+            raise DataError(
+                f"{len(cells)} fields, and a line of TREC qrels has 4.",
+                "Give a file that ends in .parquet, .jsonl, .csv or .tsv, or one of TREC qrels.",
+                file=file,
+                row=number,
+            )
+        yield number, {"query_id": cells[0], "doc_id": cells[2], "grade": cells[3]}
 
 
 def _folder(folder: Path) -> Rows:
@@ -120,11 +111,15 @@ def _checked(row: Mapping[str, Any], number: int, file: Path) -> tuple[tuple[str
         return (query_id, doc_id), None
     try:
         grade = float(said)
-    except (TypeError, ValueError):
+    except (TypeError, ValueError, OverflowError):  # the last: a whole number of hundreds of digits
         grade = -1.0
     if grade not in GRADES:
         raise DataError(
-            f"`{said}` is {BAD_GRADE}.", "Map other scales first.", file=file, row=number, field="grade"
+            f"`{str(said)[:80]}` is {BAD_GRADE}.",
+            "Map other scales first.",
+            file=file,
+            row=number,
+            field="grade",
         )
     return (query_id, doc_id), int(grade)
 
@@ -143,8 +138,9 @@ def _has_columns(row: Mapping[str, Any], file: Path) -> None:
 
 def _id(value: Any, name: str, number: int, file: Path) -> str:
     text = "" if value is None else str(value).strip()
-    if not text:
+    fault = BLANK if not text else "" if is_utf8(text) else f"is {NOT_UTF8}"
+    if fault:
         raise DataError(
-            f"it {BLANK}.", "A pair names its query and its document.", file=file, row=number, field=name
+            f"it {fault}.", "A pair names its query and its document.", file=file, row=number, field=name
         )
     return text

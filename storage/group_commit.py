@@ -12,6 +12,7 @@ from typing import Any, Final
 
 from sqlalchemy import Engine, Executable
 
+from serm.core.errors import StorageError
 from serm.storage.judgment_engine import database_errors
 
 GROUP: Final = 1_000
@@ -26,19 +27,23 @@ class Write:
     rows: Sequence[Mapping[str, Any]]
 
 
+Item = tuple[Sequence[Write], Future[None]]  # what belongs together, and who waits for it
+
+
 class GroupCommit:
     """`submit(writes)` gives a future that is done once all of these writes are durable.
 
     While one transaction is being flushed to disk the next writes gather; so sixteen calls that end at about
     the same time cost one flush instead of sixteen, and one execution of each statement instead of sixteen.
     Within a transaction statements run in the order in which they came first, and their rows in their order:
-    a write that builds on another one's must wait for its future. A write that fails fails the transaction
-    that it is in: all of its futures bear the error.
+    a write that builds on another one's must wait for its future. A write that the database refuses fails
+    alone: the others of its transaction are then written one by one. Where the disk is full or the server
+    gone all of them bear the error.
     """
 
     def __init__(self, engine: Engine) -> None:
         self._engine = engine
-        self._queue: queue.SimpleQueue[tuple[Sequence[Write], Future[None]] | None] = queue.SimpleQueue()
+        self._queue: queue.SimpleQueue[Item | None] = queue.SimpleQueue()
         self._closed = False
         self._lock = threading.Lock()
         self._thread = threading.Thread(target=self._run, name="serm-judgments", daemon=True)
@@ -64,7 +69,7 @@ class GroupCommit:
     def _run(self) -> None:
         going = True
         while going:
-            group: list[tuple[Sequence[Write], Future[None]]] = []
+            group: list[Item] = []
             item = self._queue.get()
             while item is not None:
                 group.append(item)
@@ -75,17 +80,14 @@ class GroupCommit:
             if group:
                 self._commit(group)
 
-    def _commit(self, group: list[tuple[Sequence[Write], Future[None]]]) -> None:
-        rows_of: dict[Executable, list[Mapping[str, Any]]] = {}
-        for writes, _ in group:
-            for write in writes:
-                rows_of.setdefault(write.statement, []).extend(write.rows)
+    def _commit(self, group: Sequence[Item]) -> None:
         try:
-            with database_errors(self._engine.url), self._engine.begin() as connection:
-                for statement, rows in rows_of.items():
-                    if rows:
-                        connection.execute(statement, rows)
+            self._write(group)
         except Exception as error:
+            if len(group) > 1 and not isinstance(error, StorageError):  # it is the fault of one of them
+                for item in group:
+                    self._commit([item])
+                return
             for _, future in group:
                 with suppress(InvalidStateError):  # who waited was cancelled: Ctrl-C
                     future.set_exception(error)
@@ -93,3 +95,14 @@ class GroupCommit:
             for _, future in group:
                 with suppress(InvalidStateError):
                     future.set_result(None)
+
+    def _write(self, group: Sequence[Item]) -> None:
+        """All of it as one transaction."""
+        rows_of: dict[Executable, list[Mapping[str, Any]]] = {}
+        for writes, _ in group:
+            for write in writes:
+                rows_of.setdefault(write.statement, []).extend(write.rows)
+        with database_errors(self._engine.url), self._engine.begin() as connection:
+            for statement, rows in rows_of.items():
+                if rows:
+                    connection.execute(statement, rows)

@@ -2,55 +2,34 @@
 
 from __future__ import annotations
 
-import csv
 import json
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, Final
-
-import pyarrow as pa
-import pyarrow.parquet as pq
 
 from serm.core.columns import DISTRIBUTION, KEY
 from serm.core.errors import DataError
 from serm.core.records import GRADES, Outcome
+from serm.core.text import is_utf8
 from serm.storage.labels import LABELS_SCHEMA
+from serm.storage.read_strictly import csv_rows, numbered_lines, parquet_rows
 
 Rows = Iterator[dict[str, Any]]
 
 
-def _from_parquet(path: Path) -> Rows:
-    try:
-        table = pq.read_table(path)
-    except pa.ArrowException as error:
-        raise DataError(f"it is no whole Parquet file ({error}).", "Write it again.", file=path) from error
-    yield from table.to_pylist()
-
-
 def _from_jsonl(path: Path) -> Rows:
-    for number, line in _lines(path):
+    for number, line in numbered_lines(path):
         try:
             row = json.loads(line)
-        except ValueError as error:
+        except (ValueError, RecursionError) as error:
             raise DataError(f"it is no JSON ({error}).", "Mend the line.", file=path, row=number) from error
         if not isinstance(row, dict):
             raise DataError("it is no JSON object.", "Mend the line.", file=path, row=number)
         yield row
 
 
-def _lines(path: Path) -> Iterator[tuple[int, str]]:
-    """Lines that are not blank, with their numbers; a text of JSON may hold other line ends than \\n."""
-    with path.open(encoding="utf-8", newline="\n") as file:
-        yield from ((number, line) for number, line in enumerate(file, start=1) if line.strip())
-
-
-def _from_csv(path: Path) -> Rows:
-    with path.open(encoding="utf-8-sig", newline="") as file:
-        yield from csv.DictReader(file)
-
-
 def _from_qrels(path: Path) -> Rows:
-    for number, line in _lines(path):
+    for number, line in numbered_lines(path):
         cells = line.split()
         if len(cells) != 4:
             raise DataError(
@@ -59,10 +38,10 @@ def _from_qrels(path: Path) -> Rows:
         yield {"query_id": cells[0], "doc_id": cells[2], "grade": cells[3]}
 
 
-READERS: Final[Mapping[str, Callable[[Path], Rows]]] = {
-    ".parquet": _from_parquet,
+READERS: Final[Mapping[str, Callable[[Path], Iterable[dict[str, Any]]]]] = {
+    ".parquet": parquet_rows,
     ".jsonl": _from_jsonl,
-    ".csv": _from_csv,
+    ".csv": csv_rows,
     ".qrels": _from_qrels,
     ".txt": _from_qrels,
 }
@@ -74,7 +53,7 @@ def checked_label(row: Mapping[str, Any], number: int, path: Path) -> dict[str, 
     for name in LABELS_SCHEMA.names:
         try:
             found[name] = _TAKEN[name](row.get(name))
-        except (TypeError, ValueError) as error:
+        except (TypeError, ValueError, OverflowError, RecursionError) as error:
             said = str(row.get(name))[:80]
             raise DataError(
                 f"`{said}` does not fit ({error}).", "Mend the row.", file=path, row=number, field=name
@@ -83,9 +62,16 @@ def checked_label(row: Mapping[str, Any], number: int, path: Path) -> dict[str, 
 
 
 def _id(value: Any) -> str:
-    text = "" if value is None else str(value)
+    text = _text(value)
     if not text.strip():
         raise ValueError("a pair names its query and its document")
+    return text
+
+
+def _text(value: Any) -> str:
+    text = "" if value is None else str(value)
+    if not is_utf8(text):
+        raise ValueError("it is not UTF-8")
     return text
 
 
@@ -101,13 +87,21 @@ def _share(value: Any) -> float | None:
     return None if value in (None, "") else float(value)
 
 
+def _count(value: Any, limit: int) -> int:
+    """A count under `limit`: its column holds no more."""
+    count = int(float(value or 0))
+    if not 0 <= count < limit:
+        raise ValueError("it is no count")
+    return count
+
+
 def _outcome(value: Any) -> str:
     return Outcome(value).value if value else ""
 
 
 def _votes(value: Any) -> list[list[Any]]:
     votes = json.loads(value) if isinstance(value, str) and value else value or []
-    return [[str(judge), _grade(grade)] for judge, grade in votes]
+    return [[_text(judge), _grade(grade)] for judge, grade in votes]
 
 
 _TAKEN: Final[Mapping[str, Callable[[Any], Any]]] = {
@@ -116,8 +110,8 @@ _TAKEN: Final[Mapping[str, Callable[[Any], Any]]] = {
     **dict.fromkeys(DISTRIBUTION, _share),
     "outcome": _outcome,
     "votes": _votes,
-    "rationale": lambda value: str(value or ""),
-    "calls": lambda value: int(float(value or 0)),
-    "tokens": lambda value: int(float(value or 0)),
+    "rationale": lambda value: _text(value or ""),
+    "calls": lambda value: _count(value, 2**31),
+    "tokens": lambda value: _count(value, 2**63),
     "cost": lambda value: float(value or 0),
 }

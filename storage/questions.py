@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from serm.core.errors import WorkspaceError
+from serm.core.text import keepable
 from serm.storage.artifacts import find_or_create, write_json
 
 QUESTION: Final = "question.json"
@@ -56,7 +57,8 @@ class Question:
                 f"{before['person']} has answered this question already.", "`serm evolve` goes on with that."
             )
         now = datetime.now(UTC).isoformat(timespec="seconds")
-        write_json(self.folder / ANSWER, {"answer": answer, "person": person, "at": now})
+        said = None if answer is None else keepable(answer)
+        write_json(self.folder / ANSWER, {"answer": said, "person": keepable(person), "at": now})
 
 
 def put_question(questions: Path, key: str, about: Mapping[str, Any], rounds: int | None) -> Question:

@@ -11,6 +11,7 @@ import pyarrow.parquet as pq
 
 from serm.core.errors import ConfigError, DataError
 from serm.core.records import Reject
+from serm.core.text import is_utf8
 from serm.storage.checks import BLANK, NOT_UTF8
 from serm.storage.read_table import STREAMED
 from serm.storage.read_text import json_rows
@@ -72,7 +73,7 @@ def _parquet(file: Path, fields: Fields, rejects: RejectLog) -> Iterator[tuple[i
                 for row in batch.to_pylist():
                     number += 1
                     yield number, {name: _text(row.get(theirs)) for name, theirs in names.items()}
-    except (pa.ArrowException, UnicodeDecodeError) as error:
+    except (pa.ArrowException, UnicodeDecodeError, OSError) as error:
         raise DataError(f"it is no whole Parquet file ({error}).", "Write it again.", file=file) from error
 
 
@@ -122,8 +123,4 @@ def _text(value: Any) -> str:
 
 
 def _has_surrogate(row: Mapping[str, str]) -> bool:
-    try:
-        "".join(row.values()).encode()
-    except UnicodeEncodeError:
-        return True
-    return False
+    return not is_utf8("".join(row.values()))

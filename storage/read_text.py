@@ -6,7 +6,7 @@ import csv
 import json
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any, Final
+from typing import Any
 
 import pandas as pd
 
@@ -14,10 +14,9 @@ from serm.core.columns import PAIR
 from serm.core.errors import DataError
 from serm.core.records import Reject
 from serm.storage.checks import NOT_UTF8
+from serm.storage.read_strictly import allow_long_fields
 from serm.storage.read_table import Columns, our_columns
 from serm.storage.rejects import RejectLog
-
-_FIELD_LIMIT: Final = 16 * 2**20  # characters of one CSV field; chosen, so that an open quote ends somewhere
 
 
 def read_jsonl(file: Path, columns: Columns, rejects: RejectLog, chunk: int) -> Iterator[pd.DataFrame]:
@@ -74,7 +73,7 @@ def _frame(
 
 def read_csv(file: Path, columns: Columns, rejects: RejectLog, chunk: int) -> Iterator[pd.DataFrame]:
     """Comma-separated with a header; tab-separated where the file's ending is .tsv."""
-    csv.field_size_limit(max(csv.field_size_limit(), _FIELD_LIMIT))
+    allow_long_fields()
     delimiter = "\t" if file.suffix.lower() == ".tsv" else ","
     with file.open(encoding="utf-8-sig", errors="surrogateescape", newline="") as text:
         reader = csv.reader(text, delimiter=delimiter)

@@ -28,6 +28,7 @@ import pandas as pd
 from serm.core.columns import KEY
 from serm.core.errors import DataError, WorkspaceError
 from serm.core.records import GRADES, PairKey
+from serm.core.text import keepable
 from serm.storage.artifacts import storage_errors, write_json
 
 PAIRS: Final = "pairs.parquet"
@@ -54,6 +55,8 @@ class HumanAnswer:
     def __post_init__(self) -> None:
         if self.grade is not None and self.grade not in GRADES:
             raise ValueError(f"grade {self.grade} is not one of {GRADES}")
+        for name in ("reviewer", "note"):  # as a terminal or a file had them
+            object.__setattr__(self, name, keepable(getattr(self, name)))
         if not self.at:
             object.__setattr__(self, "at", datetime.now(UTC).isoformat(timespec="seconds"))
 

@@ -17,13 +17,15 @@ import threading
 import time
 import uuid
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager, suppress
 from contextvars import ContextVar
 from dataclasses import dataclass, field
 from enum import StrEnum
 from pathlib import Path
 from typing import Any
 
+from serm.core.errors import StorageError
+from serm.core.text import keepable
 from serm.storage.artifacts import storage_errors
 
 
@@ -68,29 +70,30 @@ class Tracer:
     """Writes the spans of one trace. Safe to use from several threads."""
 
     def __init__(self, database: Path, trace_id: str) -> None:
-        self.trace_id = trace_id
+        self.trace_id, self._database = trace_id, database
+        self._lock = threading.Lock()
         with storage_errors(database):
             self._connection = sqlite3.connect(database, check_same_thread=False, timeout=30)
-        self._connection.execute("PRAGMA journal_mode=WAL")
-        self._connection.execute("PRAGMA synchronous=NORMAL")
-        self._connection.executescript(_SCHEMA)
-        self._lock = threading.Lock()
+            self._connection.execute("PRAGMA journal_mode=WAL")
+            self._connection.execute("PRAGMA synchronous=NORMAL")
+            self._connection.executescript(_SCHEMA)
 
     def write(self, item: Span) -> None:
+        """Keep a span. Raises StorageError where the disk is full or another program holds the table."""
         row = (
             item.span_id,
             item.trace_id,
             item.parent_id,
-            item.name,
+            keepable(item.name),
             item.kind.value,
             item.started,
             item.ended,
             _dump(item.inputs),
             _dump(item.outputs),
             _dump(item.attributes),
-            item.error,
+            keepable(item.error),
         )
-        with self._lock, self._connection:
+        with storage_errors(self._database), self._lock, self._connection:
             self._connection.execute(
                 f"INSERT OR REPLACE INTO spans VALUES ({','.join('?' * len(row))})",
                 row,
@@ -143,30 +146,34 @@ def span(name: str, kind: SpanKind, /, **inputs: Any) -> Iterator[Span]:
     )
     token = _PARENT.set(item.span_id)
     try:
-        yield item
+        try:
+            yield item
+        finally:
+            _PARENT.reset(token)
+            item.ended = item.ended or time.time_ns()
     except BaseException as error:
         item.error = item.error or f"{type(error).__name__}: {error}"
+        with suppress(StorageError):  # the error inside came first, and is what is to be told
+            _keep(tracer, item)
         raise
-    finally:
-        _PARENT.reset(token)
-        item.ended = item.ended or time.time_ns()
-        if tracer:
-            tracer.write(item)
+    _keep(tracer, item)
+
+
+def _keep(tracer: Tracer | None, item: Span) -> None:
+    if tracer:
+        tracer.write(item)
 
 
 def read_spans(database: Path, trace_id: str) -> list[Span]:
     """All spans of a trace in the order in which they started; [] where there are none."""
     if not database.is_file():
         return []
-    connection = sqlite3.connect(database)
-    try:
+    with storage_errors(database), closing(sqlite3.connect(database)) as connection:
         rows = connection.execute(
             "SELECT trace_id, span_id, parent_id, name, kind, started, inputs, outputs, attributes, ended,"
             " error FROM spans WHERE trace_id = ? ORDER BY started, rowid",
             (trace_id,),
         ).fetchall()
-    finally:
-        connection.close()
     return [
         Span(
             trace_id=row[0],
@@ -186,4 +193,4 @@ def read_spans(database: Path, trace_id: str) -> list[Span]:
 
 
 def _dump(value: Any) -> str:
-    return json.dumps(value, ensure_ascii=False, default=str)
+    return keepable(json.dumps(value, ensure_ascii=False, default=str))

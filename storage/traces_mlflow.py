@@ -13,6 +13,7 @@ import mlflow
 from mlflow.entities import SpanStatus, SpanStatusCode, SpanType
 from mlflow.exceptions import MlflowException
 from mlflow.tracing.constant import SpanAttributeKey
+from sqlalchemy.exc import SQLAlchemyError
 
 from serm.core.errors import WorkspaceError
 from serm.storage.span_tree import SpanTree, build_tree
@@ -59,7 +60,7 @@ def export_round(
             if found is None:
                 _write(tree, experiment_id, {**tags, TRACE_TAG: trace_id, SPANS_TAG: str(count)})
                 found = _find(experiment_id, trace_id, count)  # MLflow swallows what goes wrong on its way
-    except MlflowException as error:
+    except (MlflowException, SQLAlchemyError) as error:
         raise WorkspaceError(
             f"MLflow at {mlflow_uri} did not take the trace: {error}.",
             _REMEDY,

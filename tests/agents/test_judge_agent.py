@@ -148,6 +148,10 @@ def test_the_search_is_taken_away_when_it_is_used_up() -> None:
 WRONG = {
     "an unknown tool": (calls(ToolCall("1", "find it!", "{}")), "there is no tool find it!"),
     "no JSON": (calls(ToolCall("1", "search_knowledge", "{query")), "not a JSON object"),
+    "a number of 5,000 digits": (
+        calls(ToolCall("1", "search_knowledge", f'{{"query": {"9" * 5_000}}}')),
+        "not a JSON object",
+    ),
     "no object": (calls(ToolCall("1", "search_knowledge", '["a"]')), "not a JSON object"),
     "an empty query": (calls(search("")), "query: String should have at least 1 character"),
     "an unknown argument": (calls(ToolCall("1", "search_knowledge", '{"q": "a"}')), "query: Field required"),
@@ -272,3 +276,12 @@ def test_a_refusal_for_good_is_an_error() -> None:
     model = Model(Failure(FailureKind.REFUSED, "HTTP 400: tools are not supported"))
     with pytest.raises(JudgeError, match="was refused: HTTP 400: tools are not supported"):
         asyncio.run(judge_over(model).prove())
+
+
+def test_what_no_encoding_can_say_goes_neither_to_the_search_nor_back_to_the_server() -> None:
+    half = ToolCall("1", "search_knowledge", r'{"query": "lamp \ud83d\u0000"}')
+    model, shelf = Model(calls(half), calls(submit())), Shelf()
+    assert ask(model, shelf).grade == 3
+    assert shelf.asked[0][0] == "lamp \ufffd\ufffd"
+    (repeated,) = model.sent[1][2]["tool_calls"]
+    assert json.loads(repeated["function"]["arguments"]) == {"query": "lamp \ufffd\ufffd"}

@@ -10,7 +10,7 @@ import subprocess
 import tempfile
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from itertools import count
 from pathlib import Path
 
@@ -21,6 +21,7 @@ from test_peer_vote import said
 from serm.core import Answer, Failure, FailureKind
 from serm.core.errors import ConfigError, StorageError
 from serm.storage.accounts import Account
+from serm.storage.group_commit import GroupCommit, Item
 from serm.storage.judgment_tables import Call
 from serm.storage.judgments import JudgmentStore, wait
 
@@ -174,6 +175,36 @@ def test_a_write_that_cannot_be_fails_alone_and_the_next_ones_go_on(url: str) ->
             wait(nonsense)
         store.put([said("a", 2)])
         assert store.get(["a-d"])["a-d"].grade == 2
+
+
+def test_a_write_that_cannot_be_does_not_fail_those_that_are_committed_with_it(
+    url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sizes: list[int] = []
+    gathered, write = threading.Event(), GroupCommit._write
+
+    def slow(self: GroupCommit, group: Sequence[Item]) -> None:
+        gathered.wait(10)
+        sizes.append(len(group))
+        write(self, group)
+
+    monkeypatch.setattr(GroupCommit, "_write", slow)
+    with JudgmentStore(url) as store:
+        first = store.submit([said("a", 0)])  # while it is written the others gather
+        others = [
+            store.submit([judgment])
+            for judgment in (said("a", 1), said("b", 1, rationale="\ud83d"), said("c", 1, query_id=None))
+        ]
+        last = store.submit([said("a", 3)])
+        gathered.set()
+        for future in (first, others[0], last):
+            wait(future)
+        with pytest.raises(UnicodeEncodeError):
+            wait(others[1])
+        with pytest.raises(sa.exc.IntegrityError):
+            wait(others[2])
+        assert max(sizes) >= 4
+        assert [judgment.grade for judgment in store.get(["a-d", "b-d", "c-d"]).values()] == [3]
 
 
 def test_a_file_that_cannot_be_opened_is_a_storage_error(tmp_path: Path) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -12,6 +13,7 @@ from chat_stub import ChatStub, Drop, Move, Raw, Say, Status, grade
 from serm.agents.panel import open_panel
 from serm.core import FailureKind, Pair, Settings
 from serm.storage.judgments import JudgmentStore
+from serm.storage.trace import Tracer
 
 SettingsWith = Callable[..., Settings]
 PairsOf = Callable[..., list[Pair]]
@@ -26,6 +28,8 @@ MOVES: dict[str, Move] = {
     "list": Say("[2]"),
     "prefixed": Say('Sure! {"grade": 2}'),
     "empty": Say(""),
+    "digits": Say(f'{{"grade": {"9" * 5_000}}}'),
+    "content-number": Raw(b'{"choices": [{"message": {"content": 2}}]}'),
     "cut-json": Say('{"grade": 2, "rea'),
     "cut-body": Raw(b'{"id": "1", "choices": [{"index": 0, "mess'),
     "html": Raw(b"<html>gateway</html>", "text/html"),
@@ -51,6 +55,8 @@ KINDS = {
     "list": FailureKind.UNPARSABLE,
     "prefixed": FailureKind.UNPARSABLE,
     "empty": FailureKind.UNPARSABLE,
+    "digits": FailureKind.UNPARSABLE,
+    "content-number": FailureKind.UNPARSABLE,
     "cut-json": FailureKind.UNPARSABLE,
     "cut-body": FailureKind.UNPARSABLE,
     "html": FailureKind.UNPARSABLE,
@@ -190,3 +196,33 @@ def test_a_server_that_ignores_the_schema_is_fine_where_the_model_obeys_the_prom
     with open_panel(settings_with(f"{stub.url}#stub", llm={"retries": 0})) as panel:
         assert panel.prove() == {"stub": ""}
         assert panel.members["stub"].judge.proof.constrained is True
+
+
+def test_half_an_emoji_in_a_reason_costs_neither_its_own_grade_nor_its_neighbours(
+    stub: ChatStub, store: JudgmentStore, settings_with: SettingsWith, pairs: PairsOf, tmp_path: Path
+) -> None:
+    stub.play = lambda body, times: (
+        Say(r'{"grade": 2, "reason": "a \ud83d\u0000"}') if word_of(body) == "half" else grade(1)
+    )
+    tracer = Tracer(tmp_path / "traces.sqlite", "t")
+    with (
+        open_panel(settings_with(f"{stub.url}#stub", llm={"timeout": 10}, tracing={"sample": 1})) as panel,
+        tracer.active(),
+    ):
+        report = panel.judge("stub", pairs("a", "half", "b"), store)
+    tracer.close()
+    assert (report.graded, report.failed) == (3, 0)
+    (judgment,) = store.for_pair("q-half", "d-half")
+    assert (judgment.grade, judgment.rationale) == (2, "a \ufffd\ufffd")
+    assert [store.for_pair(f"q-{word}", f"d-{word}")[0].grade for word in "ab"] == [1, 1]
+
+
+def test_an_answer_that_cannot_be_read_is_in_the_ledger_as_a_failure_that_was_paid(
+    stub: ChatStub, store: JudgmentStore, settings_with: SettingsWith, pairs: PairsOf
+) -> None:
+    stub.play = lambda body, times: Say(f'{{"grade": {"9" * 5_000}}}')
+    llm = {"prices": {"stub": {"input": 1_000, "output": 1_000}}, "retries": 0}
+    with open_panel(settings_with(f"{stub.url}#stub", llm=llm)) as panel:
+        report = panel.judge("stub", pairs("a"), store)
+    assert dict(report.failures) == {"unparsable": 1}
+    assert store.spent() == report.cost == pytest.approx(0.11)

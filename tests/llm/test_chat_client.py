@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 from typing import Any
 
 import pytest
-from chat_clients import Use, ask, with_message
+from chat_clients import SCHEMA, TOOL, Use, ask, say, with_message
 from chat_stub import ChatStub, Drop, Move, Raw, Say, Status, grade
 
 from serm.core import Failure, FailureKind
 from serm.core.settings_loop import Price
-from serm.llm.asking import Reply, Token
+from serm.core.text import is_utf8
+from serm.llm.asking import Reply, Token, ToolCall
 from serm.llm.budget import Budget
-from serm.llm.completions import read_completion
+from serm.llm.completions import Completion, read_completion
 from serm.llm.openai_compatible import ChatClient
 
 # -- log-probabilities
@@ -160,6 +162,10 @@ def test_a_request_that_may_have_been_answered_costs_the_most_that_it_can(
         b"3",
         b'{"choices": [{}]}',
         b'{"choices": [{"message": null}]}',
+        b'{"choices": [{"message": {"content": 2}}]}',
+        b'{"choices": [{"message": {"content": {"text": "a"}}}]}',
+        b'{"choices": [{"message": {"content": [2]}}]}',
+        b'{"choices": [{"message": {"content": "a"}}], "x": ' + b"9" * 5_000 + b"}",
         b"\xff\xfe",
         b"[" * 99999,
     ],
@@ -168,3 +174,64 @@ def test_a_body_that_is_no_completion_is_a_failure(body: bytes) -> None:
     got = read_completion(body)
     assert isinstance(got, Failure)
     assert got.kind is FailureKind.UNPARSABLE
+
+
+def test_a_text_in_parts_is_their_text() -> None:
+    thought = {"type": "thinking", "thinking": [{"type": "text", "text": "hm"}]}
+    parts = [thought, {"type": "text", "text": '{"grade"'}, {"type": "text", "text": ": 2}"}]
+    got = read_completion(json.dumps({"choices": [{"message": {"content": parts}}]}).encode())
+    assert isinstance(got, Completion)
+    assert got.text == '{"grade": 2}'
+
+
+@pytest.mark.parametrize(
+    ("read", "written", "used"),
+    [
+        ("7", "1", (7, 1)),
+        ("7", "null", (7, 0)),
+        ("Infinity", "1", None),
+        ("NaN", "1", None),
+        ("-7", "1", None),
+        ("7", "-1", None),
+        ("1e30", "1", None),
+        ("[7]", "1", None),
+        ("null", "1", None),
+    ],
+)
+def test_what_is_no_count_of_tokens_is_not_said(
+    read: str, written: str, used: tuple[int, int] | None
+) -> None:
+    usage = f'{{"prompt_tokens": {read}, "completion_tokens": {written}}}'
+    body = f'{{"choices": [{{"message": {{"content": "a"}}}}], "usage": {usage}}}'
+    assert read_completion(body.encode()) == Completion("a", used=used)
+
+
+@pytest.mark.parametrize("place", [{"token": None, "logprob": 0}, {"token": "2", "logprob": 10**400}, 2])
+def test_log_probabilities_that_cannot_be_read_are_none_and_the_answer_is_good(place: object) -> None:
+    choice = {"message": {"content": "a"}, "logprobs": {"content": [place]}}
+    assert read_completion(json.dumps({"choices": [choice]}).encode()) == Completion("a")
+
+
+def test_an_answer_whose_reading_raises_is_a_failure_that_is_paid_for(stub: ChatStub, use: Use) -> None:
+    def read(text: str) -> Any:
+        raise ZeroDivisionError(text)
+
+    async def work(client: ChatClient) -> Reply[Any]:
+        return await client.ask(say("a"), read, schema=SCHEMA, path=0)
+
+    budget = Budget(None)
+    reply = use(work, price=Price(input=1_000, output=0), budget=budget, retries=0)
+    assert (reply.failure.kind, reply.tokens_in) == (FailureKind.UNPARSABLE, 100)
+    assert "ZeroDivisionError" in reply.failure.message
+    assert reply.cost == budget.paid == pytest.approx(0.1)
+
+
+def test_all_texts_of_a_completion_can_be_kept(stub: ChatStub, use: Use) -> None:
+    calls = [{"id": "\ud83d", "function": {"name": "look\0", "arguments": '{"for": "\ud83d"}'}}]
+    stub.play = lambda body, _: with_message(Say(""), content="half \ud83d", tool_calls=calls)
+    reply = use(lambda client: client.turn(say("a"), [TOOL], path=0))
+    assert reply.value.calls == (ToolCall("\ufffd", "look\ufffd", '{"for": "\ufffd"}'),)
+    stub.play = lambda body, _: Status(400, "not \ud83d\0")
+    reply = use(lambda client: client.turn(say("b"), [], path=0))
+    assert is_utf8(reply.failure.message)
+    assert "\0" not in reply.failure.message

@@ -109,6 +109,35 @@ def test_a_turn_whose_tokens_are_not_counted_costs_the_most_that_it_can(
     assert store.spent() > least + 1
 
 
+def test_a_negative_count_of_tokens_lowers_no_account(
+    stub: ChatStub, mine: Callable[[float | None], None], store: JudgmentStore
+) -> None:
+    def refund(body: dict[str, Any], times: int) -> Raw:
+        answer = json.loads(play(body, times).body)
+        answer["usage"]["prompt_tokens"] = -1_000_000
+        return Raw(json.dumps(answer).encode())
+
+    stub.play = refund
+    mine(None)
+    assert (store.turn_totals().turns, store.turn_totals().tokens_in) == (2, 0)
+    assert store.spent() > 2 * 16 * PRICE["output"] / 1e6
+
+
+def test_half_an_emoji_in_an_agent_s_arguments_is_kept_as_what_it_is_not(
+    stub: ChatStub, mine: Callable[[float | None], None], store: JudgmentStore, tmp_path: Path
+) -> None:
+    turns = [TURNS[0], ("nominate", {**TURNS[1][1], "reason": "unsure \ud83d"})]
+    stub.play = lambda body, _: say(*turns[sum(said["role"] == "assistant" for said in body["messages"])])
+    tracer = Tracer(tmp_path / "traces.sqlite", "t")
+    with tracer.active():
+        mine(None)
+    tracer.close()
+    spans = read_spans(tmp_path / "traces.sqlite", "t")
+    (tool,) = [item for item in spans if item.name == "nominate"]
+    assert (tool.inputs["reason"], tool.error) == ("unsure \ufffd", "")
+    assert store.turn_totals("t").turns == 2
+
+
 def test_a_turn_that_fails_costs_nothing_and_the_rules_take_over(
     stub: ChatStub, mine: Callable[[float | None], None], store: JudgmentStore
 ) -> None:

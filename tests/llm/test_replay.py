@@ -178,3 +178,9 @@ def test_the_recorded_judges_of_trec_dl_are_read_with_their_traps(
     assert {said(judge, *key) for key in zip(bad["query_id"], bad["doc_id"], strict=True)} == {
         FailureKind.OUT_OF_RANGE
     }
+
+
+def test_a_recorded_reason_can_be_kept_whatever_is_in_it(tmp_path: Path) -> None:
+    rows = [("1", "a", "x", 3, "nul \0")]
+    judge = ReplayJudge.open(file_of(tmp_path, rows, "query_id doc_id judge grade rationale"), "x")
+    assert asyncio.run(judge.answer(Pair("1", "a", "", ""), 0)).rationale == "nul \ufffd"

@@ -1,10 +1,13 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import pytest
+import sqlalchemy as sa
 from mlflow.tracking import MlflowClient
 
+from serm.core.errors import WorkspaceError
 from serm.relevance_model.registry import ModelRegistry
 
 
@@ -77,3 +80,20 @@ def test_a_run_that_a_kill_left_open_is_finished_by_the_same_round(
 def test_opening_a_registry_prints_nothing(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
     ModelRegistry(f"sqlite:///{tmp_path}/new.db").register(tmp_path, "abc", {})
     assert capfd.readouterr() == ("", "")
+
+
+def test_a_disk_that_is_full_is_a_sentence_and_not_mlflow_s_error(registry: ModelRegistry) -> None:
+    def limit(connection: Any, _: object) -> None:
+        (pages,) = connection.execute("PRAGMA page_count").fetchone()
+        connection.execute(f"PRAGMA max_page_count={pages}")
+
+    engine = registry._client._tracking_client.store.engine
+    engine.dispose()  # new connections get the limit
+    sa.event.listen(engine, "connect", limit)
+    try:
+        with pytest.raises(WorkspaceError, match=r"MLflow failed: .*database or disk is full\.") as error:
+            registry.log_round("round", {"config": "x" * 5_000}, {f"m{n}": 1.0 for n in range(900)})
+    finally:
+        sa.event.remove(engine, "connect", limit)
+        engine.dispose()
+    assert "disk is not full" in error.value.remedy

@@ -53,6 +53,7 @@ def parquet(path: Path, rows: list[dict[str, Any]]) -> Path:
         ({"query": {"a": 1}}, "query", checks.WRONG_TYPE),
         ({"query_id": ""}, "query_id", checks.BLANK),
         ({"doc_id": None}, "doc_id", checks.BLANK),
+        ({"query_id": "q\0"}, "query_id", checks.HOLDS_NUL),
         ({"doc_id": 1.5}, "doc_id", checks.WRONG_TYPE),
         ({"timestamp": "yesterday"}, "timestamp", checks.BAD_MOMENT),
         ({"timestamp": "now"}, "timestamp", checks.BAD_MOMENT),

@@ -9,8 +9,8 @@ from typing import Any
 
 import pytest
 
-from serm.core.errors import ConfigError, DataError
-from serm.storage.documents import NO_DOCUMENT, NO_QUERY
+from serm.core.errors import ConfigError, DataError, StorageError
+from serm.storage.documents import NO_DOCUMENT, NO_QUERY, Texts
 
 Rows = Callable[..., Any]
 
@@ -119,3 +119,10 @@ def test_a_corpus_without_its_columns_is_refused(tmp_path: Path, read: Rows, tre
     (tmp_path / "corpus.jsonl").write_text('{"doc_id": "d1", "words": "a"}\n')
     with pytest.raises(DataError, match=r"corpus\.jsonl, field text: the column `text` is missing"):
         read(tmp_path / "x.qrels", queries="queries.tsv", corpus="corpus.jsonl")
+
+
+def test_a_disk_without_room_for_a_corpus_is_a_storage_error() -> None:
+    with Texts({}) as texts:
+        texts._documents.execute("PRAGMA max_page_count=3")
+        with pytest.raises(StorageError, match="the disk is full"):
+            texts._insert([(f"d{number}", "", "x" * 4_000) for number in range(9)])

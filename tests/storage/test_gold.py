@@ -6,6 +6,8 @@ import json
 from pathlib import Path
 
 import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
 from serm.core.errors import DataError
@@ -78,3 +80,53 @@ def test_broken_files_are_refused(tmp_path: Path, name: str, content: str, told:
         read_gold(tmp_path / name)
     with pytest.raises(DataError, match="no such file"):
         read_gold(tmp_path / "elsewhere")
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "told"),
+    [
+        ("gold.csv", "query_id,doc_id,grade\nq,d,1\nqué,d,2\n", "row 2, field query_id: it is not UTF-8"),
+        ("gold.tsv", "query_id\tdoc_id\tgrade\nq\td\té\n", "row 1, field grade: it is not UTF-8"),
+        ("gold.csv", "query_id,doc_id,gradé\nq,d,1\n", "gold.csv: it is not UTF-8"),
+        ("gold.qrels", "q 0 d 1\nqué 0 d 2\n", "row 2: it is not UTF-8"),
+        ("gold.jsonl", '{"query_id": "é", "doc_id": "d", "grade": 1}\n', "row 1: not UTF-8"),
+        (
+            "gold.jsonl",
+            '{"query_id": "\\ud83d", "doc_id": "d", "grade": 1}\n',
+            "field query_id: it is not UTF-8",
+        ),
+        ("gold.jsonl", '{"query_id": "q", "doc_id": "d", "grade": 1%s}\n' % ("0" * 400), "out of range"),
+    ],
+)
+def test_a_file_in_another_encoding_is_refused_where_it_is_none(
+    tmp_path: Path, name: str, content: str, told: str
+) -> None:
+    (tmp_path / name).write_text(content, encoding="latin-1")
+    with pytest.raises(DataError, match=told):
+        read_gold(tmp_path / name)
+
+
+def test_a_parquet_column_of_bytes_that_are_no_text_is_named(tmp_path: Path) -> None:
+    broken = pa.Array.from_buffers(pa.string(), 1, pa.array([b"qu\xe9"]).buffers())
+    pq.write_table(pa.table({"query_id": ["q"], "doc_id": broken, "grade": [1]}), tmp_path / "gold.parquet")
+    with pytest.raises(DataError, match="field doc_id: it is not UTF-8"):
+        read_gold(tmp_path / "gold.parquet")
+
+
+def test_pairs_with_long_texts_are_gold_too(tmp_path: Path) -> None:
+    file = tmp_path / "pairs.csv"
+    file.write_text(f"query_id,doc_id,grade,text\nq,d,1,{'long ' * 40_000}\n")
+    assert list(read_gold(file).itertuples(index=False, name=None)) == [("q", "d", 1)]
+    file.write_text(f"query_id,doc_id,grade,text\nq,d,1,short\nq,e,1,{'x' * (16 * 2**20 + 1)}\n")
+    with pytest.raises(DataError, match=r"row 2: it is no CSV \(field larger"):
+        read_gold(file)
+
+
+def test_a_file_that_may_not_be_read_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(*_: object, **__: object) -> None:
+        raise PermissionError(13, "Permission denied")
+
+    file = write(tmp_path / "gold.csv")
+    monkeypatch.setattr(Path, "open", refuse)
+    with pytest.raises(DataError, match=r"cannot be read \(Permission denied\)"):
+        read_gold(file)

@@ -111,3 +111,36 @@ def test_what_is_no_label_is_named(tmp_path: Path, name: str, text: str, says: s
 def test_a_file_that_is_not_there_is_named(tmp_path: Path) -> None:
     with pytest.raises(DataError, match="no such file"):
         read_labels_any(tmp_path / "none.csv")
+
+
+NUMBER = '{"query_id": "q", "doc_id": "d", "grade": 1, "calls": %s}\n'
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "says"),
+    [
+        ("a.csv", "query_id,doc_id,grade\nq,d,1\nqué,d,2\n", "row 2, field query_id: it is not UTF-8"),
+        ("a.jsonl", '{"query_id": "é", "doc_id": "d", "grade": 1}\n', "row 1: it is not UTF-8"),
+        ("a.qrels", "q 0 d 1\n\nqué 0 d 2\n", "row 3: it is not UTF-8"),
+        ("a.jsonl", '{"query_id": "\\ud83d", "doc_id": "d", "grade": 1}\n', "row 1, field query_id"),
+        ("a.jsonl", "[" * 99_999 + "\n", "row 1: it is no JSON"),
+        ("a.jsonl", NUMBER % ("1" * 400), "row 1, field calls"),
+        ("a.jsonl", NUMBER % "1e400", "row 1, field calls"),
+        ("a.jsonl", NUMBER % "1e10", "row 1, field calls"),
+    ],
+)
+def test_a_file_in_another_encoding_or_with_no_numbers_is_refused_where_it_is_so(
+    tmp_path: Path, name: str, text: str, says: str
+) -> None:
+    (tmp_path / name).write_text(text, encoding="latin-1")
+    with pytest.raises(DataError) as error:
+        read_labels_any(tmp_path / name)
+    assert says in str(error.value)
+
+
+def test_a_long_reason_and_a_byte_order_mark_are_no_fault(tmp_path: Path) -> None:
+    csv, qrels = tmp_path / "labels.csv", tmp_path / "labels.qrels"
+    csv.write_text(f"query_id,doc_id,grade,rationale\nq,d,1,{'so ' * 60_000}\n")
+    assert len(read_labels_any(csv)["rationale"][0]) == 180_000
+    qrels.write_text("q 0 d 1\n", encoding="utf-8-sig")
+    assert list(read_labels_any(qrels)["query_id"]) == ["q"]

@@ -113,3 +113,9 @@ def test_people_who_answer_at_the_same_time_lose_nothing(review: Review) -> None
         list(pool.map(work, ["anna", "ben", "cid", "dora"]))
     assert len(review.history()) == 80
     assert review.open() == []
+
+
+def test_a_note_with_half_an_emoji_is_kept(review: Review) -> None:
+    review.add([answer(0, 3, "anna\ud83d", note="nice \ud83d")])
+    (said,) = review.history()
+    assert (said.reviewer, said.note) == ("anna\ufffd", "nice \ufffd")

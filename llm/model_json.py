@@ -1,0 +1,40 @@
+"""JSON that a model wrote, as its answer or as the arguments of a call: read with care, in one place.
+
+What it says can be kept: escapes let a model write half an emoji (`\\ud83d`) or a NUL (`\\u0000`) in plain
+ASCII, and once read they would fail whatever file, database or server meets them next.
+"""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+from serm.core.text import keepable
+
+
+def read_json(text: str) -> Any:
+    """What a text says, its own texts made keepable. Raises ValueError where it is no JSON, is nested too
+    deep or holds a number of thousands of digits, which Python does not read."""
+    try:
+        return keepable_value(json.loads(text))
+    except RecursionError as error:
+        raise ValueError("it is nested too deep") from error
+
+
+def try_json(text: str) -> Any:
+    """The same; None where it cannot be read."""
+    try:
+        return read_json(text)
+    except ValueError:
+        return None
+
+
+def keepable_value(value: Any) -> Any:
+    """A value as JSON has it, every text in it made keepable, names too."""
+    if isinstance(value, str):
+        return keepable(value)
+    if isinstance(value, list):
+        return [keepable_value(item) for item in value]
+    if isinstance(value, dict):
+        return {keepable_value(name): keepable_value(item) for name, item in value.items()}
+    return value
