@@ -51,7 +51,7 @@ class Resources(PanelResources):
 
     @cached_property
     def registry(self) -> ModelRegistry:
-        return ModelRegistry(self.workspace.mlflow_uri)
+        return ModelRegistry(self.workspace.mlflow_uri, self.workspace.registered_as)
 
     def register(self, model: str, *, round: int, role: str, alias: str = "") -> int:
         """The model's version in the registry, with an alias moved onto it where one is named."""

@@ -13,6 +13,8 @@ from mlflow.entities import Metric, Param, RunStatus
 from mlflow.exceptions import MlflowException
 from mlflow.tracking import MlflowClient
 
+from serm.storage.workspace import MODELS
+
 MODEL_ID = "serm.model_id"
 RUN_KEY = "serm.key"
 ROLE = "serm.role"
@@ -34,9 +36,10 @@ class ModelVersion:
 
 
 class ModelRegistry:
-    """Names models in MLflow's registry; the weights stay where they are."""
+    """Names models in MLflow's registry; the weights stay where they are. `name` is a workspace's own where
+    the server is not (`Workspace.registered_as`)."""
 
-    def __init__(self, uri: str, name: str = "serm-relevance") -> None:
+    def __init__(self, uri: str, name: str = MODELS) -> None:
         os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
         for chatty in ("mlflow", "alembic"):
             logging.getLogger(chatty).setLevel(logging.WARNING)
