@@ -228,7 +228,9 @@ class LlmSettings(Section):
 
 
 class StorageSettings(Section):
-    database: str | None = None  # SQLAlchemy URL of judgments and checkpoints; none: SQLite in the workspace
+    database: str | None = None
+    """SQLAlchemy URL of judgments, which several workspaces may use (docs/judges.md); none: SQLite in the
+    workspace."""
     mlflow: str | None = None
     """Tracking server, which several workspaces may use (docs/traces.md); none: SQLite in the workspace."""
     shared: Path | None = None

@@ -91,7 +91,7 @@ class PanelResources(ABC):
 
     @cached_property
     def judgments(self) -> JudgmentStore:
-        store = JudgmentStore(self.workspace.judgments_url)
+        store = JudgmentStore(self.workspace.judgments_url, self.workspace.payer)
         self._stack.callback(store.close)
         return store
 

@@ -119,7 +119,12 @@ class Workspace:
     def judgments_url(self) -> str:
         """SQLAlchemy URL of the judgments."""
         given = self._settings.storage.database if self._settings else None
-        return given or f"sqlite:///{self.folder / 'judgments.sqlite'}"
+        return given or self._own_judgments
+
+    @property
+    def payer(self) -> str | None:
+        """Who pays for calls, in a database that others may use too; None: it is the workspace's own."""
+        return None if self.judgments_url == self._own_judgments else self._id
 
     @property
     def mlflow_uri(self) -> str:
@@ -133,6 +138,10 @@ class Workspace:
         own: what they call champion is not this workspace's."""
         name = None if self.mlflow_uri == self._own_mlflow else self._id
         return MODELS if name is None else f"{MODELS}-{name}"
+
+    @property
+    def _own_judgments(self) -> str:
+        return f"sqlite:///{self.folder / 'judgments.sqlite'}"
 
     @property
     def _own_mlflow(self) -> str:

@@ -11,7 +11,7 @@ import pytest
 from serm.core import Settings
 from serm.core.errors import WorkspaceError
 from serm.storage.identity import ID
-from serm.storage.workspace import MODELS, Workspace
+from serm.storage.workspace import ANNOTATE, MODELS, Workspace
 
 SERVER = {"mlflow": "http://mlflow.example:5000"}
 
@@ -36,6 +36,23 @@ def test_models_have_their_own_name_on_a_server_and_the_plain_one_in_the_workspa
     names = [called(settings(tmp_path, name)) for name in ("one", "two", "one")]
     assert names[0] == names[2] != names[1]
     assert all(name.startswith(f"{MODELS}-") for name in names)
+
+
+def test_a_workspace_pays_by_its_name_in_a_database_that_is_not_its_own(tmp_path: Path) -> None:
+    given = {"database": "postgresql://user@host/judgments"}
+    own = {"database": f"sqlite:///{tmp_path}/stated/judgments.sqlite"}
+    payers = []
+    for name, storage, part in (
+        ("alone", {}, ""),
+        ("stated", own, ""),
+        ("one", given, ""),
+        ("one", given, ANNOTATE),
+    ):
+        with Workspace.open(settings(tmp_path, name, storage), part) as workspace:
+            payers.append(workspace.payer)
+    assert payers[:2] == [None, None]
+    loop, annotate = payers[2:]
+    assert None is not loop != annotate is not None, "a budget for each, as they work at the same time"
 
 
 def test_the_name_moves_with_the_folder_and_a_copy_gets_another(tmp_path: Path) -> None:
