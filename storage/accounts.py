@@ -19,7 +19,9 @@ class Account:
     judge: str
     judgments: int = 0
     failures: int = 0  # judgments without a grade
-    calls: int = 0  # finished ones of a judge behind a server: one a path, failed and repeated ones too
+    calls: int = (
+        0  # finished ones of a judge behind a server: one a path; failed, repeated and trial ones too
+    )
     requests: int = 0  # of these calls, as all that follows
     tokens_in: int = 0
     tokens_out: int = 0
