@@ -12,6 +12,7 @@ from small_world import MLFLOW, registry_of, world
 
 from serm.core import Settings
 from serm.graphs import evolve
+from serm.graphs.resources import Resources
 from serm.relevance_model.registry import ModelRegistry
 from serm.storage.identity import ID
 
@@ -59,6 +60,9 @@ def test_a_workspace_of_an_earlier_version_registers_its_models_under_its_own_na
     stranger = plain.register(tmp_path, "another run's", {})
     plain.set_alias("champion", stranger)
 
+    with Resources(settings) as resources:  # as of a round that a kill had cut off before
+        assert resources.registry.versions() == []
+        assert resources.own_model(2).key == before.champion
     report = evolve(settings, rounds=2).rounds[2]
     assert report["models"]["champion_before"] == before.champion
     ours = registry_of(settings)
