@@ -7,9 +7,11 @@ from typing import Final
 
 from serm.agents.prompt import Prompt
 from serm.agents.proof import Proof
-from serm.core.errors import JudgeError
+from serm.core.errors import BudgetExceededError, JudgeError
 from serm.core.records import GRADES, Answer, Failure, FailureKind, Pair
 from serm.llm.asking import Asker, Message, Reply
+from serm.llm.base import Record, unrecorded
+from serm.llm.budget import GO_ON
 from serm.llm.logprobs import GradeMass, grade_mass
 from serm.llm.parse import GradeReply, grade_schema, parse_grade
 
@@ -59,7 +61,9 @@ class ChatJudge:
 
     async def converse(self, pair: Pair, messages: list[Message], path: int) -> Answer:  # noqa: ARG002
         """Its answer to a conversation about a pair, be it the one above or a debate."""
-        reply = await self._ask(messages, path)
+        return self._answer(await self._ask(messages, path))
+
+    def _answer(self, reply: Reply[GradeReply]) -> Answer:
         said, mass = reply.value, self._mass(reply)
         return Answer(
             grade=said.grade if said else None,
@@ -77,19 +81,20 @@ class ChatJudge:
     def evidence(self, pair: Pair) -> str:  # noqa: ARG002 - the prompt and the pair decide
         return ""
 
-    async def prove(self) -> str:
+    async def prove(self, record: Record = unrecorded) -> str:
         """One call that tempts the model to leave the schema, which shows whether the server holds it to it,
         and one like any other: where it is not held to the schema it may obey the prompt, and where there are
         log-probabilities they show whether each grade is a token of its own. What came of it is in `proof`.
 
-        Raises JudgeError where the server refuses for good: a wrong key, an unknown model.
+        Raises JudgeError where the server refuses for good (a wrong key, an unknown model), and
+        BudgetExceededError.
         """
         tempting = self._prompt.messages(_TRIAL)
         tempting[-1] = {**tempting[-1], "content": tempting[-1]["content"] + _TEMPT}
-        reply = await self._ask(tempting, 0)
+        reply = await self._try(tempting, record)
         left = reply.failure.kind if reply.failure else None
         if left in (None, FailureKind.UNPARSABLE, FailureKind.OUT_OF_RANGE):
-            reply = await self._ask(self._prompt.messages(_TRIAL), 0)
+            reply = await self._try(self._prompt.messages(_TRIAL), record)
         failure, mass = reply.failure, self._mass(reply)
         if failure is None:
             self.proof = Proof(
@@ -100,12 +105,25 @@ class ChatJudge:
                 mass.outside if mass else None,
             )
             return ""
+        if failure.kind is FailureKind.OVER_BUDGET:
+            raise BudgetExceededError(failure.message, GO_ON)
         if failure.kind is FailureKind.REFUSED:
             raise JudgeError(
                 f"judge `{self.name}` was refused: {failure.message}",
                 "Check the model's name, OPENAI_API_KEY and the URL.",
             )
         return f"judge `{self.name}` does not answer ({failure.kind}): {failure.message}"
+
+    async def _try(self, messages: list[Message], record: Record) -> Reply[GradeReply]:
+        """A trial, as the server replied to it: an answer alone does not say what tokens it was made of."""
+        replies: list[Reply[GradeReply]] = []
+
+        async def trial() -> Answer:
+            replies.append(await self._ask(messages, 0))
+            return self._answer(replies[0])
+
+        await record(trial)
+        return replies[0]
 
     async def _ask(self, messages: list[Message], path: int) -> Reply[GradeReply]:
         def read(text: str) -> GradeReply | Failure:

@@ -14,7 +14,7 @@ from serm.agents.prompt import FOLDER
 from serm.core.hashing import digest, unit_interval
 from serm.core.records import Answer, Judgment, Pair, PairKey
 from serm.llm.asking import Message
-from serm.llm.base import Judge
+from serm.llm.base import Judge, Record, unrecorded
 
 SUFFIX: Final = "/debate"
 """Ends the name under which what a judge says in a debate is recorded; its first word stays beside it."""
@@ -61,8 +61,8 @@ class DebateJudge:
         """What all said of the pair: where one would say something else, the debate is another."""
         return digest([self._judge.evidence(pair), self._told(pair)])
 
-    async def prove(self) -> str:
-        return await self._judge.prove()
+    async def prove(self, record: Record = unrecorded) -> str:
+        return await self._judge.prove(record)
 
     async def close(self) -> None:
         """Nothing: what is held is the judge's."""

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Mapping
+from functools import partial
 from typing import Any, Final, Protocol
 
 from langchain_core.utils.function_calling import convert_to_openai_tool
@@ -21,6 +22,8 @@ from serm.core.hashing import digest
 from serm.core.records import GRADES, Answer, Failure, FailureKind, Pair
 from serm.core.settings_loop import KnowledgeSettings
 from serm.llm.asking import Asker, Converser, Message, ToolCall, Turn
+from serm.llm.base import Record, unrecorded
+from serm.llm.budget import GO_ON
 from serm.llm.model_json import try_json
 from serm.llm.parse import GradeReply, grade_schema, parse_grade
 from serm.storage.knowledge import Searchable
@@ -76,16 +79,19 @@ class JudgeAgent:
     def evidence(self, pair: Pair) -> str:  # noqa: ARG002 - every pair may find everything
         return self._knowledge.version
 
-    async def prove(self) -> str:
+    async def prove(self, record: Record = unrecorded) -> str:
         """One conversation, and a second where it goes wrong: the model has to call a tool and to grade.
 
-        Raises JudgeError where the server refuses for good: a wrong key, an unknown model.
+        Raises JudgeError where the server refuses for good (a wrong key, an unknown model), and
+        BudgetExceededError.
         """
         urged = self._prompt.messages(_TRIAL)
         urged[-1] = {**urged[-1], "content": urged[-1]["content"] + _URGE}
         fault = ""
         for path in range(2):
-            answer = await self.converse(_TRIAL, urged, path)
+            answer = await record(partial(self.converse, _TRIAL, urged, path))
+            if answer.failure is not None and answer.failure.kind is FailureKind.OVER_BUDGET:
+                raise BudgetExceededError(answer.failure.message, GO_ON)
             if answer.failure is not None and answer.failure.kind is FailureKind.REFUSED:
                 raise JudgeError(
                     f"judge `{self.name}` was refused: {answer.failure.message}",

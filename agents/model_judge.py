@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from serm.core.errors import SermError
 from serm.core.records import Answer, GradeDistribution, Pair
+from serm.llm.base import Record, unrecorded
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,7 +53,7 @@ class ModelJudge:
     def evidence(self, pair: Pair) -> str:  # noqa: ARG002 - the model alone decides
         return ""
 
-    async def prove(self) -> str:
+    async def prove(self, record: Record = unrecorded) -> str:  # noqa: ARG002 - it asks nobody
         try:
             self._opened()
         except SermError as error:

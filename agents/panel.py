@@ -13,11 +13,12 @@ from serm.agents.backends import BUILDERS, Opening
 from serm.agents.judge_shard import Manner, is_final, judge_shard
 from serm.agents.model_judge import OwnModel
 from serm.agents.shard_report import ShardReport
-from serm.core.errors import ConfigError, JudgeError
+from serm.agents.trials import Trials
+from serm.core.errors import BudgetExceededError, ConfigError, JudgeError
 from serm.core.records import GRADES, Judgment, Pair, PairKey
 from serm.core.settings import Settings
 from serm.core.settings_loop import JudgeSettings
-from serm.llm.base import Judge, cache_key
+from serm.llm.base import Judge, Record, cache_key, unrecorded
 from serm.llm.budget import Budget
 from serm.llm.portal import Portal
 from serm.llm.spec import parse_backend
@@ -148,13 +149,31 @@ class Panel:
         order = {name: number for number, name in enumerate(self.members)}
         return sorted(found, key=lambda judgment: (place[judgment.key], order[judgment.judge]))
 
-    def prove(self) -> dict[str, str]:
-        """Have each judge show that it works: a sentence where it does not, "" where it does. Costs a call or
-        two of each remote judge."""
+    def prove(self, store: JudgmentStore | None = None, trace_id: str = "") -> dict[str, str]:
+        """Have each judge show that it works: a sentence where it does not, "" where it does.
+
+        Costs a call or two of each remote judge, which go into the ledger of `store`, where there is one, and
+        are within what is left of the budget there. Raises BudgetExceededError where they could pass it.
+        """
         try:
-            return {name: self._portal.call(_prove, member.judge) for name, member in self.members.items()}
+            return {
+                name: self._portal.call(self._prove, member.judge, store, trace_id)
+                for name, member in self.members.items()
+            }
         finally:
             self.rest()
+
+    async def _prove(self, judge: Judge, store: JudgmentStore | None, trace_id: str) -> str:
+        record: Record = unrecorded
+        if store is not None and judge.remote:
+            self._budget.already_paid(await asyncio.to_thread(store.spent))
+            record = Trials(judge.name, store, trace_id)
+        try:
+            return await judge.prove(record)
+        except BudgetExceededError:  # it may well work
+            raise
+        except JudgeError as error:
+            return str(error)
 
     def rest(self) -> None:
         """Have models that run in this process leave the device to others, until they are asked again."""
@@ -174,13 +193,6 @@ class Panel:
                 self._portal.call(member.judge.close)
         finally:
             self._portal.close()
-
-
-async def _prove(judge: Judge) -> str:
-    try:
-        return await judge.prove()
-    except JudgeError as error:
-        return str(error)
 
 
 def pairs_of(frame: pd.DataFrame) -> list[Pair]:

@@ -29,15 +29,19 @@ Call = tuple[str, dict[str, Any]]  # a tool and its arguments
 
 @dataclass(frozen=True, slots=True)
 class ChatPolicy:
-    """A chat model with the agent's tools bound to it."""
+    """A chat model with the agent's tools bound to it. The model's client retries nothing: that is done here,
+    so that each request is paid for by itself."""
 
     model: BaseChatModel
     agent: str
     label: str
     till: Till | None = None  # None: nobody counts what turns cost
+    retries: int = 0
 
     def __call__(self, messages: Sequence[BaseMessage], tools: Sequence[BaseTool], /) -> AIMessage:
         """Ask for a tool call. The agent's name travels in the call's metadata, which no provider sees."""
+        from serm.llm.turn_retry import asked_again  # brings a provider's client along
+
         bound = self.model.bind_tools(list(tools), tool_choice="any")
 
         def ask() -> AIMessage:
@@ -48,7 +52,8 @@ class ChatPolicy:
                 raise AgentError(f"the model {self.label} answered with a {type(answer).__name__}.")
             return keepable_message(answer)
 
-        return ask() if self.till is None else self.till.pay(ask, messages, tools)
+        till = self.till
+        return asked_again(ask if till is None else lambda: till.pay(ask, messages, tools), self.retries)
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,4 +96,5 @@ def decider(settings: Settings, agent: str, purse: Purse | None = None) -> Decid
             "State one under `llm.prices`, as money for a million tokens.",
         )
     till = Till(purse, agent, spec.model or spec.text, price, settings.llm.max_tokens) if purse else None
-    return ChatPolicy(chat_model(spec, settings.llm, folder=settings.folder), agent, chosen.llm, till)
+    model = chat_model(spec, settings.llm, folder=settings.folder)
+    return ChatPolicy(model, agent, chosen.llm, till, settings.llm.retries)

@@ -11,6 +11,7 @@ from serm.cli.options import Config, Place
 
 if TYPE_CHECKING:
     from serm.relevance_model.registry import ModelRegistry
+    from serm.storage.workspace import Workspace
 
 CHAMPION = "champion"
 
@@ -42,7 +43,7 @@ def list_versions(place: Place) -> None:
 
     from serm.cli.load import look_at
 
-    registry = _registry(look_at(place).mlflow_uri)
+    registry = _registry(look_at(place))
     table = Table("version", "model", "alias", "made", "about", box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0))
     for column in table.columns:
         column.overflow = "fold"  # a cut-off id is of no use
@@ -69,7 +70,7 @@ def promote(
     from serm.storage.workspace import Workspace
 
     with Workspace.open(load_settings(config)) as workspace:
-        registry = _registry(workspace.mlflow_uri)
+        registry = _registry(workspace)
         chosen = next((item for item in registry.versions() if item.version == version), None)
         if chosen is None:
             there = ", ".join(str(item.version) for item in registry.versions()) or "none"
@@ -129,10 +130,10 @@ def prune(
 _ID = "serm.model_id"
 
 
-def _registry(uri: str) -> ModelRegistry:
+def _registry(workspace: Workspace) -> ModelRegistry:
     from serm.relevance_model.registry import ModelRegistry
 
-    return ModelRegistry(uri)
+    return ModelRegistry(workspace.mlflow_uri, workspace.registered_as)
 
 
 def _bare(key: str) -> str:

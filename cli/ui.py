@@ -24,9 +24,10 @@ def ui(
     """Open MLflow on the workspace: metrics, model versions, traces."""
     from serm.cli.load import look_at
 
-    uri = look_at(place).mlflow_uri
+    workspace = look_at(place)
+    uri = workspace.mlflow_uri
     if uri.startswith(("http://", "https://")):
-        print(f"MLflow runs at {uri}")
+        print(f"MLflow runs at {uri}; this workspace's runs and models are called {workspace.registered_as}.")
         return
     print(f"MLflow on {uri}: http://{HOST}:{port} (Ctrl-C ends it)", flush=True)
     # Jobs are MLflow's background workers for evaluations; nothing here uses them.

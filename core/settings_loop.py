@@ -228,8 +228,11 @@ class LlmSettings(Section):
 
 
 class StorageSettings(Section):
-    database: str | None = None  # SQLAlchemy URL of judgments and checkpoints; none: SQLite in the workspace
-    mlflow: str | None = None  # tracking server; none: SQLite in the workspace
+    database: str | None = None
+    """SQLAlchemy URL of judgments, which several workspaces may use (docs/judges.md); none: SQLite in the
+    workspace."""
+    mlflow: str | None = None
+    """Tracking server, which several workspaces may use (docs/traces.md); none: SQLite in the workspace."""
     shared: Path | None = None
     """A folder for what several workspaces may share: models, scores, embeddings and reports, all named by
     their content. Processes may use it at the same time. None: each workspace keeps its own."""

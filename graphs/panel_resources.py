@@ -91,7 +91,7 @@ class PanelResources(ABC):
 
     @cached_property
     def judgments(self) -> JudgmentStore:
-        store = JudgmentStore(self.workspace.judgments_url)
+        store = JudgmentStore(self.workspace.judgments_url, self.workspace.payer)
         self._stack.callback(store.close)
         return store
 
@@ -135,8 +135,10 @@ class PanelResources(ABC):
             return self._knowledge[1]
 
     def prove_judges(self, number: int) -> None:
-        """Raises JudgeError where a judge of the round cannot do its work."""
-        faults = {name: fault for name, fault in self.panel(number).prove().items() if fault}
+        """Raises JudgeError where a judge of the round cannot do its work, BudgetExceededError where to see
+        that could pass the budget. What it takes is in the ledger, under the round's trace."""
+        proven = self.panel(number).prove(self.judgments, self.trace_id(number))
+        faults = {name: fault for name, fault in proven.items() if fault}
         if faults:
             said = "; ".join(f"{name}: {fault}" for name, fault in faults.items())
             raise JudgeError(f"the panel is not ready: {said}", "`serm doctor CONFIG` asks the judges again.")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from functools import cached_property
 
@@ -51,7 +52,7 @@ class Resources(PanelResources):
 
     @cached_property
     def registry(self) -> ModelRegistry:
-        return ModelRegistry(self.workspace.mlflow_uri)
+        return ModelRegistry(self.workspace.mlflow_uri, self.workspace.registered_as)
 
     def register(self, model: str, *, round: int, role: str, alias: str = "") -> int:
         """The model's version in the registry, with an alias moved onto it where one is named."""
@@ -129,9 +130,9 @@ class Resources(PanelResources):
     def own_model(self, number: int) -> OwnModel:
         """The model that the registry has as the one in use. Scores of the window are those that mine it."""
         bearer = self.registry.alias(IN_USE)
-        if bearer is None:
+        key = bearer[1] if bearer else self._reported_champion()
+        if not key:
             return super().own_model(number)
-        key = bearer[1]
         rows, probabilities = self.once(("own scores", number, key), lambda: self._own_scores(number, key))
 
         def of(pair: Pair) -> FloatArray:
@@ -143,6 +144,13 @@ class Resources(PanelResources):
             return np.asarray(scores.probabilities[0], dtype=np.float32)
 
         return OwnModel(key, of)
+
+    def _reported_champion(self) -> str:
+        """As the last report has it, for a round that went on where the registry knows nothing of it; ""."""
+        reports = sorted(self.workspace.rounds.glob("*/round.json"))
+        if not reports:
+            return ""
+        return str(json.loads(reports[-1].read_text(encoding="utf-8"))["models"]["champion_after"])
 
     def _own_scores(self, number: int, key: str) -> tuple[dict[PairKey, int], FloatArray]:
         """The place of each pair of a window, and the probabilities in their order."""

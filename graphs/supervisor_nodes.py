@@ -9,6 +9,7 @@ from langgraph.graph.state import CompiledStateGraph
 
 from serm.graphs.closing import close_round
 from serm.graphs.gating import hold_gate
+from serm.graphs.registering import CHALLENGER, CHAMPION, champion_of
 from serm.graphs.reporting import report_round, report_start
 from serm.graphs.resources import Resources
 from serm.graphs.reviewing import review_dropped
@@ -20,9 +21,6 @@ from serm.storage.trace import SpanKind, span
 
 Graph = CompiledStateGraph[Any, Any, Any, Any]
 Update = dict[str, Any]
-
-CHAMPION, CHALLENGER = "champion", "challenger"
-"""Aliases in the model registry."""
 
 
 class SupervisorNodes:
@@ -56,12 +54,12 @@ class SupervisorNodes:
 
         Every judge shows that it works before anything is mined for it.
         """
+        champion = champion_of(self._, state)  # before the judges are proven: one may grade by it
         self._.prove_judges(state["round"] + 1)
-        bearer = self._.registry.alias(CHAMPION)
         return {
             "round": state["round"] + 1,
             "started": time.time_ns(),
-            "champion": bearer[1] if bearer else state["champion"],
+            "champion": champion,
             **({"supervision": FRESH} if self.supervising.supervised else {}),
         }
 

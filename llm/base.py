@@ -2,11 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from typing import Protocol
 
 from serm.core.hashing import digest
 from serm.core.records import Answer, Pair
+
+Trial = Callable[[], Awaitable[Answer]]
+"""A call by which a judge shows that it works."""
+Record = Callable[[Trial], Awaitable[Answer]]
+"""Makes a trial, and keeps what it took."""
+
+
+async def unrecorded(trial: Trial) -> Answer:
+    """Keeps nothing."""
+    return await trial()
 
 
 class Judge(Protocol):
@@ -29,8 +39,9 @@ class Judge(Protocol):
         """What else than the prompt and the pair decides the answer (a hash, part of the cache key): the
         others' grades in a debate, the state of the knowledge base. "" where nothing does."""
 
-    async def prove(self) -> str:
-        """A sentence that says why this judge cannot work, or "" where a constrained call obeyed."""
+    async def prove(self, record: Record = unrecorded) -> str:
+        """A sentence that says why this judge cannot work, or "" where a constrained call obeyed. Whatever it
+        asks, it asks through `record`. Raises BudgetExceededError where that could pass the budget."""
 
     async def close(self) -> None:
         """Free what it holds."""

@@ -8,6 +8,7 @@ from typing import Final
 from serm.core.errors import BudgetExceededError
 from serm.core.settings_loop import Price
 
+GO_ON: Final = "What was paid for is kept. Raise `budget.currency` and run the same command to go on."
 TOKENS_AROUND: Final = 64
 """Tokens that a server's chat template puts around the texts, at most (chosen)."""
 
@@ -48,7 +49,7 @@ class Budget:
         if self.limit is not None and self.paid + self._reserved + amount > self.limit:
             raise BudgetExceededError(
                 f"the next call could pass the budget of {self.limit:g}: {self.paid:.4g} is paid.",
-                "What was paid for is kept. Raise `budget.currency` and run the same command to go on.",
+                GO_ON,
             )
         self._reserved += amount
 

@@ -18,6 +18,8 @@ from serm.llm.spec import BackendSpec
 def chat_model(spec: BackendSpec, settings: LlmSettings, *, folder: Path | None = None) -> BaseChatModel:
     """A chat model that calls tools; `folder` is where a script's relative path starts.
 
+    It repeats no request to a server by itself: see `turn_retry`.
+
     Which agent it decides for it is told at each call, in the metadata (`agent`): a scripted model plays that
     agent's turns, others do not care. Raises ConfigError for a backend that is no chat model.
     """
@@ -41,14 +43,13 @@ def _openai(spec: BackendSpec, settings: LlmSettings, _: Path) -> BaseChatModel:
         if spec.target
         else {"max_completion_tokens": settings.max_tokens}
     )
-    # The one retry layer is the client's own: 429, 5xx, timeouts and broken connections, never 400 or 401.
     return ChatOpenAI(
         model=spec.model,
         base_url=spec.target or None,
         api_key=SecretStr(api_key(spec)),
         temperature=settings.temperature,
         timeout=settings.timeout,
-        max_retries=settings.retries,
+        max_retries=0,
         **limit,
     )
 
@@ -64,8 +65,7 @@ def _vllm(spec: BackendSpec, settings: LlmSettings, folder: Path) -> BaseChatMod
 def _langchain(spec: BackendSpec, settings: LlmSettings, _: Path) -> BaseChatModel:
     from serm.llm.langchain_model import open_model
 
-    # An agent's turn has no retry layer of ours around it: the provider's own is the one.
-    return open_model(spec, settings, retries=settings.retries)
+    return open_model(spec, settings)
 
 
 def _scripted(spec: BackendSpec, _: LlmSettings, folder: Path) -> BaseChatModel:

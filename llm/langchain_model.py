@@ -52,7 +52,7 @@ class LangchainModel(Exchange):
         """`model`: one that is open already. Raises as `open_model` does."""
         super().__init__(spec.model, settings, seed=seed, price=price, budget=budget)
         self.sampling = {**self.sampling, "provider": spec.target}
-        self._model = model or open_model(spec, settings, retries=0)
+        self._model = model or open_model(spec, settings)
         self._fields = set(type(self._model).model_fields)
         self._variants: dict[tuple[object, ...], BaseChatModel] = {}
 
@@ -94,8 +94,9 @@ class LangchainModel(Exchange):
         return self._variants[key]
 
 
-def open_model(spec: BackendSpec, settings: LlmSettings, *, retries: int) -> BaseChatModel:
-    """The chat model that a spec of kind `langchain` names, with the settings that its class knows.
+def open_model(spec: BackendSpec, settings: LlmSettings) -> BaseChatModel:
+    """The chat model that a spec of kind `langchain` names, without retries, with the settings that its class
+    knows.
 
     Keys and addresses come from the variables that the provider's package reads (ANTHROPIC_API_KEY,
     OLLAMA_HOST, ...). Raises MissingDependencyError without LangChain or the provider's package, ConfigError
@@ -112,7 +113,7 @@ def open_model(spec: BackendSpec, settings: LlmSettings, *, retries: int) -> Bas
         return cast(BaseChatModel, init_chat_model(spec.model, model_provider=spec.target, **options))
 
     try:
-        options = _options(type(init()), settings, retries)
+        options = _options(type(init()), settings)
         return init(**options)
     except ImportError as error:
         package = package_of(spec.target)
@@ -126,14 +127,14 @@ def open_model(spec: BackendSpec, settings: LlmSettings, *, retries: int) -> Bas
         ) from error
 
 
-def _options(kind: type[BaseChatModel], settings: LlmSettings, retries: int) -> dict[str, Any]:
+def _options(kind: type[BaseChatModel], settings: LlmSettings) -> dict[str, Any]:
     """What a class is to be made with, by the names that it knows."""
     names = {name for key, field in kind.model_fields.items() for name in (key, field.alias) if name}
     length = next((name for name in _LENGTHS if name in names), None)
     wanted: dict[str, Any] = {
         "temperature": settings.temperature,
         "timeout": settings.timeout,
-        "max_retries": retries,
+        "max_retries": 0,
     }
     if length is not None:
         wanted[length] = settings.max_tokens

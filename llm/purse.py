@@ -78,7 +78,7 @@ class Till:
     def pay(
         self, ask: Callable[[], AIMessage], messages: Sequence[BaseMessage], tools: Sequence[BaseTool]
     ) -> AIMessage:
-        """The answer of `ask`, paid for: `response_metadata` tells its `cost`.
+        """The answer of `ask`, one request, paid for: `response_metadata` tells its `cost`.
 
         Where the answer does not tell its tokens, the most that it can have cost counts; so it does for a
         turn without an answer that the provider may charge for all the same (a timeout). Within a trace

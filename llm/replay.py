@@ -14,6 +14,7 @@ from serm.core.errors import ConfigError, DataError
 from serm.core.hashing import digest_file
 from serm.core.records import GRADES, Answer, Failure, FailureKind, GradeDistribution, Pair, PairKey
 from serm.core.text import keepable
+from serm.llm.base import Record, unrecorded
 from serm.llm.recordings import read_recordings
 
 _NOT_RECORDED: Final = Answer(failure=Failure(FailureKind.MISSING, "no answer recorded"), requests=0)
@@ -76,7 +77,7 @@ class ReplayJudge:
     def evidence(self, pair: Pair) -> str:  # noqa: ARG002 - the pair alone decides
         return ""
 
-    async def prove(self) -> str:
+    async def prove(self, record: Record = unrecorded) -> str:  # noqa: ARG002 - it asks nobody
         return ""
 
     async def close(self) -> None:

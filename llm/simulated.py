@@ -13,6 +13,7 @@ from collections.abc import Mapping
 
 from serm.core.hashing import unit_interval
 from serm.core.records import GRADES, Answer, Failure, FailureKind, Pair, PairKey
+from serm.llm.base import Record, unrecorded
 
 _PANEL = "panel"
 
@@ -76,7 +77,7 @@ class SimulatedJudge:
     def evidence(self, pair: Pair) -> str:  # noqa: ARG002 - the pair alone decides
         return ""
 
-    async def prove(self) -> str:
+    async def prove(self, record: Record = unrecorded) -> str:  # noqa: ARG002 - it asks nobody
         return ""
 
     async def close(self) -> None:

@@ -16,6 +16,7 @@ from mlflow.tracking import MlflowClient
 from sqlalchemy.exc import SQLAlchemyError
 
 from serm.core.errors import WorkspaceError
+from serm.storage.workspace import MODELS
 
 MODEL_ID = "serm.model_id"
 RUN_KEY = "serm.key"
@@ -51,10 +52,10 @@ def _mlflow_errors() -> Iterator[None]:
 
 
 class ModelRegistry:
-    """Names models in MLflow's registry; the weights stay where they are. Raises WorkspaceError where MLflow
-    fails."""
+    """Names models in MLflow's registry; the weights stay where they are. `name` is a workspace's own where
+    the server is not (`Workspace.registered_as`). Raises WorkspaceError where MLflow fails."""
 
-    def __init__(self, uri: str, name: str = "serm-relevance") -> None:
+    def __init__(self, uri: str, name: str = MODELS) -> None:
         os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
         for chatty in ("mlflow", "alembic"):
             logging.getLogger(chatty).setLevel(logging.WARNING)

@@ -7,7 +7,7 @@ from typing import Any, Final
 
 import sqlalchemy as sa
 
-from serm.storage.judgment_tables import CALLS, JUDGMENTS, STARTED
+from serm.storage.judgment_tables import CALLS, JUDGMENTS, STARTED, paid_by
 
 _SUMMED: Final = ("requests", "tokens_in", "tokens_out", "cost")
 
@@ -19,7 +19,7 @@ class Account:
     judge: str
     judgments: int = 0
     failures: int = 0  # judgments without a grade
-    calls: int = 0  # finished ones of a judge behind a server: one a path, failed and repeated ones too
+    calls: int = 0  # finished ones behind a server: one a path; failed, repeated and trial ones too
     requests: int = 0  # of these calls, as all that follows
     tokens_in: int = 0
     tokens_out: int = 0
@@ -36,24 +36,38 @@ def select_judgments(trace_id: str | None) -> sa.Select[Any]:
     return statement if trace_id is None else statement.where(JUDGMENTS.c.trace_id == trace_id)
 
 
-def select_calls(trace_id: str | None) -> sa.Select[Any]:
-    """A row a judge: judge, calls, requests, tokens_in, tokens_out, cost; of all calls or of one trace's."""
+def select_calls(trace_id: str | None, workspace: str | None) -> sa.Select[Any]:
+    """A row a judge: judge, calls, requests, tokens_in, tokens_out, cost; of all calls of a workspace or of
+    one trace's."""
     judge = sa.func.coalesce(CALLS.c.judge, JUDGMENTS.c.judge, "").label("judge")
     columns: list[sa.ColumnElement[Any]] = [judge, sa.func.count().label("calls")]
     columns += [sa.func.sum(CALLS.c[name]).label(name) for name in _SUMMED]
     joined = CALLS.outerjoin(JUDGMENTS, CALLS.c.cache_key == JUDGMENTS.c.cache_key)
-    statement = sa.select(*columns).select_from(joined).group_by(judge)
+    statement = sa.select(*columns).select_from(joined).where(paid_by(CALLS, workspace)).group_by(judge)
     return statement if trace_id is None else statement.where(CALLS.c.trace_id == trace_id)
 
 
-def select_lost_cost(session: str) -> sa.Select[Any]:
-    """One number: what calls that other sessions lost may have cost, each as much as its judge's dearest."""
+def select_cost(workspace: str | None) -> sa.Select[Any]:
+    """One number: what a workspace has paid for all its finished calls."""
+    return sa.select(sa.func.coalesce(sa.func.sum(CALLS.c.cost), 0.0)).where(paid_by(CALLS, workspace))
+
+
+def lost(session: str, workspace: str | None) -> sa.ColumnElement[bool]:
+    """The marks that earlier sessions of a workspace have left. One process works in it at a time, so that
+    none of its other sessions is alive; of other workspaces nobody knows."""
+    return sa.and_(STARTED.c.session != session, paid_by(STARTED, workspace))
+
+
+def select_lost_cost(session: str, workspace: str | None) -> sa.Select[Any]:
+    """One number: what lost calls may have cost, each as much as its judge's dearest."""
     dearest = (
-        sa.select(CALLS.c.judge, sa.func.max(CALLS.c.cost).label("cost")).group_by(CALLS.c.judge).subquery()
+        sa.select(CALLS.c.judge, sa.func.max(CALLS.c.cost).label("cost"))
+        .where(paid_by(CALLS, workspace))
+        .group_by(CALLS.c.judge)
+        .subquery()
     )
-    lost = STARTED.join(dearest, STARTED.c.judge == dearest.c.judge)
     return (
         sa.select(sa.func.coalesce(sa.func.sum(dearest.c.cost), 0.0))
-        .select_from(lost)
-        .where(STARTED.c.session != session)
+        .select_from(STARTED.join(dearest, STARTED.c.judge == dearest.c.judge))
+        .where(lost(session, workspace))
     )

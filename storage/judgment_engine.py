@@ -48,15 +48,20 @@ def _configure_sqlite(connection: Any, _: object) -> None:
 
 
 def add_missing_columns(engine: sa.Engine, metadata: sa.MetaData) -> None:
-    """Bring tables that an earlier version made up to date: columns that came later may be null."""
+    """Bring tables that an earlier version made up to date: columns that came later may be null.
+
+    Several processes may do so to one server at the same time.
+    """
     there = sa.inspect(engine)
+    absent = "IF NOT EXISTS " if engine.dialect.name == "postgresql" else ""
     for table in metadata.sorted_tables:
         names = {column["name"] for column in there.get_columns(table.name)}
         for column in table.columns:
             if column.name not in names:
                 kind = column.type.compile(engine.dialect)
                 with engine.begin() as connection:
-                    connection.execute(sa.text(f"ALTER TABLE {table.name} ADD COLUMN {column.name} {kind}"))
+                    added = f"ALTER TABLE {table.name} ADD COLUMN {absent}{column.name} {kind}"
+                    connection.execute(sa.text(added))
 
 
 @contextmanager

@@ -63,6 +63,7 @@ CALLS: Final = sa.Table(
     sa.Column("trace_id", sa.Text, nullable=False),
     sa.Column("outside", sa.Float),
     sa.Column("judge", sa.Text),  # null in rows of earlier versions, whose judgment tells it
+    sa.Column("workspace", sa.Text),  # that paid; null where the database is its own, and in earlier rows
     sa.Index("calls_of_judgment", "cache_key"),
     sa.Index("calls_of_trace", "trace_id"),
 )
@@ -75,6 +76,7 @@ STARTED: Final = sa.Table(
     sa.Column("cache_key", sa.String(64), nullable=False),
     sa.Column("path", sa.Integer, nullable=False),
     sa.Column("judge", sa.Text),
+    sa.Column("workspace", sa.Text),  # as of a call
 )
 
 INSERT_CALL: Final = sa.insert(CALLS)
@@ -137,8 +139,16 @@ def judgment_of(row: Mapping[str, Any]) -> Judgment:
     )
 
 
+def paid_by(table: sa.Table, workspace: str | None) -> sa.ColumnElement[bool]:
+    """The rows of a workspace, those without one among them: nobody else may have paid for them. None: all
+    rows, as of a database that is the workspace's own."""
+    if workspace is None:
+        return sa.true()
+    return sa.or_(table.c.workspace == workspace, table.c.workspace.is_(None))
+
+
 def call_row(call: Call) -> dict[str, Any]:
-    """All columns of CALLS but `id`."""
+    """All columns of CALLS but `id` and `workspace`."""
     answer = call.answer
     return {
         **{name: getattr(answer, name) for name in _ANSWER},

@@ -15,7 +15,14 @@ import sqlalchemy as sa
 
 from serm.core.columns import DISTRIBUTION
 from serm.core.records import Answer, Judgment
-from serm.storage.accounts import Account, select_calls, select_judgments, select_lost_cost
+from serm.storage.accounts import (
+    Account,
+    lost,
+    select_calls,
+    select_cost,
+    select_judgments,
+    select_lost_cost,
+)
 from serm.storage.artifacts import write_file
 from serm.storage.group_commit import GroupCommit, Write
 from serm.storage.judgment_engine import add_missing_columns, database_errors, open_engine
@@ -26,7 +33,6 @@ from serm.storage.judgment_tables import (
     INSERT_MARK,
     JUDGMENTS,
     METADATA,
-    STARTED,
     Call,
     Totals,
     answer_of,
@@ -45,10 +51,14 @@ class JudgmentStore:
 
     Writes give futures that are done when the write is durable. `started` marks a call in flight and `ended`
     takes the mark away; what a killed process leaves marked is a lost call, and stays counted.
+
+    In a database that several workspaces use, judgments are for all of them, and each pays for its own calls:
+    `workspace` (`Workspace.payer`) tells them apart. None: the database is one workspace's own.
     """
 
-    def __init__(self, url: str) -> None:
+    def __init__(self, url: str, workspace: str | None = None) -> None:
         self._engine = open_engine(url)
+        self._workspace = workspace
         self._session = uuid.uuid4().hex
         self._calls = 0
         with database_errors(self._engine.url):
@@ -83,12 +93,12 @@ class JudgmentStore:
         self._calls += 1
         mark = f"{self._session}-{self._calls}"
         row = {"id": mark, "session": self._session, "cache_key": key, "path": path, "judge": judge}
-        return mark, self._writer.submit(Write(INSERT_MARK, [row]))
+        return mark, self._writer.submit(Write(INSERT_MARK, [self._paid(row)]))
 
     def ended(self, mark: str, call: Call, judgment: Judgment | None) -> Future[None]:
         """Write a call, take its mark away and, where the call settled it, write the judgment: as one."""
         return self._writer.submit(
-            Write(INSERT_CALL, [call_row(call)]),
+            Write(INSERT_CALL, [self._paid(call_row(call))]),
             Write(DELETE_MARK, [{"mark": mark}]),
             self._judgments([] if judgment is None else [judgment]),
         )
@@ -99,7 +109,10 @@ class JudgmentStore:
 
     def turned(self, turn: AgentTurn) -> None:
         """Write a turn of an agent and wait until it is durable. Raises StorageError where it cannot be."""
-        wait(self._writer.submit(Write(INSERT_TURN, [turn_row(turn, time.time())])))
+        wait(self._writer.submit(Write(INSERT_TURN, [self._paid(turn_row(turn, time.time()))])))
+
+    def _paid(self, row: dict[str, Any]) -> dict[str, Any]:
+        return {**row, "workspace": self._workspace}
 
     def _judgments(self, judgments: Sequence[Judgment]) -> Write:
         now = time.time()
@@ -132,7 +145,7 @@ class JudgmentStore:
 
     def lost_calls(self) -> int:
         """Calls that were in flight when an earlier process was killed."""
-        statement = sa.select(sa.func.count()).where(STARTED.c.session != self._session)
+        statement = sa.select(sa.func.count()).where(lost(self._session, self._workspace))
         return int(self._scalar(statement))
 
     def spent(self) -> float:
@@ -140,13 +153,14 @@ class JudgmentStore:
 
         What a lost call has cost nobody knows: it counts as much as its judge's dearest.
         """
-        calls = float(self._scalar(sa.select(sa.func.coalesce(sa.func.sum(CALLS.c.cost), 0.0))))
-        return calls + float(self._scalar(select_lost_cost(self._session))) + self.turn_totals().cost
+        calls = float(self._scalar(select_cost(self._workspace)))
+        lost_ones = float(self._scalar(select_lost_cost(self._session, self._workspace)))
+        return calls + lost_ones + self.turn_totals().cost
 
     def accounts(self, trace_id: str | None = None) -> list[Account]:
         """What each judge has taken, by name: of all there is, or of one trace."""
         said = {row["judge"]: row for row in self._rows(select_judgments(trace_id))}
-        took = {row["judge"]: row for row in self._rows(select_calls(trace_id))}
+        took = {row["judge"]: row for row in self._rows(select_calls(trace_id, self._workspace))}
         return [
             Account(**{**said.get(judge, {}), **took.get(judge, {}), "judge": judge})
             for judge in sorted({*said, *took})
@@ -154,12 +168,12 @@ class JudgmentStore:
 
     def turn_answer(self, key: str) -> str | None:
         """The answer that was kept under a turn's key; None where there is none."""
-        rows = self._rows(select_answer(key))
+        rows = self._rows(select_answer(key, self._workspace))
         return str(rows[0]["answer"]) if rows else None
 
     def turn_totals(self, trace_id: str | None = None) -> TurnTotals:
         """What the turns of agents took, all of them or those of one trace."""
-        row = self._rows(select_totals(trace_id))[0]
+        row = self._rows(select_totals(trace_id, self._workspace))[0]
         counts = {name: int(value) for name, value in row.items() if name != "cost"}
         return TurnTotals(**counts, cost=float(row["cost"]))
 

@@ -7,7 +7,7 @@ from typing import Any, Final
 
 import sqlalchemy as sa
 
-from serm.storage.judgment_tables import METADATA
+from serm.storage.judgment_tables import METADATA, paid_by
 
 TURNS: Final = sa.Table(
     "agent_turns",  # every turn of a chat model that decides for an agent, as far as it was or may be paid
@@ -22,6 +22,7 @@ TURNS: Final = sa.Table(
     sa.Column("written", sa.Float, nullable=False),  # seconds since the epoch
     sa.Column("key", sa.Text, nullable=True),  # hash of the conversation that it answers; null: not kept
     sa.Column("answer", sa.Text, nullable=True),  # JSON of the message
+    sa.Column("workspace", sa.Text, nullable=True),  # that paid; null as of a call
     sa.Index("agent_turns_of_trace", "trace_id"),
     sa.Index("agent_turns_of_key", "key"),
 )
@@ -55,21 +56,21 @@ INSERT_TURN: Final = sa.insert(TURNS)
 
 
 def turn_row(turn: AgentTurn, written: float) -> dict[str, Any]:
-    """All columns of TURNS but `id`."""
+    """All columns of TURNS but `id` and `workspace`."""
     return {**asdict(turn), "written": written}
 
 
-def select_totals(trace_id: str | None) -> sa.Select[Any]:
-    """One row: turns, tokens_in, tokens_out, cost; of all turns or of one trace's."""
+def select_totals(trace_id: str | None, workspace: str | None) -> sa.Select[Any]:
+    """One row: turns, tokens_in, tokens_out, cost; of all turns of a workspace or of one trace's."""
     sums = [
         sa.func.coalesce(sa.func.sum(TURNS.c[name]), 0).label(name)
         for name in ("tokens_in", "tokens_out", "cost")
     ]
-    statement = sa.select(sa.func.count().label("turns"), *sums).select_from(TURNS)
+    statement = sa.select(sa.func.count().label("turns"), *sums).where(paid_by(TURNS, workspace))
     return statement if trace_id is None else statement.where(TURNS.c.trace_id == trace_id)
 
 
-def select_answer(key: str) -> sa.Select[Any]:
+def select_answer(key: str, workspace: str | None) -> sa.Select[Any]:
     """One row, `answer`, where the turn under this key was answered and kept."""
-    kept = sa.and_(TURNS.c.key == key, TURNS.c.answer.is_not(None))
+    kept = sa.and_(TURNS.c.key == key, TURNS.c.answer.is_not(None), paid_by(TURNS, workspace))
     return sa.select(TURNS.c.answer).where(kept).order_by(TURNS.c.id).limit(1)

@@ -12,8 +12,11 @@ from serm.core.errors import WorkspaceError, WorkspaceLockedError
 from serm.core.settings import Settings
 from serm.storage.artifacts import storage_errors
 from serm.storage.binding import bind, recorded
+from serm.storage.identity import recorded_id, workspace_id
 
 CONFIG, LOCK = "config.json", "lock"
+MODELS = "serm-relevance"
+"""What its models and runs are called in MLflow."""
 ANNOTATE = "annotate"
 """The part of a workspace that `serm annotate` works in: a workspace of its own, bound to no configuration,
 as everything in it is named by what it was made from."""
@@ -116,13 +119,38 @@ class Workspace:
     def judgments_url(self) -> str:
         """SQLAlchemy URL of the judgments."""
         given = self._settings.storage.database if self._settings else None
-        return given or f"sqlite:///{self.folder / 'judgments.sqlite'}"
+        return given or self._own_judgments
+
+    @property
+    def payer(self) -> str | None:
+        """Who pays for calls, in a database that others may use too; None: it is the workspace's own."""
+        return None if self.judgments_url == self._own_judgments else self._id
 
     @property
     def mlflow_uri(self) -> str:
         """MLflow's tracking and registry URI."""
         given = self._settings.storage.mlflow if self._settings else None
-        return given or f"sqlite:///{self.folder / 'mlflow.db'}"
+        return given or self._own_mlflow
+
+    @property
+    def registered_as(self) -> str:
+        """What its models and runs are called there. On a server that others may use too it is a name of its
+        own: what they call champion is not this workspace's."""
+        name = None if self.mlflow_uri == self._own_mlflow else self._id
+        return MODELS if name is None else f"{MODELS}-{name}"
+
+    @property
+    def _own_judgments(self) -> str:
+        return f"sqlite:///{self.folder / 'judgments.sqlite'}"
+
+    @property
+    def _own_mlflow(self) -> str:
+        return f"sqlite:///{self.folder / 'mlflow.db'}"
+
+    @property
+    def _id(self) -> str | None:
+        """None where it has no name yet and this only looks at it."""
+        return recorded_id(self.folder) if self._lock is None else workspace_id(self.folder)
 
     @property
     def identity(self) -> dict[str, Any]:

@@ -4,10 +4,14 @@ from __future__ import annotations
 
 import shutil
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
+
+if TYPE_CHECKING:
+    from serm.core import Settings
+    from serm.relevance_model.registry import ModelRegistry
 
 TOPICS = ("lamp", "chair", "phone", "shoe", "clock", "bottle", "carpet", "violin")
 COLOURS = ("red", "blue", "green", "black", "white", "golden")
@@ -136,3 +140,12 @@ def world(folder: Path, encoder: Path, pairs: pd.DataFrame | None = None, **sect
         "storage": {"mlflow": f"sqlite:///{folder / MLFLOW}"},
     }
     return config | sections
+
+
+def registry_of(settings: Settings) -> ModelRegistry:
+    """The registry as the workspace of these settings has it."""
+    from serm.relevance_model.registry import ModelRegistry
+    from serm.storage.workspace import Workspace
+
+    workspace = Workspace.read(settings.workspace_path, settings)
+    return ModelRegistry(workspace.mlflow_uri, workspace.registered_as)

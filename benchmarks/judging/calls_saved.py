@@ -36,6 +36,7 @@ from serm.core.records import GRADES, Answer, Failure, FailureKind, Pair, PairKe
 from serm.core.settings_loop import AgreementSettings
 from serm.evals.rater import NO_GRADE
 from serm.evals.tables import Cells, markdown
+from serm.llm.base import Record, unrecorded
 from serm.llm.budget import Budget
 from serm.storage.judgments import JudgmentStore
 from serm.tools.peer_vote import decide
@@ -90,7 +91,7 @@ class PathJudge:
     def evidence(self, pair: Pair) -> str:  # noqa: ARG002
         return ""
 
-    async def prove(self) -> str:
+    async def prove(self, record: Record = unrecorded) -> str:  # noqa: ARG002 - it asks nobody
         return ""
 
     async def close(self) -> None:

@@ -24,6 +24,7 @@ from serm.storage.accounts import Account
 from serm.storage.group_commit import GroupCommit, Item
 from serm.storage.judgment_tables import Call
 from serm.storage.judgments import JudgmentStore, wait
+from serm.storage.turns import AgentTurn
 
 COUNTER = count(1)
 CALL = Call("key", 0, Answer(grade=1, tokens_in=5, cost=0.25, rationale="words"), "trace", "a")
@@ -141,6 +142,44 @@ def test_calls_of_an_earlier_version_are_told_apart_by_their_judgments(tmp_path:
         connection.execute(sa.text("ALTER TABLE started DROP COLUMN judge"))
     with JudgmentStore(url) as store:
         assert [(account.judge, account.calls) for account in store.accounts()] == [("a", 1)]
+
+
+def test_workspaces_on_one_database_pay_each_for_its_own_calls_and_share_what_was_said(
+    url: str,
+) -> None:
+    dear = dataclasses.replace(CALL, answer=Answer(grade=1, cost=5.0))
+    with JudgmentStore(url, "one") as one, JudgmentStore(url, "two") as two:
+        mark, _ = one.started("key", 0, "a")
+        wait(one.ended(mark, dear, said("a", 1)))
+        for path in range(16):
+            wait(one.started("key", path, "a")[1])
+        one.turned(AgentTurn("drift", "m", 1, 1, 0.5, "t", key="k", answer="{}"))
+        assert (one.lost_calls(), one.spent()) == (0, 5.5)
+        assert (two.lost_calls(), two.spent()) == (0, 0.0), "those in flight are another's"
+        assert (two.turn_totals().turns, two.turn_answer("k")) == (0, None)
+        assert [account.calls for account in two.accounts()] == [0], "its judgment is for all"
+        assert set(two.get(["a-d"])) == {"a-d"}
+    with JudgmentStore(url, "two") as two:
+        mark, _ = two.started("key", 0, "a")
+        wait(two.ended(mark, CALL, None))
+        assert (two.lost_calls(), two.spent()) == (0, 0.25)
+    with JudgmentStore(url, "one") as one:
+        assert (one.lost_calls(), one.spent()) == (16, 5.5 + 16 * 5.0)
+        assert one.turn_answer("k") == "{}"
+
+
+def test_what_an_earlier_version_wrote_counts_for_every_workspace(url: str) -> None:
+    with JudgmentStore(url) as store:
+        wait(store.started("key", 1, "a")[1])
+        mark, _ = store.started("key", 0, "a")
+        wait(store.ended(mark, CALL, None))
+        store.turned(AgentTurn("drift", "m", 1, 1, 0.5, "t"))
+    with sa.create_engine(url).begin() as connection:
+        for table in ("calls", "started", "agent_turns"):
+            connection.execute(sa.text(f"ALTER TABLE {table} DROP COLUMN workspace"))
+    for workspace in ("one", None):
+        with JudgmentStore(url, workspace) as store:
+            assert (store.lost_calls(), store.spent()) == (1, 0.25 + 0.25 + 0.5)
 
 
 def test_a_thousand_judgments_from_many_threads_are_all_there(url: str) -> None:

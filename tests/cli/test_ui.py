@@ -31,13 +31,17 @@ def test_ui_becomes_mlflow_on_the_loopback(
     assert "http://127.0.0.1:5055" in capsys.readouterr().out
 
 
-def test_ui_of_a_tracking_server_prints_its_address(
+def test_ui_of_a_tracking_server_prints_its_address_and_what_to_look_for(
     make_config: MakeConfig, capsys: pytest.CaptureFixture[str]
 ) -> None:
     config = make_config(storage={"mlflow": "http://tracking.example:5000"})
-    Workspace.open(Settings.from_yaml(config, environment={})).close()
+    with Workspace.open(Settings.from_yaml(config, environment={})) as workspace:
+        name = workspace.registered_as
     assert run(["ui", str(config)]) == 0
-    assert capsys.readouterr().out == "MLflow runs at http://tracking.example:5000\n"
+    told = (
+        f"MLflow runs at http://tracking.example:5000; this workspace's runs and models are called {name}.\n"
+    )
+    assert capsys.readouterr().out == told
 
 
 def test_ui_before_any_run_says_that_there_is_no_workspace(

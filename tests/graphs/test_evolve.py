@@ -8,7 +8,7 @@ from typing import Any
 
 import pandas as pd
 import pytest
-from small_world import make_pairs, world
+from small_world import make_pairs, registry_of, world
 
 from serm.core import Settings
 from serm.graphs import EvolutionResult, build_supervisor_graph, evolve, run_config
@@ -121,7 +121,7 @@ def test_with_the_gate_off_every_challenger_becomes_champion(tmp_path: Path, tin
     assert first["models"]["champion_before"] == first["models"]["frozen"]
     assert second["models"]["champion_before"] == first["models"]["challenger"]
     assert result.champion == second["models"]["challenger"]
-    bearer = ModelRegistry(str(settings.storage.mlflow)).alias("champion")
+    bearer = registry_of(settings).alias("champion")
     assert bearer is not None
     assert bearer[1] == result.champion
 
@@ -132,7 +132,7 @@ def test_a_model_that_a_person_promotes_is_what_the_next_round_starts_from(
     settings = settings_in(tmp_path, tiny_encoder, gate={"enabled": False})
     first = evolve(settings, rounds=1)
     frozen = first.rounds[1]["models"]["frozen"]
-    registry = ModelRegistry(str(settings.storage.mlflow))
+    registry = registry_of(settings)
     version = registry.version_of(frozen)
     assert version is not None
     registry.set_alias("champion", version)

@@ -11,12 +11,11 @@ from typing import Any
 import mlflow
 import numpy as np
 import pytest
-from small_world import world
+from small_world import registry_of, world
 
 from serm.core import Settings
 from serm.graphs.reporting import read_rounds
 from serm.graphs.run import evolve
-from serm.relevance_model.registry import ModelRegistry
 from serm.storage.judgments import JudgmentStore
 
 KILLS = 6
@@ -57,7 +56,7 @@ def run_and_kill(folder: Path, encoder: Path, rng: np.random.Generator, patience
 def final_state(settings: Settings) -> dict[str, Any]:
     folder = settings.workspace_path
     uri = str(settings.storage.mlflow)
-    registry = ModelRegistry(uri)
+    registry = registry_of(settings)
     reports = read_rounds(folder / "rounds")
     mlflow.set_tracking_uri(uri)
     experiment = mlflow.get_experiment_by_name(registry.name)

@@ -9,7 +9,7 @@ from typing import Any
 
 import pandas as pd
 import pytest
-from small_world import MLFLOW, world
+from small_world import MLFLOW, registry_of, world
 
 from serm.core import Settings
 from serm.core.errors import DataError, WorkspaceError
@@ -24,7 +24,6 @@ from serm.graphs import (
     run_config,
 )
 from serm.graphs.events import Event
-from serm.relevance_model.registry import ModelRegistry
 from serm.storage.labels import read_labels
 from serm.storage.trace import SpanKind, read_spans
 
@@ -145,7 +144,7 @@ def test_the_trace_shows_the_person_at_work_and_no_failure(watched: Watched) -> 
 
 def test_the_report_and_mlflow_have_the_persons_share(watched: Watched) -> None:
     settings, results, said = watched.settings, watched.results, watched.said
-    runs = {run.data.params["round"]: run.data.metrics for run in logged_runs(str(settings.storage.mlflow))}
+    runs = {run.data.params["round"]: run.data.metrics for run in logged_runs(settings)}
     for report, answers in zip(results[-1].rounds[1:], said, strict=True):
         graded = [grade for grade in answers.values() if grade is not None]
         panel, human = report["stages"]
@@ -165,8 +164,8 @@ def test_the_report_and_mlflow_have_the_persons_share(watched: Watched) -> None:
         assert runs[str(report["round"])]["stages/human/kept"] == len(graded)
 
 
-def logged_runs(uri: str) -> list[Any]:
-    registry = ModelRegistry(uri)
+def logged_runs(settings: Settings) -> list[Any]:
+    registry = registry_of(settings)
     experiment = registry._client.get_experiment_by_name(registry.name)
     return list(registry._client.search_runs([experiment.experiment_id]))
 

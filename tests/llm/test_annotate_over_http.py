@@ -148,6 +148,33 @@ def test_when_the_money_ends_what_was_judged_is_labelled_and_more_money_goes_on(
     assert max(Counter(asked(stub, "two")).values()) == 1
 
 
+def test_without_the_money_to_prove_a_judge_nothing_is_asked_and_the_sentence_is_of_money(
+    stub: ChatStub, tmp_path: Path, capfd: Out
+) -> None:
+    pairs, out = write_pairs(tmp_path, 4), tmp_path / "labels.csv"
+    llm = {"prices": {"one": {"input": 100, "output": 100}}}
+    config = write_config(tmp_path, stub, "one", llm=llm, budget={"currency": 0.01})
+    assert run(["annotate", str(pairs), "--config", str(config), "--out", str(out)]) == 6
+    assert stub.bodies == []
+    assert set(labels_of(out).values()) == {("failed", None)}
+    told = capfd.readouterr().out
+    assert "could pass the budget of 0.01" in told
+    assert run(["doctor", str(config)]) == 1
+    assert "could pass the budget of 0.01" in capfd.readouterr().out
+
+
+def test_each_workspace_on_one_database_has_a_budget_of_its_own(stub: ChatStub, tmp_path: Path) -> None:
+    stub.play = lambda body, times: Say('{"grade": 2}', tokens_in=2_000, tokens_out=1)  # 0.2 a call
+    pairs, storage = write_pairs(tmp_path, 10), {"database": f"sqlite:///{tmp_path}/all.sqlite"}
+    for workspace, judges in (("first", ("one", "two")), ("second", ("three", "four"))):
+        llm = {"prices": {name: {"input": 100, "output": 100} for name in judges}, "max_tokens": 16}
+        sections = {"llm": llm, "budget": {"currency": 6.0}, "storage": storage, "workspace": workspace}
+        config = write_config(tmp_path, stub, *judges, **sections)
+        out = tmp_path / f"{workspace}.csv"
+        assert run(["annotate", str(pairs), "--config", str(config), "--out", str(out)]) == 0
+        assert set(labels_of(out).values()) == {("unanimous", 2)}
+
+
 def test_a_judge_that_cannot_work_stops_it_before_the_pairs_are_asked(
     stub: ChatStub, tmp_path: Path, capfd: Out
 ) -> None:

@@ -34,7 +34,9 @@ def test_one_variable_swaps_the_judges_for_a_server(
     assert judging["tokens_in"] >= 80 * 100
     accounts = {item["judge"]: item for item in report["counts"]["accounts"]}
     assert set(accounts) == {"small", "large"}
-    assert sum(item["requests"] for item in accounts.values()) == judging["requests"] == 80
+    assert judging["requests"] == 80
+    requests = sum(item["requests"] for item in accounts.values())
+    assert requests == len(stub.bodies) == 80 + 2 * 2, "those that proved the judges are in their accounts"
 
 
 def test_a_judge_that_talks_instead_of_grading_fails_its_pairs_and_no_other_judges(
@@ -75,6 +77,30 @@ def test_a_stop_while_judges_are_asked_ends_with_the_calls_in_flight(
     assert evolve(settings).rounds[1]["counts"]["labelled"] == 40
     messages = [str(body["messages"]) + body["model"] for body in stub.bodies]
     assert len(messages) - len(set(messages)) <= 2  # the proofs of a judge alone were asked twice
+
+
+def test_judges_prove_themselves_within_the_budget_and_what_that_took_is_counted(
+    stub: ChatStub, tmp_path: Path, tiny_encoder: Path
+) -> None:
+    def settings(currency: float) -> Settings:
+        config = world(
+            tmp_path,
+            tiny_encoder,
+            evolution={"rounds": 1},
+            llm={"prices": {"small": {"input": 1_000, "output": 1_000}}, "max_tokens": 16},
+            budget={"pairs_per_round": 4, "currency": currency},
+        )
+        environment = {"SERM_JUDGES": f"{stub.url}#small"}
+        return Settings.from_mapping(config, folder=tmp_path, environment=environment)
+
+    broke = evolve(settings(0.5))
+    assert "could pass the budget of 0.5" in broke.stop
+    assert (len(broke.rounds), stub.bodies) == (1, [])
+    (account,) = evolve(settings(100.0)).rounds[1]["counts"]["accounts"]
+    assert (account["judgments"], account["calls"], account["requests"]) == (4, 6, 6)
+    assert account["cost"] == pytest.approx(len(stub.bodies) * 0.11)  # 100 tokens read, 10 written
+    with JudgmentStore(f"sqlite:///{settings(1.0).workspace_path / 'judgments.sqlite'}") as store:
+        assert store.spent() == pytest.approx(account["cost"])
 
 
 def test_a_refused_key_stops_the_run_before_anything_is_mined(

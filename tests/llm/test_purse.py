@@ -146,17 +146,59 @@ def test_a_turn_that_fails_costs_nothing_and_the_rules_take_over(
     assert (store.spent(), store.turn_totals().turns) == (0.0, 0)
 
 
-def test_a_turn_that_times_out_may_have_been_answered_and_is_counted(
-    stub: ChatStub, settings_with: Callable[..., Settings], store: JudgmentStore
+@pytest.mark.parametrize("retries", [0, 2])
+def test_each_request_that_times_out_may_have_been_answered_and_is_counted(
+    stub: ChatStub, settings_with: Callable[..., Settings], store: JudgmentStore, retries: int
 ) -> None:
     stub.play = lambda body, _: Words("too late", after=1.0)
     settings = settings_with(
         agents={"llm": f"{stub.url}#stub"},
-        llm={"timeout": 0.2, "retries": 0, "prices": {"stub": PRICE}, "max_tokens": 16},
+        llm={"timeout": 0.2, "retries": retries, "prices": {"stub": PRICE}, "max_tokens": 16},
     )
     mine_with("uncertainty", make_desk(), decider(settings, "uncertainty", Purse(None, store)), 20)
-    assert store.turn_totals().turns == 1
-    assert store.spent() > 16 * PRICE["output"] / 1e6
+    assert len(stub.bodies) == store.turn_totals().turns == 1 + retries
+    assert store.spent() > (1 + retries) * 16 * PRICE["output"] / 1e6
+
+
+def test_a_retry_that_could_pass_the_budget_is_not_made(
+    stub: ChatStub, settings_with: Callable[..., Settings], store: JudgmentStore
+) -> None:
+    stub.play = lambda body, _: Words("too late", after=1.0)
+
+    def run(currency: float | None) -> None:
+        settings = settings_with(
+            agents={"llm": f"{stub.url}#stub"},
+            llm={"timeout": 0.2, "retries": 4, "prices": {"stub": PRICE}, "max_tokens": 16},
+            budget={"currency": currency},
+        )
+        mine_with("uncertainty", make_desk(), decider(settings, "uncertainty", Purse(currency, store)), 20)
+
+    run(None)
+    assert len(stub.bodies) == 5
+    a_request = store.spent() / 5
+    with pytest.raises(BudgetExceededError, match="turn of an agent"):
+        run(store.spent() + 2.5 * a_request)
+    assert len(stub.bodies) == store.turn_totals().turns == 7
+
+
+def test_a_turn_that_comes_after_a_failure_costs_what_it_took(
+    stub: ChatStub, mine: Callable[[float | None], None], store: JudgmentStore
+) -> None:
+    stub.play = lambda body, times: play(body, times) if times else Status(500)
+    mine(1_000.0)
+    assert (len(stub.bodies), store.turn_totals().turns) == (4, 2)
+    assert store.spent() == pytest.approx(2 * A_TURN)
+
+
+@pytest.mark.parametrize(
+    ("status", "requests"), [(Status(429), 2), (Status(429, kind="insufficient_quota"), 1)]
+)
+def test_a_turn_that_no_wait_will_bring_is_not_asked_for_again(
+    stub: ChatStub, mine: Callable[[float | None], None], store: JudgmentStore, status: Status, requests: int
+) -> None:
+    stub.play = lambda body, _: status
+    mine(1_000.0)
+    assert (len(stub.bodies), store.spent()) == (requests, 0.0)
 
 
 def test_an_agent_that_starts_over_in_its_round_pays_no_turn_twice(

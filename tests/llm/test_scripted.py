@@ -115,7 +115,7 @@ def test_a_server_of_one_s_own_decides_for_agents(monkeypatch: pytest.MonkeyPatc
     model = chat_model(parse_backend("http://localhost:1/v1#m"), LlmSettings(timeout=3, retries=2))
     assert isinstance(model, ChatOpenAI)
     assert (model.model_name, model.openai_api_base) == ("m", "http://localhost:1/v1")
-    assert (model.max_retries, model.request_timeout) == (2, 3)
+    assert (model.max_retries, model.request_timeout) == (0, 3), "whoever pays for its turns repeats them"
 
 
 def test_a_scripted_judge_is_read_as_strictly_as_any(

@@ -1,0 +1,38 @@
+"""The retry layer of agents' turns: the judges' own rules (`retry`), around clients that do not retry.
+
+Each request of a client that repeats by itself would be charged for, and one alone be reserved and counted.
+"""
+
+from __future__ import annotations
+
+import random
+import time
+from collections.abc import Callable
+from itertools import count
+from typing import TypeVar
+
+from serm.core.errors import SermError
+from serm.llm.provider_errors import problem_of_provider
+from serm.llm.retry import back_off
+
+T = TypeVar("T")
+
+
+def asked_again(ask: Callable[[], T], retries: int) -> T:
+    """What `ask` returns, asked up to `retries` times more where that can help.
+
+    Raises what the last attempt raised. Errors of our own are raised at once: the budget, the disk, and what
+    models in this process raise once they have tried as often as they may.
+    """
+    jitter = random.Random()
+    for attempt in count():
+        try:
+            return ask()
+        except SermError:
+            raise
+        except Exception as error:
+            problem = problem_of_provider(error)
+            if not problem.again or attempt == retries:
+                raise
+        time.sleep(back_off(attempt, problem.wait, jitter))
+    raise AssertionError("a count has no end")
