@@ -76,7 +76,7 @@ def read_prompt(name: str, folder: Path | None = None, limit: int | None = None)
         raise ConfigError(f"there is no prompt `{name}`.", f"Name a YAML file, or one of {', '.join(OWN)}.")
     try:
         content = yaml.safe_load(file.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
+    except (OSError, ValueError, yaml.YAMLError) as error:  # ValueError: no UTF-8, or a date that cannot be
         raise ConfigError(f"the prompt {file} cannot be read: {error}") from error
     return replace(_check(content, file), limit=limit)
 

@@ -175,7 +175,7 @@ def _read_yaml(file: Path) -> dict[str, Any]:
     except FileNotFoundError:
         known = ", ".join(sorted(item.stem for item in PACKAGED.glob("*.yaml")))
         raise ConfigError(f"there is no file {file}.", f"Protocols that come with serm: {known}.") from None
-    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
+    except (OSError, ValueError, yaml.YAMLError) as error:  # ValueError: no UTF-8, or a date that cannot be
         raise ConfigError(f"{file} cannot be read: {error}.") from error
     if not isinstance(values, dict):
         raise ConfigError(f"{file} is empty.", "docs/benchmarks.md shows a protocol.")

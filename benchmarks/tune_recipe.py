@@ -26,6 +26,7 @@ from serm.core.columns import KEY
 from serm.core.errors import ConfigError
 from serm.core.settings import Settings
 from serm.core.settings_loop import TrainingSettings
+from serm.evals.leakage import kept_apart
 from serm.evals.measures import ndcg_column, per_query
 from serm.evals.seeds import seeds_interval
 from serm.evals.tables import Cells, difference, markdown, points
@@ -83,6 +84,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     with Workspace.open(settings) as workspace:
         data = ingest(settings, workspace)
         gate = data.gate(len(data.windows))
+        held_out = {"gate": gate}
         gate = gate[gate["source"].isin(chosen.sources or gate["source"].unique())]
         gate = gate[gate.groupby("query_id").cumcount() < chosen.pool].reset_index(drop=True)
         untrained = open_base(settings.base_model, workspace.embeddings)
@@ -93,9 +95,10 @@ def main(arguments: Sequence[str] | None = None) -> None:
                 _labelled(data, name, recorded, seed, pairs=chosen.pairs, per_query=settings.miner.per_query)
                 for name in chosen.windows
             ]
+            (seed_pairs, *rounds), _ = kept_apart([data.seed(), *rounds], held_out)
             for name, changed in recipes.items():
                 training = settings.training.model_copy(update=dict(changed))
-                found[name].append(_run(untrained, data.seed(), rounds, training, gate, seed))
+                found[name].append(_run(untrained, seed_pairs, rounds, training, gate, seed))
                 print(f"seed {seed}, {name}: {found[name][-1].seconds:.0f} s", file=sys.stderr, flush=True)
         print(recipe_table(_ndcg(untrained, gate), found, gate))
 

@@ -9,6 +9,7 @@ import pandas as pd
 
 from serm.cli.checks import Finding, Patient, Status
 from serm.cli.format import count
+from serm.evals.leakage import WordSet, word_set
 from serm.storage.rejects import read_rejects
 
 SHOWN = 5  # reasons of rejects that are named, the commonest first
@@ -97,16 +98,17 @@ def check_separation(patient: Patient) -> Iterator[Finding]:
         )
     else:
         yield Finding("separation", Status.PASS, "no query stands in two of the four sets.")
-    known = {text: name for name in ("seed", "stream") for text in _texts(sets[name])}
+    known = _texts(sets["seed"]).keys() | _texts(sets["stream"]).keys()
     for name in ("gate", "test"):
-        twice = _texts(sets[name]) & known.keys()
+        twice = [text for words, text in _texts(sets[name]).items() if words in known]
         if twice:
             yield Finding(
                 "separation",
                 Status.WARN,
                 f"{count(len(twice), 'query', 'queries')} of the {name} set in the same words in seed or "
                 f"stream (such as “{min(twice)}”).",
-                "They are kept out of training sets; results on them would flatter.",
+                "What reads like them is kept out of training sets, the seed's too; leakage.json of a round "
+                "says how much.",
             )
     documents = set(sets["stream"]["doc_id"]) | set(sets["seed"]["doc_id"])
     held_out = set(sets["gate"]["doc_id"]) | set(sets["test"]["doc_id"])
@@ -133,5 +135,9 @@ def _four_sets(frames: dict[str, pd.DataFrame]) -> dict[str, pd.DataFrame]:
     }
 
 
-def _texts(frame: pd.DataFrame) -> set[str]:
-    return {" ".join(str(text).lower().split()) for text in frame["query"].unique()}
+def _texts(frame: pd.DataFrame) -> dict[WordSet, str]:
+    """Queries by what training sets are compared by, each in its first spelling."""
+    texts: dict[WordSet, str] = {}
+    for text in frame["query"].drop_duplicates().tolist():
+        texts.setdefault(word_set(str(text)), " ".join(str(text).lower().split()))
+    return texts

@@ -20,7 +20,8 @@ from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 from pydantic_core import PydanticUndefined
 
-from serm.core.settings import ENVIRONMENT_PREFIX, NOT_IDENTITY, Settings
+from serm.core.environment import ENVIRONMENT_PREFIX
+from serm.core.settings import NOT_IDENTITY, Settings
 
 _HEAD = """\
 # The config, every key
@@ -30,8 +31,10 @@ a test compares the two. `serm init` writes a config with the keys that people c
 
 - Unknown keys are errors. Paths are relative to the config's file.
 - A variable `{prefix}` and the key overrides a key: `SERM_JUDGES=openai:gpt-4o`,
-  `SERM_BUDGET__PAIRS_PER_ROUND=300` (two underscores go one level down). A list may be JSON or
-  comma-separated.
+  `SERM_BUDGET__PAIRS_PER_ROUND=300` (two underscores go one level down). What its text means is decided by
+  the key's type: a text or a path is taken as it stands, blanks too; a list is JSON or comma-separated, and
+  of judges a comma parts two in front of a `kind:` alone (`simulated:seed=1,path=0.1,openai:gpt-4o` are two);
+  a map is JSON; `null` sets a key that may be nothing to nothing.
 - A workspace is bound to the keys that decide results. These may change between two runs in one workspace:
   {free}.
 """

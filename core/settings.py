@@ -1,12 +1,11 @@
 """What a user can set: one YAML file, or `SERM_` environment variables over it.
 
 Paths in a config are relative to the config's file. `SERM_JUDGES=openai:gpt-4o` or
-`SERM_BUDGET__PAIRS_PER_ROUND=300` override a key; a list may be JSON or comma-separated.
+`SERM_BUDGET__PAIRS_PER_ROUND=300` override a key (see environment.py).
 """
 
 from __future__ import annotations
 
-import json
 import os
 from collections.abc import Mapping
 from pathlib import Path
@@ -15,6 +14,7 @@ from typing import Any, Self
 import yaml
 from pydantic import BaseModel, ConfigDict, PrivateAttr, ValidationError, field_validator
 
+from serm.core.environment import with_environment
 from serm.core.errors import ConfigError
 from serm.core.hashing import digest
 from serm.core.settings_data import DataSettings
@@ -35,8 +35,6 @@ from serm.core.settings_loop import (
     TracingSettings,
     TrainingSettings,
 )
-
-ENVIRONMENT_PREFIX = "SERM_"
 
 NOT_IDENTITY = ("workspace", "llm", "storage", "tracing", "evolution", "evaluation")
 """Sections that may change between two runs in one workspace: they change speed or length, not results."""
@@ -89,7 +87,7 @@ class Settings(BaseModel):
             raise ConfigError(f"there is no config file {file}.", "Write one with `serm init`.") from None
         except (OSError, UnicodeDecodeError) as error:
             raise ConfigError(f"{file} cannot be read: {error}.") from error
-        except yaml.YAMLError as error:
+        except (yaml.YAMLError, ValueError) as error:  # ValueError: a date that no calendar has
             raise ConfigError(f"{file} is not YAML: {error}") from error
         if not isinstance(loaded, dict):
             raise ConfigError(f"{file} holds no settings.", "Write one with `serm init`.")
@@ -104,7 +102,7 @@ class Settings(BaseModel):
         environment: Mapping[str, str] | None = None,
         origin: str = "the settings",
     ) -> Self:
-        merged = _with_environment(dict(values), os.environ if environment is None else environment)
+        merged = with_environment(values, os.environ if environment is None else environment, cls)
         try:
             settings = cls.model_validate(merged)
         except ValidationError as error:
@@ -147,30 +145,3 @@ class Settings(BaseModel):
 
     def fingerprint(self) -> str:
         return digest(self.identity())
-
-
-def _with_environment(values: dict[str, Any], environment: Mapping[str, str]) -> dict[str, Any]:
-    for name, text in environment.items():
-        if not name.startswith(ENVIRONMENT_PREFIX) or not text:
-            continue
-        *parents, leaf = name.removeprefix(ENVIRONMENT_PREFIX).lower().split("__")
-        if (parents or [leaf])[0] not in Settings.model_fields:
-            continue
-        target = values
-        for parent in parents:
-            child = target.get(parent)
-            target[parent] = dict(child) if isinstance(child, dict) else {}
-            target = target[parent]
-        target[leaf] = _parse(leaf, text)
-    return values
-
-
-def _parse(key: str, text: str) -> Any:
-    if text[:1] in "[{":
-        try:
-            return json.loads(text)
-        except json.JSONDecodeError as error:
-            raise ConfigError(f"the environment variable for `{key}` is not JSON: {error}.") from error
-    if key == "judges":
-        return [part.strip() for part in text.split(",") if part.strip()]
-    return yaml.safe_load(text)

@@ -6,7 +6,7 @@ import math
 from pathlib import Path
 from typing import Literal, get_args
 
-from pydantic import Field
+from pydantic import Field, field_validator
 
 from serm.core.settings_data import Section
 
@@ -140,6 +140,11 @@ class JudgeSettings(Section):
     logprobs: Literal["auto", "off"] = "auto"
     """`auto`: take the grade's distribution from the tokens' log-probabilities where the backend gives them;
     `off`: never ask for them."""
+
+    @field_validator("logprobs", mode="before")
+    @classmethod
+    def _off_is_a_word(cls, value: object) -> object:
+        return "off" if value is False else value  # YAML takes `off` without quotes for a truth value
 
 
 class AgreementSettings(Section):

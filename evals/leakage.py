@@ -4,7 +4,7 @@ Three findings, treated differently:
 
 - The same query id, or the same pair, stands on both sides: the sets overlap. `require_clean` raises.
 - A training query reads like a held-out one under another id (two ids for one text are common in real logs):
-  `without_near_duplicates` takes its rows out, and the report counts them.
+  `kept_apart` takes its rows out, and the report counts them.
 - A document stands on both sides: normal for a search engine, whose queries share one catalogue. Counted.
 
 Two queries read alike when they have the same set of words after NFKC, case folding and the removal of
@@ -16,7 +16,7 @@ Paraphrases and typing errors are not found. No grade is read here.
 from __future__ import annotations
 
 import unicodedata
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -25,6 +25,8 @@ import pandas as pd
 from serm.core.errors import DataError
 from serm.core.records import PairKey
 
+READ: Final = ("query_id", "doc_id", "query")
+"""All that is looked at."""
 _SHOWN: Final = 20  # findings of a kind that the JSON form lists
 
 WordSet = frozenset[str]
@@ -70,25 +72,31 @@ class LeakageReport:
 
 
 def check_leakage(training: pd.DataFrame, held_out: Mapping[str, pd.DataFrame]) -> LeakageReport:
-    """Compare a training set with the gate and the tests, given by name. Reads query_id, doc_id and query."""
-    trained = {str(item) for item in training["query_id"]}
-    trained_pairs = _pairs(training)
-    trained_documents = set(training["doc_id"].astype(str))
+    """Compare a training set with the gate and the tests, given by name. Reads query_id, doc_id and query.
+
+    A held-out frame without doc_id is compared by its queries alone.
+    """
+    documents = _distinct(training["doc_id"])
+    trained: set[str] = set()
     by_words: dict[WordSet, list[str]] = {}
-    for query_id, words in _queries(training).items():
+    for query_id, words in _queries(training):
+        trained.add(query_id)
         by_words.setdefault(words, []).append(query_id)
     queries: list[tuple[str, str]] = []
     pairs: list[tuple[str, PairKey]] = []
-    documents: list[tuple[str, int]] = []
+    shared: list[tuple[str, int]] = []
     near: dict[tuple[str, str], NearDuplicate] = {}
     for name, frame in held_out.items():
         theirs = _queries(frame)
-        queries += [(name, item) for item in sorted(trained & theirs.keys())]
-        pairs += [(name, item) for item in sorted(trained_pairs & _pairs(frame))]
-        documents.append((name, len(trained_documents & set(frame["doc_id"].astype(str)))))
-        for query_id, words in theirs.items():
+        both = trained & (ids := {query_id for query_id, _ in theirs})
+        queries += [(name, item) for item in sorted(both)]
+        if "doc_id" in frame:
+            # No pair is on both sides whose query is not: usually there is nothing to compare.
+            pairs += [(name, item) for item in sorted(_pairs(training, both) & _pairs(frame, both))]
+            shared.append((name, len(documents & _distinct(frame["doc_id"]))))
+        for query_id, words in theirs:
             for other in by_words.get(words, []):
-                if other not in theirs:  # the same id is no duplicate: it is in `queries`
+                if other not in ids:  # the same id is no duplicate: it is in `queries`
                     near.setdefault((other, name), NearDuplicate(other, query_id, name))
     found = {item.training_query_id for item in near.values()}
     return LeakageReport(
@@ -96,8 +104,20 @@ def check_leakage(training: pd.DataFrame, held_out: Mapping[str, pd.DataFrame]) 
         pairs=tuple(pairs),
         near_duplicates=tuple(near.values()),
         rows_of_near_duplicates=int(training["query_id"].astype(str).isin(found).sum()),
-        shared_documents=tuple(documents),
+        shared_documents=tuple(shared),
     )
+
+
+def kept_apart(
+    tables: Sequence[pd.DataFrame], held_out: Mapping[str, pd.DataFrame]
+) -> tuple[list[pd.DataFrame], LeakageReport]:
+    """Training tables without the queries that read like held-out ones, and what was found in all of them.
+
+    Raises DataError as `require_clean` does.
+    """
+    report = check_leakage(pd.concat([table[list(READ)] for table in tables], ignore_index=True), held_out)
+    require_clean(report)
+    return [without_near_duplicates(table, report) for table in tables], report
 
 
 def require_clean(report: LeakageReport) -> None:
@@ -128,21 +148,34 @@ def without_near_duplicates(training: pd.DataFrame, report: LeakageReport) -> pd
 def word_set(query: str) -> WordSet:
     """What two queries are compared by; the folded text itself where nothing but punctuation is in it."""
     folded = unicodedata.normalize("NFKC", query).casefold()
-    plain = "".join(" " if unicodedata.category(char)[0] in "PSZC" else char for char in folded)
-    return frozenset(plain.split()) or frozenset({folded.strip()})
+    return frozenset(folded.translate(_PLAIN).split()) or frozenset({folded.strip()})
 
 
-def _queries(frame: pd.DataFrame) -> dict[str, WordSet]:
-    """Query id: its words. An id that has several texts counts with its first."""
-    first = frame.drop_duplicates("query_id")
-    return {
-        str(query_id): word_set(str(query))
-        for query_id, query in zip(first["query_id"], first["query"], strict=True)
-    }
+class _Plain(dict[int, int]):
+    """Character: itself, or a blank for punctuation, symbols, separators and control characters."""
+
+    def __missing__(self, code: int) -> int:
+        self[code] = ord(" ") if unicodedata.category(chr(code))[0] in "PSZC" else code
+        return self[code]
 
 
-def _pairs(frame: pd.DataFrame) -> set[PairKey]:
-    return {
-        PairKey(str(query_id), str(doc_id))
-        for query_id, doc_id in zip(frame["query_id"], frame["doc_id"], strict=True)
-    }
+_PLAIN: Final = _Plain()
+"""Filled as characters are met: every text is full of the same few."""
+
+
+def _queries(frame: pd.DataFrame) -> list[tuple[str, WordSet]]:
+    """Query ids and their words; an id that has several texts stands there with each of them."""
+    distinct = frame[["query_id", "query"]].drop_duplicates()
+    ids, texts = (distinct[name].astype(str).tolist() for name in ("query_id", "query"))
+    return [(query_id, word_set(text)) for query_id, text in zip(ids, texts, strict=True)]
+
+
+def _distinct(values: pd.Series) -> set[str]:
+    return set(values.drop_duplicates().astype(str).tolist())
+
+
+def _pairs(frame: pd.DataFrame, queries: set[str]) -> set[PairKey]:
+    """The pairs of these queries."""
+    rows = frame[frame["query_id"].astype(str).isin(queries)] if queries else frame.iloc[:0]
+    ids, documents = (rows[name].astype(str).tolist() for name in ("query_id", "doc_id"))
+    return {PairKey(*key) for key in zip(ids, documents, strict=True)}

@@ -23,7 +23,7 @@ from serm.graphs.resources import Resources
 from serm.graphs.reviewing import HUMAN
 from serm.graphs.stages import label_accuracy, stages
 from serm.graphs.state import SupervisorState
-from serm.graphs.training import labels_path, round_folder, snapshot_path
+from serm.graphs.training import LEAKAGE, labels_path, round_folder, snapshot_path
 from serm.relevance_model.scoring import stored_scores
 from serm.storage.artifacts import write_file, write_json
 from serm.storage.dataset import TestRef
@@ -39,7 +39,9 @@ EVOLVING = "evolving"
 
 def report_start(resources: Resources, state: SupervisorState) -> None:
     """Round 0: the models before any mining."""
-    _write_report(resources, state, {"window": None, "evaluations": _evaluations(resources, state)})
+    leakage = _read_json(round_folder(resources, 0) / LEAKAGE)
+    evaluations = _evaluations(resources, state)
+    _write_report(resources, state, {"window": None, "leakage": leakage, "evaluations": evaluations})
 
 
 def report_round(resources: Resources, state: SupervisorState) -> None:
@@ -68,7 +70,7 @@ def report_round(resources: Resources, state: SupervisorState) -> None:
         "human": human or None,
         "simulated_judges": list(resources.panel(number).simulated),
         "decision": decision,
-        "leakage": _read_json(round_folder(resources, number) / "leakage.json"),
+        "leakage": _read_json(round_folder(resources, number) / LEAKAGE),
         "evaluations": _evaluations(resources, state),
         "seconds": round((time.time_ns() - state["started"]) / 1e9, 1),
     }

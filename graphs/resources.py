@@ -14,6 +14,7 @@ from serm.core.columns import KEY, document_text
 from serm.core.hashing import digest
 from serm.core.records import Pair, PairKey
 from serm.core.settings import Settings
+from serm.evals.leakage import READ
 from serm.graphs.events import Event, Listener, nobody
 from serm.graphs.knowledge import round_knowledge
 from serm.graphs.panel_resources import PanelResources
@@ -76,14 +77,18 @@ class Resources(PanelResources):
 
     def held_out(self, number: int) -> dict[str, pd.DataFrame]:
         """What may never be trained on in a round, without its grades: the open gate, what the panel alone
-        grades for it, and every test."""
-        frames = {"gate": self.dataset.gate(number - 1)} | {
-            f"test {test.name}": self.dataset.test(test.name) for test in self.dataset.tests
-        }
-        held_out = {name: frame.drop(columns="grade") for name, frame in frames.items()}
+        grades for it, and every test. Of windows to come it is the queries alone: what is trained on now
+        must not read like the gate that they will open."""
+        data, last = self.dataset, len(self.dataset.windows)
+        gate = data.gate(last, [*READ, "opens"])
+        held_out = {"gate": gate[gate["opens"] < number]}
+        held_out |= {f"test {test.name}": data.test(test.name, READ) for test in data.tests}
+        to_come = gate[gate["opens"] >= number]
         if self.settings.gate.judged_share:
-            held_out["judged only"] = self.judged_only(number)
-        return held_out
+            judged = data.judged_only(last, [*READ, "window"])
+            held_out["judged only"] = judged[judged["window"] < number]
+            to_come = pd.concat([to_come, judged[judged["window"] >= number]])
+        return held_out | ({} if to_come.empty else {"windows to come": to_come[["query_id", "query"]]})
 
     def sample(self, name: str) -> pd.DataFrame:
         """The pairs that the miner chose, with who chose them and why."""

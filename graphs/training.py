@@ -8,9 +8,10 @@ from pathlib import Path
 import pandas as pd
 
 from serm.core.columns import DISTRIBUTION, KEY
+from serm.core.errors import DataError
 from serm.core.hashing import digest, digest_texts
 from serm.core.records import Outcome
-from serm.evals.leakage import check_leakage, require_clean, without_near_duplicates
+from serm.evals.leakage import LeakageReport, kept_apart
 from serm.evals.plain import plain
 from serm.graphs.events import Event
 from serm.graphs.resources import Resources
@@ -18,36 +19,63 @@ from serm.graphs.state import SupervisorState
 from serm.storage.artifacts import write_json
 from serm.storage.snapshots import build_snapshot, read_snapshot
 
+LEAKAGE = "leakage.json"
+"""In the folder of a round, and of round 0 for the seed: what training and held-out sets have in common."""
+
 
 def train_seed_model(resources: Resources, untrained: str) -> str:
-    """The first model: trained on the human-graded seed, calibrated on the gate rows open from the start."""
-    settings = resources.settings
-    seed = one_hot(resources.dataset.seed()).assign(origin="seed", round=0)
+    """The first model: trained on the human-graded seed, calibrated on the gate rows open from the start.
+
+    All later models descend from it, so that what it has seen they have all seen: seed queries that read like
+    a gate or test query are left out, and rounds/000/leakage.json counts them.
+    """
+    settings, dataset = resources.settings, resources.dataset
+    seed, leakage = seed_kept_apart(resources)
+    write_json(round_folder(resources, 0) / LEAKAGE, plain(leakage.to_json()))
+    inputs = [dataset.seed_id, gate_key(resources, 0)]
+    if leakage.near_duplicates:
+        inputs.append(digest_texts(text for name in KEY for text in seed[name].astype(str)))
     return resources.models.trained(
         untrained,
-        seed,
-        resources.dataset.gate(-1),
+        one_hot(seed).assign(origin="seed", round=0),
+        dataset.gate(-1),
         settings.training,
-        inputs=digest([resources.dataset.seed_id, gate_key(resources, 0)]),
+        inputs=digest(inputs),
         seed=settings.random_seed,
         epochs=settings.training.seed_epochs,
         progress=_progress(resources, 0),
     )
 
 
+def seed_kept_apart(resources: Resources) -> tuple[pd.DataFrame, LeakageReport]:
+    """The seed's rows that models may learn from, and what was compared.
+
+    Raises DataError where there are none, and where a gate or test query is in the seed.
+    """
+    [kept], leakage = kept_apart([resources.dataset.seed()], resources.held_out(0))
+    if kept.empty:
+        first = leakage.near_duplicates[0]
+        raise DataError(
+            f"every query of the seed reads like one that is held out, such as {first.training_query_id!r} "
+            f"like {first.held_out_query_id!r} of `{first.held_out}`: there is nothing to learn from.",
+            "Look at data.sets, and at queries that stand under several ids.",
+        )
+    return kept, leakage
+
+
 def make_snapshot(resources: Resources, state: SupervisorState) -> str:
     """Mix this round's labels with earlier rounds' and the seed's into an immutable table; its id.
 
-    No gate or test query may be in it. Queries that read like one, under another id, are left out.
+    No gate or test query may be in it. Queries that read like one, under another id, are left out, also
+    where the gate's query is of a window to come.
     """
     names = [*state["earlier_labels"], state["labels"]]
     labels = superseded(resources, names)
-    tables = [*labels, one_hot(resources.dataset.seed())]
-    held_out = resources.held_out(state["round"])
-    leakage = check_leakage(pd.concat(tables, ignore_index=True), held_out)
-    require_clean(leakage)
-    *earlier, new, seed = [without_near_duplicates(table, leakage) for table in tables]
-    write_json(round_folder(resources, state["round"]) / "leakage.json", plain(leakage.to_json()))
+    tables, leakage = kept_apart(
+        [*labels, one_hot(resources.dataset.seed())], resources.held_out(state["round"])
+    )
+    *earlier, new, seed = tables
+    write_json(round_folder(resources, state["round"]) / LEAKAGE, plain(leakage.to_json()))
     return build_snapshot(
         resources.workspace,
         new=new,

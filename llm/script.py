@@ -76,7 +76,7 @@ def check_script(file: Path) -> dict[str, Any]:
         content = yaml.safe_load(file.read_text(encoding="utf-8"))
     except FileNotFoundError:
         raise ConfigError(f"there is no script {file}.", "Check the path behind `scripted:`.") from None
-    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
+    except (OSError, ValueError, yaml.YAMLError) as error:  # ValueError: no UTF-8, or a date that cannot be
         raise ConfigError(f"the script {file} cannot be read: {error}") from error
     if not isinstance(content, dict) or not content or not set(content) <= {"turns", "agents"}:
         raise ConfigError(f"{file} is no script.", "It holds `turns:` or `agents:`, see docs/judges.md.")

@@ -101,27 +101,28 @@ class DataSet:
         """The pairs frame of the seed, with grade."""
         return _read(self.folder / SEED_FILE)
 
-    def gate(self, round_index: int) -> pd.DataFrame:
+    def gate(self, round_index: int, columns: Sequence[str] | None = None) -> pd.DataFrame:
         """Gate rows that are open when window `round_index` (from 0) is: pairs frame, grade, opens, window.
 
         `window` is the window a row belongs to, -1 where it belongs to none; `opens` is the window it opens
-        with, -1 where it is open from the start.
+        with, -1 where it is open from the start. `columns`: read these alone.
         """
-        return _read(self.folder / GATE_FILE, filters=[("opens", "<=", round_index)])
+        return _read(self.folder / GATE_FILE, columns, filters=[("opens", "<=", round_index)])
 
-    def judged_only(self, round_index: int) -> pd.DataFrame:
+    def judged_only(self, round_index: int, columns: Sequence[str] | None = None) -> pd.DataFrame:
         """The pairs frame of the queries that are kept for the panel to grade for the gate, of the windows up
         to `round_index` (from 0), without a grade; beside it their `window`. They stand in no window's frame.
         """
-        return _read(self.folder / JUDGED_FILE, filters=[("window", "<=", round_index)])
+        return _read(self.folder / JUDGED_FILE, columns, filters=[("window", "<=", round_index)])
 
     def judged_sealed(self) -> pd.DataFrame:
         """query_id, doc_id, grade of them, of all windows: for simulated judges alone."""
         return _read(self.folder / JUDGED_SEALED_FILE)
 
-    def test(self, name: str) -> pd.DataFrame:
-        """The pairs frame of a test, with grade. For the evaluator alone."""
-        return _read(_named(self.tests, name).path)
+    def test(self, name: str, columns: Sequence[str] | None = None) -> pd.DataFrame:
+        """The pairs frame of a test, with grade. For the evaluator alone; `columns` without the grade are
+        for whoever keeps training sets apart from it."""
+        return _read(_named(self.tests, name).path, columns)
 
     @property
     def static_test(self) -> TestRef | None:
@@ -167,6 +168,9 @@ def _named(tests: Sequence[TestRef], name: str) -> TestRef:
     raise KeyError(f"no test is called {name}; there are {[test.name for test in tests]}")
 
 
-def _read(path: Path, filters: list[tuple[str, str, int]] | None = None) -> pd.DataFrame:
-    frame: pd.DataFrame = pq.read_table(path, filters=filters).to_pandas()
+def _read(
+    path: Path, columns: Sequence[str] | None = None, filters: list[tuple[str, str, int]] | None = None
+) -> pd.DataFrame:
+    wanted = None if columns is None else list(columns)
+    frame: pd.DataFrame = pq.read_table(path, columns=wanted, filters=filters).to_pandas()
     return frame.astype({"grade": "int64"}) if "grade" in frame else frame

@@ -27,6 +27,7 @@ from serm.core.columns import DISTRIBUTION, KEY
 from serm.core.hashing import digest, unit_interval
 from serm.core.records import Judgment, Label
 from serm.core.settings import Settings
+from serm.evals.leakage import kept_apart
 from serm.evals.measures import CUTOFFS, ndcg_column, per_query
 from serm.graphs.miner import miner_graph
 from serm.graphs.resources import Resources
@@ -195,15 +196,19 @@ def _train(
         if label.outcome.kept
     ]
     kept = pd.DataFrame(rows, columns=[*KEY, "grade", *DISTRIBUTION])
+    last = len(resources.dataset.windows)
+    (new, seed), _ = kept_apart(
+        [pairs.merge(kept, on=list(KEY)), one_hot(resources.dataset.seed())], resources.held_out(last)
+    )
     snapshot = build_snapshot(
         resources.workspace,
-        new=pairs.merge(kept, on=list(KEY)),
+        new=new,
         earlier=pairs.iloc[:0].assign(grade=0),
-        seed=one_hot(resources.dataset.seed()),
+        seed=seed,
         training=training,
         random_seed=settings.random_seed,
     )
-    gate = resources.dataset.gate(len(resources.dataset.windows))
+    gate = resources.dataset.gate(last)
     return resources.models.trained(
         frozen,
         read_snapshot(snapshot.path),

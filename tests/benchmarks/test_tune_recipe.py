@@ -15,6 +15,7 @@ from serm.core.errors import ConfigError
 
 def config_in(folder: Path, encoder: Path) -> Path:
     pairs = make_pairs()
+    pairs["query"] += " " + pairs["query_id"]  # else most of the seed reads like the gate, and is left out
     config = world(folder, encoder, pairs, judges=["replay:recorded.parquet#careful"])
     recorded = pairs[["query_id", "doc_id", "grade"]].assign(judge="careful", rationale="")
     recorded.to_parquet(folder / "recorded.parquet", index=False)

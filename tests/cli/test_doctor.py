@@ -106,6 +106,13 @@ def test_the_same_question_in_stream_and_test_is_warned_of(make_config: MakeConf
     assert "where to buy item 9 of stream" in only(found, Status.WARN).sentence
 
 
+def test_what_training_takes_for_the_same_question_the_doctor_does_too(make_config: MakeConfig) -> None:
+    frame = pairs()
+    frame.loc[frame["query_id"] == "test-4", "query"] = "Item 9 of stream: where to buy?"
+    found = findings(make_config(frame), check_data.check_separation)
+    assert "1 query of the test set in the same words" in only(found, Status.WARN).sentence
+
+
 def test_documents_of_both_sides_are_counted_and_allowed(make_config: MakeConfig) -> None:
     frame = pairs()
     frame.loc[frame["query_id"] == "test-4", "doc_id"] = [f"stream-4-{grade}" for grade in range(4)]

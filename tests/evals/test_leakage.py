@@ -6,7 +6,7 @@ import pandas as pd
 import pytest
 
 from serm.core.errors import DataError
-from serm.evals.leakage import check_leakage, require_clean, without_near_duplicates, word_set
+from serm.evals.leakage import check_leakage, kept_apart, require_clean, without_near_duplicates, word_set
 
 
 def rows(*items: tuple[str, str, str]) -> pd.DataFrame:
@@ -70,6 +70,33 @@ def test_chinese_and_arabic_are_compared_without_punctuation() -> None:
     training = rows(("a", "北京在哪里", "d8"), ("b", "القاهرة أين تقع", "d8"), ("c", "上海在哪里", "d8"))
     found = check_leakage(training, {"test": held_out})
     assert {item.training_query_id for item in found.near_duplicates} == {"a", "b"}
+
+
+def test_an_id_that_has_several_texts_counts_with_each_of_them() -> None:
+    training = rows(("a", "blue hat", "d5"), ("a", "usb cable", "d6"), ("b", "green tea", "d5"))
+    held_out = rows(("t", "lamp", "d1"), ("t", "tea, green", "d1"))
+    found = check_leakage(training, {"gate": held_out, "test": TEST})
+    assert {item.training_query_id for item in found.near_duplicates} == {"a", "b"}
+    assert without_near_duplicates(training, found).empty
+
+
+def test_a_held_out_set_without_documents_is_compared_by_its_queries() -> None:
+    training = rows(("a", "usb, cable", "d3"), ("b", "green tea", "d1"))
+    found = check_leakage(training, {"test": TEST[["query_id", "query"]]})
+    assert [item.training_query_id for item in found.near_duplicates] == ["a"]
+    assert found.to_json()["shared_documents"] == {}
+    with pytest.raises(DataError, match=r"'t2' of `test`"):
+        require_clean(check_leakage(rows(("t2", "x", "d")), {"test": TEST[["query_id", "query"]]}))
+
+
+def test_tables_are_kept_apart_together_and_what_is_in_both_sets_is_refused() -> None:
+    seed, new = rows(("a", "usb, cable", "d3")), rows(("b", "green tea", "d1"), ("c", "USB cable", "d9"))
+    tables, report = kept_apart([seed, new.assign(round=1)], {"test": TEST})
+    assert [table["query_id"].tolist() for table in tables] == [[], ["b"]]
+    assert tables[1]["round"].tolist() == [1]
+    assert report.rows_of_near_duplicates == 2
+    with pytest.raises(DataError, match="'t2'"):
+        kept_apart([seed, rows(("t2", "x", "d"))], {"test": TEST})
 
 
 def test_queries_of_punctuation_alone_are_not_all_alike() -> None:
