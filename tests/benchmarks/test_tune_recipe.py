@@ -7,15 +7,14 @@ from pathlib import Path
 import pandas as pd
 import pytest
 import yaml
-from small_world import make_pairs, world
+from small_world import distinct_pairs, world
 
 from serm.benchmarks.tune_recipe import main
 from serm.core.errors import ConfigError
 
 
 def config_in(folder: Path, encoder: Path) -> Path:
-    pairs = make_pairs()
-    pairs["query"] += " " + pairs["query_id"]  # else most of the seed reads like the gate, and is left out
+    pairs = distinct_pairs()
     config = world(folder, encoder, pairs, judges=["replay:recorded.parquet#careful"])
     recorded = pairs[["query_id", "doc_id", "grade"]].assign(judge="careful", rationale="")
     recorded.to_parquet(folder / "recorded.parquet", index=False)

@@ -8,7 +8,7 @@ from typing import Any
 
 import pandas as pd
 import pytest
-from small_world import make_pairs, world
+from small_world import distinct_pairs, make_pairs, world
 
 from serm.core import Settings
 from serm.core.errors import DataError
@@ -19,12 +19,6 @@ from serm.graphs.resources import Resources
 from serm.graphs.training import gate_key, train_seed_model
 
 GATE, TEST = 0, 1  # buckets of small_world
-
-
-def distinct_pairs() -> pd.DataFrame:
-    """No two queries of one text."""
-    frame = make_pairs()
-    return frame.assign(query=frame["query"] + " " + frame["query_id"])
 
 
 def of(frame: pd.DataFrame, month: int, *buckets: int) -> list[str]:

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 import yaml
-from small_world import world
+from small_world import distinct_pairs, world
 from typer.testing import CliRunner
 
 from serm.cli.main import app, run
@@ -24,7 +24,8 @@ WRONG = [{"backend": "simulated:accuracy=0.02,shared=1,seed=3", "name": "wrong"}
 def config(tmp_path_factory: pytest.TempPathFactory, tiny_encoder: Path) -> Path:
     """Two rounds of three, none of them promoted: their judge is wrong."""
     path = tmp_path_factory.mktemp("pruning") / "serm.yaml"
-    path.write_text(yaml.safe_dump(world(path.parent, tiny_encoder, judges=WRONG)), encoding="utf-8")
+    values = world(path.parent, tiny_encoder, distinct_pairs(), judges=WRONG)
+    path.write_text(yaml.safe_dump(values), encoding="utf-8")
     evolve(Settings.from_yaml(path, environment={}), rounds=2)
     return path
 
