@@ -90,4 +90,4 @@ def decider(settings: Settings, agent: str, purse: Purse | None = None) -> Decid
             "State one under `llm.prices`, as money for a million tokens.",
         )
     till = Till(purse, agent, spec.model or spec.text, price, settings.llm.max_tokens) if purse else None
-    return ChatPolicy(chat_model(spec, settings.llm, folder=settings.folder), agent, chosen.llm, till)
+    return ChatPolicy(chat_model(spec, settings.llm, folder=settings.folder), agent, spec.text, till)

@@ -23,13 +23,17 @@ def ui(
 ) -> None:
     """Open MLflow on the workspace: metrics, model versions, traces."""
     from serm.cli.load import look_at
+    from serm.core.discretion import login_of, without_login
 
     uri = look_at(place).mlflow_uri
     if uri.startswith(("http://", "https://")):
-        print(f"MLflow runs at {uri}")
+        print(f"MLflow runs at {without_login(uri)}")
         return
-    print(f"MLflow on {uri}: http://{HOST}:{port} (Ctrl-C ends it)", flush=True)
+    print(f"MLflow on {without_login(uri)}: http://{HOST}:{port} (Ctrl-C ends it)", flush=True)
     # Jobs are MLflow's background workers for evaluations; nothing here uses them.
     os.environ["MLFLOW_SERVER_ENABLE_JOB_EXECUTION"] = "false"
-    where = ["--backend-store-uri", uri, "--host", HOST, "--port", str(port), "--workers", "1"]
+    if login_of(uri):  # everybody on the machine may read a command's arguments, but not its variables
+        os.environ["MLFLOW_BACKEND_STORE_URI"] = uri
+    store = [] if login_of(uri) else ["--backend-store-uri", uri]
+    where = [*store, "--host", HOST, "--port", str(port), "--workers", "1"]
     os.execv(sys.executable, [sys.executable, "-W", "ignore", "-m", "mlflow", "ui", *where])

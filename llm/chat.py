@@ -33,14 +33,18 @@ def _openai(spec: BackendSpec, settings: LlmSettings, _: Path) -> BaseChatModel:
     from langchain_openai import ChatOpenAI  # heavy, and not needed under `policy: rules`
     from pydantic import SecretStr
 
-    from serm.llm.openai_compatible import api_key
+    from serm.llm.openai_compatible import api_key, basic_login
 
     # Servers of one's own may not know the limit's newer name, and OpenAI's newer models not the older one.
-    limit: dict[str, Any] = (
+    options: dict[str, Any] = (
         {"extra_body": {"max_tokens": settings.max_tokens}}
         if spec.target
         else {"max_completion_tokens": settings.max_tokens}
     )
+    if login := basic_login(spec):
+        from openai import DefaultHttpxClient
+
+        options["http_client"] = DefaultHttpxClient(auth=login)
     # The one retry layer is the client's own: 429, 5xx, timeouts and broken connections, never 400 or 401.
     return ChatOpenAI(
         model=spec.model,
@@ -49,7 +53,7 @@ def _openai(spec: BackendSpec, settings: LlmSettings, _: Path) -> BaseChatModel:
         temperature=settings.temperature,
         timeout=settings.timeout,
         max_retries=settings.retries,
-        **limit,
+        **options,
     )
 
 

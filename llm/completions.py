@@ -7,6 +7,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from serm.core.discretion import discreet
 from serm.core.records import Failure, FailureKind
 from serm.llm.asking import Token, ToolCall, Turn
 
@@ -67,5 +68,5 @@ def _used(usage: Mapping[str, Any] | None) -> tuple[int, int] | None:
 
 
 def _short(body: bytes) -> str:
-    text = " ".join(body[:400].decode(errors="replace").split())
+    text = discreet(" ".join(body[:400].decode(errors="replace").split()))
     return repr(text if len(text) <= 200 else text[:197] + "...")

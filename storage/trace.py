@@ -24,6 +24,7 @@ from enum import StrEnum
 from pathlib import Path
 from typing import Any
 
+from serm.core.discretion import discreet
 from serm.storage.artifacts import storage_errors
 
 
@@ -145,7 +146,7 @@ def span(name: str, kind: SpanKind, /, **inputs: Any) -> Iterator[Span]:
     try:
         yield item
     except BaseException as error:
-        item.error = item.error or f"{type(error).__name__}: {error}"
+        item.error = item.error or discreet(f"{type(error).__name__}: {error}")
         raise
     finally:
         _PARENT.reset(token)
