@@ -5,6 +5,7 @@ from pathlib import Path
 import pytest
 from mlflow.tracking import MlflowClient
 
+from serm.core.errors import WorkspaceError
 from serm.relevance_model.registry import ModelRegistry
 
 
@@ -77,3 +78,15 @@ def test_a_run_that_a_kill_left_open_is_finished_by_the_same_round(
 def test_opening_a_registry_prints_nothing(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
     ModelRegistry(f"sqlite:///{tmp_path}/new.db").register(tmp_path, "abc", {})
     assert capfd.readouterr() == ("", "")
+
+
+@pytest.mark.parametrize("uri", ["htp://me:s3cret@host/x", "http://me:s3cret@127.0.0.1:9"])
+def test_an_mlflow_that_cannot_be_used_is_a_sentence_that_names_it_without_its_login(
+    uri: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "0")
+    shown = uri.replace("me:s3cret@", "")
+    with pytest.raises(WorkspaceError, match=f"MLflow at {shown} cannot be used") as raised:
+        ModelRegistry(uri)
+    assert raised.value.remedy
+    assert "s3cret" not in str(raised.value)
