@@ -11,6 +11,7 @@ import pandas as pd
 from serm.agents.chat_judge import ChatJudge
 from serm.agents.model_judge import ModelJudge, OwnModel
 from serm.agents.prompt import AGENT, read_prompt
+from serm.core.discretion import without_login
 from serm.core.errors import ConfigError
 from serm.core.records import PairKey
 from serm.core.settings import Settings
@@ -62,8 +63,9 @@ def _over(model: Asker, name: str, judge: JudgeSettings, opening: Opening) -> Ju
 
 
 def _cannot_search(name: str, judge: JudgeSettings) -> ConfigError:
+    backend = without_login(judge.backend)
     return ConfigError(
-        f"judge `{name}` is to search before it grades (`knowledge`), and `{judge.backend}` calls no tools.",
+        f"judge `{name}` is to search before it grades (`knowledge`), and `{backend}` calls no tools.",
         "Leave out `knowledge`, or name a chat model that calls tools.",
     )
 

@@ -22,6 +22,7 @@ from langgraph.graph import END, START, StateGraph
 from langgraph.graph.state import CompiledStateGraph
 
 from serm.agents.tool_calls import calls_of, run_call
+from serm.core.discretion import discreet
 from serm.core.errors import AgentError, BudgetExceededError, StorageError
 from serm.core.text import keepable
 from serm.storage.trace import SpanKind, span
@@ -135,7 +136,7 @@ def ask(
         except (BudgetExceededError, StorageError):
             raise
         except Exception as error:  # whatever a model dies of, the round goes on under the rules
-            current.error = keepable(f"{type(error).__name__}: {error}")
+            current.error = discreet(keepable(f"{type(error).__name__}: {error}"))
             return None, f"the model failed: {current.error}"
         wanted = [{"name": call["name"], "args": call["args"]} for call in calls_of(message)]
         current.outputs = {"text": message.text, "tool_calls": wanted}

@@ -248,6 +248,6 @@ def _check_grades(judge: JudgeSettings) -> None:
     wrong = sorted(grade for grade in judge.grades.values() if grade not in GRADES)
     if wrong:
         raise ConfigError(
-            f"judge `{judge.name or judge.backend}`: its `grades` map leads to {wrong[0]}.",
+            f"judge `{judge.label}`: its `grades` map leads to {wrong[0]}.",
             "What a value is mapped to is a grade from 0 to 3.",
         )

@@ -97,4 +97,4 @@ def decider(settings: Settings, agent: str, purse: Purse | None = None) -> Decid
         )
     till = Till(purse, agent, spec.model or spec.text, price, settings.llm.max_tokens) if purse else None
     model = chat_model(spec, settings.llm, folder=settings.folder)
-    return ChatPolicy(model, agent, chosen.llm, till, settings.llm.retries)
+    return ChatPolicy(model, agent, spec.text, till, settings.llm.retries)

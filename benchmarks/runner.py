@@ -5,7 +5,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import subprocess
 import sys
@@ -18,6 +17,7 @@ from pathlib import Path
 from typing import Final
 
 from serm.benchmarks.protocol import Protocol, read_protocol, run_folder
+from serm.core.discretion import without_logins
 from serm.core.errors import SermError
 from serm.storage.artifacts import write_json
 
@@ -130,7 +130,7 @@ def run_once(file: Path, arm: str, seed: int, out: Path, fold: str = "") -> None
     folder = run_folder(out, arm, seed, fold)
     spent = [report.get("seconds", 0.0) for report in result.rounds]
     figures = {"stop": result.stop, "seconds": time.monotonic() - began, "round_seconds": spent}
-    write_json(folder / DONE, figures | {"settings": json.loads(settings.model_dump_json())})
+    write_json(folder / DONE, figures | {"settings": without_logins(settings.model_dump(mode="json"))})
 
 
 if __name__ == "__main__":

@@ -10,6 +10,7 @@ from langchain_core.tools import tool
 from serm.agents.policy import decider
 from serm.cli.checks import Finding, Patient, Status
 from serm.cli.format import short
+from serm.core.discretion import discreet
 from serm.llm.spec import parse_backend
 
 FALL_BACK = "Without it agents fall back to their rules; `agents.policy: rules` says so from the start."
@@ -34,7 +35,7 @@ def check_agents(patient: Patient) -> Iterator[Finding]:
     try:
         answer = decide(messages, [report])
     except Exception as error:  # whatever a provider's client raises
-        said = short(f"{type(error).__name__}: {error}", 200)
+        said = short(discreet(f"{type(error).__name__}: {error}"), 200)
         yield Finding("agents", Status.FAIL, f"{decide.label} does not answer: {said}", FALL_BACK)
         return
     if answer.tool_calls:

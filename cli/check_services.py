@@ -11,6 +11,7 @@ from typing import Final
 
 from serm.cli.checks import Finding, Patient, Status
 from serm.cli.format import size
+from serm.core.discretion import discreet, without_login
 from serm.core.settings import Settings
 from serm.storage.workspace import ANNOTATE
 
@@ -86,22 +87,24 @@ def check_database(patient: Patient) -> Iterator[Finding]:
         return
     import sqlalchemy as sa
 
+    from serm.storage.judgment_engine import open_engine, shown
+
+    engine = open_engine(url)  # as a run does, and with what it says of a URL that is none
     try:
-        shown = sa.engine.make_url(url).render_as_string(hide_password=True)
-        engine = sa.create_engine(url)
         with engine.connect() as connection:
             connection.execute(sa.text("SELECT 1"))
-        engine.dispose()
-    except (sa.exc.SQLAlchemyError, ModuleNotFoundError) as error:
-        reason = str(error).splitlines()[0]
+    except sa.exc.SQLAlchemyError as error:
+        reason = discreet(str(error).splitlines()[0])
         yield Finding(
             "database",
             Status.FAIL,
             f"`storage.database` cannot be reached: {reason}",
-            "Start the server, check the URL, or install its driver.",
+            "Start the server, or check the URL.",
         )
     else:
-        yield Finding("database", Status.PASS, f"{shown} answers.")
+        yield Finding("database", Status.PASS, f"{shown(engine.url)} answers.")
+    finally:
+        engine.dispose()
 
 
 def check_mlflow(patient: Patient) -> Iterator[Finding]:
@@ -119,20 +122,21 @@ def check_mlflow(patient: Patient) -> Iterator[Finding]:
         with quiet_mlflow():
             mlflow.MlflowClient(uri).search_experiments(max_results=1)
     except Exception as error:
+        reason = discreet(str(error).splitlines()[0])
         yield Finding(
             "mlflow",
             Status.FAIL,
-            f"`storage.mlflow` ({uri}) cannot be reached: {str(error).splitlines()[0]}",
+            f"`storage.mlflow` ({without_login(uri)}) cannot be reached: {reason}",
             "Start the server or check the URL; without the key, SQLite in the workspace is used.",
         )
     else:
-        yield Finding("mlflow", Status.PASS, f"{uri} answers.")
+        yield Finding("mlflow", Status.PASS, f"{without_login(uri)} answers.")
 
 
 def check_knowledge(patient: Patient) -> Iterator[Finding]:
     """Where judges search; nothing is said where none does."""
     settings = patient.settings
-    searching = [judge.name or judge.backend for judge in settings.judges if judge.knowledge]
+    searching = [judge.label for judge in settings.judges if judge.knowledge]
     if not searching:
         return
     url = settings.storage.chroma
@@ -148,4 +152,6 @@ def check_knowledge(patient: Patient) -> Iterator[Finding]:
     except SermError as error:
         yield Finding("knowledge", Status.FAIL, f"`storage.chroma`: {error.message}", error.remedy)
     else:
-        yield Finding("knowledge", Status.PASS, f"{', '.join(searching)} may search; {url} answers.")
+        yield Finding(
+            "knowledge", Status.PASS, f"{', '.join(searching)} may search; {without_login(url)} answers."
+        )

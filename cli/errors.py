@@ -19,7 +19,8 @@ def report(error: BaseException, arguments: Sequence[str], *, debug: bool = Fals
     A SermError is a message and a remedy. Anything else is a bug: its traceback goes to a file that the
     message names, and to stderr with `debug`.
     """
-    from serm.core.errors import SermError  # brings pydantic in, which --help does without
+    from serm.core.discretion import discreet  # bring pydantic in, which --help does without
+    from serm.core.errors import SermError
 
     if debug:
         traceback.print_exception(error)
@@ -31,8 +32,9 @@ def report(error: BaseException, arguments: Sequence[str], *, debug: bool = Fals
         if error.remedy:
             _say(error.remedy)
         return error.exit_code
-    _say(f"Bug in serm: {type(error).__name__}: {error}")
-    kept = _keep(error, arguments)
+    _say(discreet(f"Bug in serm: {type(error).__name__}: {error}"))
+    told = [f"serm {' '.join(arguments)}\n", f"Python {sys.version}\n\n", *traceback.format_exception(error)]
+    kept = _keep([discreet(line) for line in told])  # it is sent to people who may know no password
     _say(
         f"The traceback is in {kept}; please report it." if kept else "Run it again with `serm --debug ...`."
     )
@@ -43,8 +45,7 @@ def _say(text: str) -> None:
     print(text, file=sys.stderr)
 
 
-def _keep(error: BaseException, arguments: Sequence[str]) -> Path | None:
-    lines = [f"serm {' '.join(arguments)}\n", f"Python {sys.version}\n\n", *traceback.format_exception(error)]
+def _keep(lines: Sequence[str]) -> Path | None:
     try:
         with tempfile.NamedTemporaryFile(
             "w", prefix="serm-error-", suffix=".txt", delete=False, encoding="utf-8"

@@ -14,6 +14,7 @@ from typing import Any, Self
 import yaml
 from pydantic import BaseModel, ConfigDict, PrivateAttr, ValidationError, field_validator
 
+from serm.core.discretion import without_login, without_logins
 from serm.core.environment import with_environment
 from serm.core.errors import ConfigError
 from serm.core.hashing import digest
@@ -88,7 +89,7 @@ class Settings(BaseModel):
         except (OSError, UnicodeDecodeError) as error:
             raise ConfigError(f"{file} cannot be read: {error}.") from error
         except (yaml.YAMLError, ValueError) as error:  # ValueError: a date that no calendar has
-            raise ConfigError(f"{file} is not YAML: {error}") from error
+            raise ConfigError(f"{file} is not YAML: {without_login(str(error))}") from error
         if not isinstance(loaded, dict):
             raise ConfigError(f"{file} holds no settings.", "Write one with `serm init`.")
         return cls.from_mapping(loaded, folder=file.parent, environment=environment, origin=str(file))
@@ -137,11 +138,12 @@ class Settings(BaseModel):
     def identity(self) -> dict[str, Any]:
         """The keys that decide results. A workspace is bound to them (see storage/workspace.py).
 
-        `budget.currency` is not among them: a run that spent its money goes on under a larger budget.
+        `budget.currency` is not among them: a run that spent its money goes on under a larger budget. Nor are
+        logins in URLs: a new password is no other configuration, and none is written to the workspace.
         """
-        values = self.model_dump(mode="json", exclude=set(NOT_IDENTITY))
+        values = without_logins(self.model_dump(mode="json", exclude=set(NOT_IDENTITY)))
         del values["budget"]["currency"]
-        return values
+        return dict(values)
 
     def fingerprint(self) -> str:
         return digest(self.identity())

@@ -8,6 +8,7 @@ from typing import Literal, get_args
 
 from pydantic import Field, field_validator
 
+from serm.core.discretion import without_login
 from serm.core.settings_data import Section
 
 AgentName = Literal[
@@ -140,6 +141,11 @@ class JudgeSettings(Section):
     logprobs: Literal["auto", "off"] = "auto"
     """`auto`: take the grade's distribution from the tokens' log-probabilities where the backend gives them;
     `off`: never ask for them."""
+
+    @property
+    def label(self) -> str:
+        """What messages about the config call it."""
+        return self.name or without_login(self.backend)
 
     @field_validator("logprobs", mode="before")
     @classmethod

@@ -146,9 +146,7 @@ def _judge(
     pairs = round(budget * len(own) / max(len(window), 1))
     pairs += int(further["source"].isin(judge.sources).sum()) if judge.sources else len(further)
     if spec.kind not in CALLED:
-        return JudgeForecast(
-            name, judge.backend, pairs, 0, 0, 0, 0, 0.0, None, True, f"{spec.kind}: no calls"
-        )
+        return JudgeForecast(name, spec.text, pairs, 0, 0, 0, 0, 0.0, None, True, f"{spec.kind}: no calls")
     calls = pairs * settings.agreement.paths
     price = price_of(settings.llm.prices, name, spec.model)
     past = measured.get(name)
@@ -163,7 +161,7 @@ def _judge(
     tokens_in, tokens_out = round(calls * read), round(calls * written)
     return JudgeForecast(
         judge=name,
-        backend=judge.backend,
+        backend=spec.text,
         pairs=pairs,
         calls=pairs,
         calls_most=calls,

@@ -27,6 +27,7 @@ def mining_key(resources: Resources, state: MinerState) -> str:
 def desk_key(resources: Resources, state: MinerState) -> str:
     """Hash of everything that agents see, and of how they are set."""
     settings = resources.settings
+    identity = settings.identity()  # without logins: a new password changes nothing that agents see
     return digest(
         [
             resources.window(state["round"]).id,
@@ -34,11 +35,11 @@ def desk_key(resources: Resources, state: MinerState) -> str:
             state["earlier_labels"],
             # Whoever maps over the shards, the scores are the same.
             settings.miner.model_dump(mode="json", exclude={"executor"}),
-            settings.agents.model_dump(mode="json"),
+            identity["agents"],
             settings.random_seed,
             *(_other_models(state) if settings.miner.agents.get("committee") else ()),
             *([shares(resources, state["round"])] if settings.miner.credit else ()),
-            *([judge.model_dump(mode="json") for judge in settings.judges] if settings.miner.relabel else ()),
+            *(identity["judges"] if settings.miner.relabel else ()),
         ]
     )
 

@@ -35,14 +35,18 @@ def _openai(spec: BackendSpec, settings: LlmSettings, _: Path) -> BaseChatModel:
     from langchain_openai import ChatOpenAI  # heavy, and not needed under `policy: rules`
     from pydantic import SecretStr
 
-    from serm.llm.openai_compatible import api_key
+    from serm.llm.openai_compatible import api_key, basic_login
 
     # Servers of one's own may not know the limit's newer name, and OpenAI's newer models not the older one.
-    limit: dict[str, Any] = (
+    options: dict[str, Any] = (
         {"extra_body": {"max_tokens": settings.max_tokens}}
         if spec.target
         else {"max_completion_tokens": settings.max_tokens}
     )
+    if login := basic_login(spec):
+        from openai import DefaultHttpxClient
+
+        options["http_client"] = DefaultHttpxClient(auth=login)
     return ChatOpenAI(
         model=spec.model,
         base_url=spec.target or None,
@@ -50,7 +54,7 @@ def _openai(spec: BackendSpec, settings: LlmSettings, _: Path) -> BaseChatModel:
         temperature=settings.temperature,
         timeout=settings.timeout,
         max_retries=0,
-        **limit,
+        **options,
     )
 
 

@@ -7,6 +7,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any, Final, cast
 
+from serm.core.discretion import discreet
 from serm.core.records import Failure, FailureKind
 from serm.core.text import keepable
 from serm.llm.asking import Token, ToolCall, Turn
@@ -113,5 +114,5 @@ def _count(value: object) -> int | None:
 
 
 def _short(body: bytes) -> str:
-    text = " ".join(body[:400].decode(errors="replace").split())
+    text = discreet(" ".join(body[:400].decode(errors="replace").split()))
     return repr(text if len(text) <= 200 else text[:197] + "...")

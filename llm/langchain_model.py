@@ -25,7 +25,7 @@ from serm.llm.exchange import Exchange
 from serm.llm.langchain_messages import to_completion, to_langchain
 from serm.llm.provider_errors import problem_of_provider
 from serm.llm.providers import package_of
-from serm.llm.retry import Problem
+from serm.llm.retry import Problem, short
 from serm.llm.spec import BackendSpec
 
 ANSWER: Final = "answer"
@@ -122,7 +122,7 @@ def open_model(spec: BackendSpec, settings: LlmSettings) -> BaseChatModel:
         ) from error
     except Exception as error:  # each package has errors of its own for a key or a name it does not like
         raise ConfigError(
-            f"`{spec.text}` cannot be opened: {' '.join(str(error).split())}",
+            f"`{spec.text}` cannot be opened: {short(error)}",
             "Check the provider's name, the model's name and the variable that holds the key.",
         ) from error
 

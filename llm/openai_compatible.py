@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from typing import Any, Final
+from urllib.parse import unquote
 
 from openai import AsyncOpenAI, DefaultAioHttpClient
 
@@ -41,7 +42,7 @@ class ChatClient(Exchange):
             base_url=spec.target or None,
             timeout=None,  # the clock is ours: it also covers an answer that comes drop by drop
             max_retries=0,
-            http_client=DefaultAioHttpClient(timeout=None),
+            http_client=DefaultAioHttpClient(timeout=None, auth=basic_login(spec)),
         )
 
     async def _complete(self, request: dict[str, Any]) -> Completion | Failure:
@@ -49,6 +50,17 @@ class ChatClient(Exchange):
 
     async def close(self) -> None:
         await self._client.close()
+
+
+def basic_login(spec: BackendSpec) -> tuple[str, str] | None:
+    """User and password of a server that asks for them, in place of a key; None where its URL has none.
+
+    They are handed to the client apart from the URL, which it writes to its log and into errors.
+    """
+    if not spec.login:
+        return None
+    user, _, password = spec.login.partition(":")
+    return unquote(user), unquote(password)
 
 
 def api_key(spec: BackendSpec) -> str:

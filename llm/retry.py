@@ -12,6 +12,7 @@ from typing import Final
 import aiohttp
 import openai
 
+from serm.core.discretion import discreet
 from serm.core.records import Failure, FailureKind
 from serm.core.text import keepable
 from serm.llm.too_long import is_too_long
@@ -104,6 +105,6 @@ def back_off(attempt: int, asked: float | None, jitter: random.Random) -> float:
 
 
 def short(error: BaseException) -> str:
-    """An error's own words on one line."""
-    text = " ".join(keepable(str(error)).split()) or type(error).__name__
+    """An error's own words on one line, without what nobody may see: they are kept and shown."""
+    text = discreet(" ".join(keepable(str(error)).split())) or type(error).__name__
     return text if len(text) <= 300 else text[:297] + "..."

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Final
+from urllib.parse import urlsplit
 
+from serm.core.discretion import login_of, without_login
 from serm.core.errors import ConfigError
 from serm.llm.providers import PROVIDERS
 
@@ -14,11 +16,12 @@ from serm.llm.providers import PROVIDERS
 class BackendSpec:
     """A backend string, taken apart."""
 
-    text: str
+    text: str  # without a login: it names the backend in traces, plans and errors
     kind: str  # openai, http, vllm, langchain, replay, simulated, scripted or model
     target: str = ""  # the URL, the file or LangChain's provider
     model: str = ""  # the model, or the judge in a file
     params: Mapping[str, float] = field(default_factory=dict)
+    login: str = field(default="", repr=False)  # `user:password` of the URL, for the client alone
 
     @property
     def name(self) -> str:
@@ -33,13 +36,14 @@ class BackendSpec:
 
 def parse_backend(text: str) -> BackendSpec:
     """Take a backend string apart; ConfigError where it is none, with the kinds that there are."""
-    kind, colon, rest = text.strip().partition(":")
+    shown = without_login(text.strip())
+    kind, colon, rest = shown.partition(":")
     if not colon or kind not in _PARSERS:
         raise ConfigError(
-            f"`{text}` names no LLM backend.",
+            f"`{shown}` names no LLM backend.",
             "Write one of: " + ", ".join(f"`{example}`" for example in EXAMPLES) + ".",
         )
-    return _PARSERS[kind](text.strip(), rest)
+    return replace(_PARSERS[kind](shown, rest), login=login_of(text))
 
 
 EXAMPLES: Final = (
@@ -73,7 +77,21 @@ def _http(text: str, _: str) -> BackendSpec:
             f"`{text}` does not name a server and its model.",
             "Write the URL, a `#` and the model's name: `http://localhost:8000/v1#Qwen/Qwen3-8B`.",
         )
+    if not _reachable(url):
+        what = "a server's URL with a login" if "@" in text else f"`{text}`"  # the login may have broken it
+        raise ConfigError(
+            f"{what} has no host and port that can be read.",
+            "Write it as `http://host:8000/v1`; in a password write `/` as %2F, `#` as %23 and `@` as %40.",
+        )
     return BackendSpec(text, "http", target=url.rstrip("/"), model=model)
+
+
+def _reachable(url: str) -> bool:
+    try:
+        parts = urlsplit(url)
+        return bool(parts.hostname) and parts.port != 0
+    except ValueError:
+        return False
 
 
 def _vllm(text: str, rest: str) -> BackendSpec:

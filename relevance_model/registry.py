@@ -6,16 +6,16 @@ import logging
 import os
 import time
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any, Final
 
 from mlflow.entities import Metric, Param, RunStatus
 from mlflow.exceptions import MlflowException
 from mlflow.tracking import MlflowClient
-from sqlalchemy.exc import SQLAlchemyError
 
-from serm.core.errors import WorkspaceError
+from serm.storage.mlflow_errors import mlflow_errors
 from serm.storage.workspace import MODELS
 
 MODEL_ID = "serm.model_id"
@@ -24,6 +24,9 @@ ROLE = "serm.role"
 WEIGHTS, PRUNED = "serm.weights", "pruned"
 """The tag of a version whose weights were removed."""
 _PAGE = 1_000
+_REMEDY: Final = (
+    "Check `storage.mlflow`, that its server runs and that the disk is not full; the same command goes on."
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,19 +41,6 @@ class ModelVersion:
     created: int  # ms since the epoch
 
 
-@contextmanager
-def _mlflow_errors() -> Iterator[None]:
-    """Whatever MLflow or its database says is wrong, a full disk too, the user reads a sentence."""
-    try:
-        yield
-    except (MlflowException, SQLAlchemyError) as error:
-        said = (str(error).splitlines() or [type(error).__name__])[0].rstrip(".")
-        raise WorkspaceError(
-            f"MLflow failed: {said}.",
-            "Check `storage.mlflow` and that the disk is not full, and run the same command again.",
-        ) from error
-
-
 class ModelRegistry:
     """Names models in MLflow's registry; the weights stay where they are. `name` is a workspace's own where
     the server is not (`Workspace.registered_as`). Raises WorkspaceError where MLflow fails."""
@@ -59,8 +49,8 @@ class ModelRegistry:
         os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
         for chatty in ("mlflow", "alembic"):
             logging.getLogger(chatty).setLevel(logging.WARNING)
-        self.name = name
-        with _mlflow_errors():
+        self.name, self._uri = name, uri
+        with self._errors():
             self._client = MlflowClient(uri, uri)
             try:
                 self._client.get_registered_model(name)
@@ -69,33 +59,30 @@ class ModelRegistry:
             found = self._client.get_experiment_by_name(name)
             self._experiment = found.experiment_id if found else self._client.create_experiment(name)
 
-    @_mlflow_errors()
+    def _errors(self) -> AbstractContextManager[None]:
+        return mlflow_errors(self._uri, "cannot be used", _REMEDY)
+
     def register(self, folder: Path, model_id: str, tags: Mapping[str, str]) -> int:
         """The version of `model_id`, made where there is none."""
         version = self.version_of(model_id)
         if version is not None:
             return version
-        created = self._client.create_model_version(
-            self.name, source=folder.resolve().as_uri(), tags={**tags, MODEL_ID: model_id}
-        )
+        source = folder.resolve().as_uri()
+        with self._errors():
+            created = self._client.create_model_version(self.name, source, tags={**tags, MODEL_ID: model_id})
         return int(created.version)
 
     def version_of(self, model_id: str) -> int | None:
         return next((item.version for item in self.versions() if item.model_id == model_id), None)
 
-    @_mlflow_errors()
     def versions(self) -> list[ModelVersion]:
         """All versions, the oldest first."""
         aliases: dict[str, list[str]] = {}
-        for alias, version in self._client.get_registered_model(self.name).aliases.items():
+        with self._errors():
+            named = self._client.get_registered_model(self.name).aliases
+            rows = list(self._rows())
+        for alias, version in named.items():
             aliases.setdefault(str(version), []).append(alias)
-        found = self._client.search_model_versions(f"name='{self.name}'", max_results=_PAGE)
-        rows = list(found)
-        while found.token:
-            found = self._client.search_model_versions(
-                f"name='{self.name}'", max_results=_PAGE, page_token=found.token
-            )
-            rows.extend(found)
         return sorted(
             (
                 ModelVersion(
@@ -111,25 +98,37 @@ class ModelRegistry:
             key=lambda item: item.version,
         )
 
+    def _rows(self) -> Iterator[Any]:
+        """MLflow's own records of all versions, page after page."""
+        found = self._client.search_model_versions(f"name='{self.name}'", max_results=_PAGE)
+        yield from found
+        while found.token:
+            found = self._client.search_model_versions(
+                f"name='{self.name}'", max_results=_PAGE, page_token=found.token
+            )
+            yield from found
+
     def alias(self, name: str) -> tuple[int, str] | None:
         """(version, model id) that an alias stands for, None where it is not set."""
         return next(((item.version, item.model_id) for item in self.versions() if name in item.aliases), None)
 
-    @_mlflow_errors()
     def set_alias(self, name: str, version: int) -> None:
-        self._client.set_registered_model_alias(self.name, name, str(version))
+        with self._errors():
+            self._client.set_registered_model_alias(self.name, name, str(version))
 
-    @_mlflow_errors()
     def set_tag(self, version: int, key: str, value: str) -> None:
-        self._client.set_model_version_tag(self.name, str(version), key, value)
+        with self._errors():
+            self._client.set_model_version_tag(self.name, str(version), key, value)
 
-    @_mlflow_errors()
     def log_round(self, key: str, params: Mapping[str, object], metrics: Mapping[str, float]) -> str:
         """The finished MLflow run of one round; found by `key`, so that it is there once.
 
         A run that a kill left open is finished by the round that goes on. Returns its run id.
         """
-        quoted = key.replace("'", "")
+        with self._errors():
+            return self._log_round(key.replace("'", ""), params, metrics)
+
+    def _log_round(self, quoted: str, params: Mapping[str, object], metrics: Mapping[str, float]) -> str:
         runs = self._client.search_runs([self._experiment], f"tags.`{RUN_KEY}` = '{quoted}'")
         run = (
             runs[0]

@@ -6,6 +6,7 @@ import json
 from pathlib import Path
 from typing import Any
 
+from serm.core.discretion import without_logins
 from serm.core.errors import WorkspaceError, WorkspaceMismatchError
 from serm.core.settings import Settings
 from serm.storage.artifacts import write_file
@@ -14,14 +15,15 @@ _SHOWN = 5  # differences that a refusal names; chosen
 
 
 def recorded(path: Path) -> dict[str, Any]:
-    """The identity that a workspace was bound to. Raises WorkspaceError where its file is damaged."""
+    """The identity that a workspace was bound to, without logins, which earlier versions wrote down, too.
+    Raises WorkspaceError where its file is damaged."""
     try:
         identity = json.loads(path.read_text(encoding="utf-8"))["identity"]
     except (ValueError, KeyError, TypeError) as error:
         raise WorkspaceError(
             f"{path} is damaged: {error}.", "Restore it, or start in a new workspace."
         ) from error
-    return dict(identity)
+    return dict(without_logins(identity))
 
 
 def bind(path: Path, settings: Settings, *, again: bool = False) -> None:
@@ -30,13 +32,15 @@ def bind(path: Path, settings: Settings, *, again: bool = False) -> None:
     Raises WorkspaceMismatchError where it is bound to others.
     """
     identity = settings.identity()
+    text = json.dumps({"fingerprint": settings.fingerprint(), "identity": identity}, indent=2)
     if again or not path.is_file():
-        text = json.dumps({"fingerprint": settings.fingerprint(), "identity": identity}, indent=2)
         write_file(path, lambda temporary: _write(temporary, text))
         return
     # What is compared went through JSON on both sides, so that a tuple equals the list it was written as.
     there, here = _flat(recorded(path)), _flat(json.loads(json.dumps(identity)))
     if there == here:
+        if path.read_text(encoding="utf-8") != text:  # it says the same with a login in it
+            write_file(path, lambda temporary: _write(temporary, text))
         return
     different = [
         f"{key}: {there.get(key, 'not set')} in the workspace, {here.get(key, 'not set')} in the config"

@@ -18,6 +18,7 @@ from urllib.parse import urlsplit
 import numpy as np
 from numpy.typing import NDArray
 
+from serm.core.discretion import discreet, without_login
 from serm.core.errors import ConfigError, SermError, StorageError, WorkspaceLockedError
 from serm.storage.artifacts import storage_errors
 
@@ -117,7 +118,7 @@ class Chroma:
         Raises WorkspaceLockedError where another process has the folder open, StorageError where folder or
         server cannot be used, ConfigError where `url` is none.
         """
-        self.place = url or str(folder)
+        self.place = without_login(url) if url else str(folder)
         self._lock = None if url else _take(folder)
         try:
             with chroma_errors(self.place):
@@ -166,7 +167,7 @@ def chroma_errors(place: str) -> Iterator[None]:
     except SermError:
         raise
     except Exception as error:
-        text = " ".join(str(error).split()).rstrip(".") or type(error).__name__
+        text = discreet(" ".join(str(error).split())).rstrip(".") or type(error).__name__
         raise StorageError(
             f"the knowledge base at {place} failed: {text[:300]}.",
             "Check `storage.chroma` and that the server is up. An embedded one can be removed: the next run "
@@ -191,7 +192,9 @@ def _server(url: str) -> Any:
 
     parts = urlsplit(url)
     if parts.scheme not in ("http", "https") or not parts.hostname:
-        raise ConfigError(f"`storage.chroma`: {url} is no URL of a server.", "Such as http://localhost:8000.")
+        raise ConfigError(
+            f"`storage.chroma`: {without_login(url)} is no URL of a server.", "Such as http://localhost:8000."
+        )
     return chromadb.HttpClient(url, ssl=parts.scheme == "https", settings=_settings())
 
 

@@ -8,6 +8,7 @@ from typing import Any
 
 import sqlalchemy as sa
 
+from serm.core.discretion import discreet
 from serm.core.errors import ConfigError, MissingDependencyError, StorageError
 
 
@@ -26,9 +27,9 @@ def open_engine(url: str) -> sa.Engine:
         if parsed.drivername == "postgresql":  # SQLAlchemy's default driver is the one before
             parsed = parsed.set(drivername="postgresql+psycopg")
         engine = sa.create_engine(parsed)
-    except sa.exc.ArgumentError as error:
-        raise ConfigError(
-            f"`storage.database` is no database URL: {error}",
+    except (sa.exc.ArgumentError, ValueError) as error:  # ValueError: a port that is none
+        raise ConfigError(  # which word is wrong is not told: it may be a piece of the password
+            "`storage.database` is no URL of a database that there is a driver for.",
             "Write for instance `postgresql://user@host/database`, or leave it out for SQLite.",
         ) from error
     except ModuleNotFoundError as error:
@@ -64,15 +65,20 @@ def add_missing_columns(engine: sa.Engine, metadata: sa.MetaData) -> None:
                     connection.execute(sa.text(added))
 
 
+def shown(url: sa.URL) -> str:
+    """A database's URL for people: no password, and none of the options behind it, which may hold one."""
+    return url.set(query={}).render_as_string(hide_password=True)
+
+
 @contextmanager
 def database_errors(url: sa.URL) -> Iterator[None]:
     """Turn a full disk, a read-only folder or a server that is gone into a StorageError."""
     try:
         yield
     except sa.exc.OperationalError as error:
+        said = discreet(" ".join(str(error.orig).split()))
         raise StorageError(
-            f"the judgments store {url.render_as_string(hide_password=True)} cannot be used: "
-            f"{' '.join(str(error.orig).split())}.",
+            f"the judgments store {shown(url)} cannot be used: {said}.",
             "Free some space, make it writable or start the server, and run the same command again; "
             "what was written is kept.",
         ) from error

@@ -24,6 +24,7 @@ from enum import StrEnum
 from pathlib import Path
 from typing import Any
 
+from serm.core.discretion import discreet
 from serm.core.errors import StorageError
 from serm.core.text import keepable
 from serm.storage.artifacts import storage_errors
@@ -152,7 +153,7 @@ def span(name: str, kind: SpanKind, /, **inputs: Any) -> Iterator[Span]:
             _PARENT.reset(token)
             item.ended = item.ended or time.time_ns()
     except BaseException as error:
-        item.error = item.error or f"{type(error).__name__}: {error}"
+        item.error = item.error or discreet(f"{type(error).__name__}: {error}")
         with suppress(StorageError):  # the error inside came first, and is what is to be told
             _keep(tracer, item)
         raise

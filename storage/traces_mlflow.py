@@ -11,11 +11,11 @@ from typing import Any, Final
 
 import mlflow
 from mlflow.entities import SpanStatus, SpanStatusCode, SpanType
-from mlflow.exceptions import MlflowException
 from mlflow.tracing.constant import SpanAttributeKey
-from sqlalchemy.exc import SQLAlchemyError
 
+from serm.core.discretion import without_login
 from serm.core.errors import WorkspaceError
+from serm.storage.mlflow_errors import mlflow_errors
 from serm.storage.span_tree import SpanTree, build_tree
 from serm.storage.trace import Span, SpanKind, read_spans
 
@@ -53,20 +53,14 @@ def export_round(
         raise WorkspaceError(f"{tracer_db} holds no spans of the trace {trace_id}.")
     tree = build_tree(spans)
     count = sum(1 for _ in tree.walk())
-    try:
-        with _mlflow_at(mlflow_uri):
-            experiment_id = _experiment(mlflow_uri, experiment)
-            found = _find(experiment_id, trace_id, count)
-            if found is None:
-                _write(tree, experiment_id, {**tags, TRACE_TAG: trace_id, SPANS_TAG: str(count)})
-                found = _find(experiment_id, trace_id, count)  # MLflow swallows what goes wrong on its way
-    except (MlflowException, SQLAlchemyError) as error:
-        raise WorkspaceError(
-            f"MLflow at {mlflow_uri} did not take the trace: {error}.",
-            _REMEDY,
-        ) from error
+    with mlflow_errors(mlflow_uri, "did not take the trace", _REMEDY), _mlflow_at(mlflow_uri):
+        experiment_id = _experiment(mlflow_uri, experiment)
+        found = _find(experiment_id, trace_id, count)
+        if found is None:
+            _write(tree, experiment_id, {**tags, TRACE_TAG: trace_id, SPANS_TAG: str(count)})
+            found = _find(experiment_id, trace_id, count)  # MLflow swallows what goes wrong on its way
     if found is None:
-        raise WorkspaceError(f"MLflow at {mlflow_uri} did not keep the whole trace.", _REMEDY)
+        raise WorkspaceError(f"MLflow at {without_login(mlflow_uri)} did not keep the whole trace.", _REMEDY)
     return found
 
 

@@ -193,6 +193,24 @@ def test_a_database_and_an_mlflow_that_do_not_answer_fail(
     assert "http://127.0.0.1:9" in only(findings(config, check_services.check_mlflow), Status.FAIL).sentence
 
 
+def test_services_are_named_without_their_logins(
+    make_config: MakeConfig, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "0")
+    config = make_config(storage={"mlflow": "http://me:s3cret@127.0.0.1:9"})
+    sentence = only(findings(config, check_services.check_mlflow), Status.FAIL).sentence
+    assert "(http://127.0.0.1:9)" in sentence
+    assert "s3cret" not in sentence
+
+
+@pytest.mark.parametrize("url", ["postgresql://me:s3@h:port/db", "judgments", "oracle://me:s3@h/db"])
+def test_a_database_url_that_is_none_is_refused_without_telling_it(make_config: MakeConfig, url: str) -> None:
+    found = only(findings(make_config(storage={"database": url}), check_services.check_database), Status.FAIL)
+    assert "`storage.database`" in found.sentence
+    assert found.remedy
+    assert "s3" not in found.sentence
+
+
 def test_a_workspace_that_is_somebody_elses_folder_fails(make_config: MakeConfig, tmp_path: Path) -> None:
     config = make_config()
     (tmp_path / "work").mkdir()

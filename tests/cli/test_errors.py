@@ -41,6 +41,21 @@ def test_a_bug_is_short_and_says_where_its_traceback_was_saved(
     assert "serm doctor x.yaml" in saved
 
 
+def test_a_bug_s_report_holds_no_login_and_no_key(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
+    monkeypatch.setenv("OPENAI_API_KEY", "sk-0123456789")
+    error = ValueError("http://me:s3cret@host/v1 did not take sk-0123456789")
+    assert report(error, ["doctor", "x.yaml"]) == BUG
+    shown = capsys.readouterr().err
+    assert "ValueError: http://host/v1 did not take ***" in shown
+    (kept,) = re.findall(r"The traceback is in (\S+);", shown)
+    told = shown + Path(kept).read_text(encoding="utf-8")
+    assert "s3cret" not in told
+    assert "0123456789" not in told
+
+
 def test_debug_shows_the_traceback(capsys: pytest.CaptureFixture[str]) -> None:
     assert run(["--debug", "doctor", "nowhere.yaml"]) == 2
     shown = capsys.readouterr().err

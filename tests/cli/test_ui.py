@@ -44,6 +44,22 @@ def test_ui_of_a_tracking_server_prints_its_address_and_what_to_look_for(
     assert capsys.readouterr().out == told
 
 
+def test_ui_shows_no_login_neither_on_the_console_nor_among_the_arguments(
+    make_config: MakeConfig, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    config = make_config(storage={"mlflow": "postgresql://me:s3cret@db.example/mlflow"})
+    Workspace.open(Settings.from_yaml(config, environment={})).close()
+    monkeypatch.setenv("MLFLOW_SERVER_ENABLE_JOB_EXECUTION", "true")  # both are put back after the test
+    monkeypatch.setenv("MLFLOW_BACKEND_STORE_URI", "")
+    called: list[list[str]] = []
+    monkeypatch.setattr(os, "execv", lambda path, arguments: called.append(arguments))
+    assert run(["ui", str(config)]) == 0
+    assert "s3cret" not in str(called)
+    assert os.environ["MLFLOW_BACKEND_STORE_URI"] == "postgresql://me:s3cret@db.example/mlflow"
+    assert "MLflow on postgresql://db.example/mlflow" in (shown := capsys.readouterr().out)
+    assert "s3cret" not in shown
+
+
 def test_ui_before_any_run_says_that_there_is_no_workspace(
     make_config: MakeConfig, capsys: pytest.CaptureFixture[str]
 ) -> None:

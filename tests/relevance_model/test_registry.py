@@ -91,9 +91,23 @@ def test_a_disk_that_is_full_is_a_sentence_and_not_mlflow_s_error(registry: Mode
     engine.dispose()  # new connections get the limit
     sa.event.listen(engine, "connect", limit)
     try:
-        with pytest.raises(WorkspaceError, match=r"MLflow failed: .*database or disk is full\.") as error:
+        with pytest.raises(
+            WorkspaceError, match=r"MLflow at .* cannot be used: .*database or disk is full"
+        ) as error:
             registry.log_round("round", {"config": "x" * 5_000}, {f"m{n}": 1.0 for n in range(900)})
     finally:
         sa.event.remove(engine, "connect", limit)
         engine.dispose()
     assert "disk is not full" in error.value.remedy
+
+
+@pytest.mark.parametrize("uri", ["htp://me:s3cret@host/x", "http://me:s3cret@127.0.0.1:9"])
+def test_an_mlflow_that_cannot_be_used_is_a_sentence_that_names_it_without_its_login(
+    uri: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "0")
+    shown = uri.replace("me:s3cret@", "")
+    with pytest.raises(WorkspaceError, match=f"MLflow at {shown} cannot be used") as raised:
+        ModelRegistry(uri)
+    assert raised.value.remedy
+    assert "s3cret" not in str(raised.value)

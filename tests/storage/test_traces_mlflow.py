@@ -167,3 +167,24 @@ def test_a_round_of_more_spans_than_mlflows_queue_holds_loses_none(tmp_path: Pat
     export(tmp_path, "long")
     (trace,) = exported(tmp_path, "long")
     assert len(trace.data.spans) == 1_101
+
+
+def test_a_server_that_does_not_take_the_trace_is_named_without_its_login(
+    database: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "0")
+    uri = "http://me:s3cret@127.0.0.1:9"
+    with pytest.raises(
+        WorkspaceError, match=r"MLflow at http://127\.0\.0\.1:9 did not take the trace"
+    ) as raised:
+        export_round(database, TRACE, uri, "serm", {})
+    assert "s3cret" not in str(raised.value)
+
+
+def test_an_error_is_traced_without_logins(tmp_path: Path) -> None:
+    tracer = Tracer(tmp_path / "t.sqlite", "t")
+    with tracer.active(), pytest.raises(RuntimeError), span("call", SpanKind.CALL):
+        raise RuntimeError("http://me:s3cret@host/v1 is gone")
+    tracer.close()
+    (item,) = read_spans(tmp_path / "t.sqlite", "t")
+    assert item.error == "RuntimeError: http://host/v1 is gone"

@@ -17,6 +17,8 @@ from serm.core.errors import (
     WorkspaceLockedError,
     WorkspaceMismatchError,
 )
+from serm.core.hashing import digest
+from serm.core.settings import NOT_IDENTITY
 from serm.storage.workspace import Workspace
 
 
@@ -160,6 +162,40 @@ def test_the_recorded_config_is_readable_by_people(tmp_path: Path) -> None:
     with Workspace.open(settings(tmp_path)) as workspace:
         recorded = json.loads((workspace.folder / "config.json").read_text())
     assert recorded["fingerprint"] == settings(tmp_path).fingerprint()
+
+
+def test_a_login_is_not_written_down_and_a_new_password_is_no_other_config(tmp_path: Path) -> None:
+    def of(login: str) -> Settings:
+        url = f"http://{login}host/v1#qwen"
+        return settings(tmp_path, judges=[url, "openai:a"], agents={"llm": url})
+
+    with Workspace.open(of("me:s3cret@")) as workspace:
+        text = (workspace.folder / "config.json").read_text()
+    assert "s3cret" not in text
+    assert json.loads(text)["identity"]["agents"]["llm"] == "http://host/v1#qwen"
+    Workspace.open(of("me:another@")).close()
+    Workspace.open(of("")).close()
+    with pytest.raises(WorkspaceMismatchError) as raised:
+        Workspace.open(settings(tmp_path, judges=["http://me:s3cret@other/v1#qwen"]))
+    assert "s3cret" not in str(raised.value)
+
+
+def test_a_workspace_that_was_bound_with_a_login_goes_on_and_loses_it(tmp_path: Path) -> None:
+    ours = settings(tmp_path, judges=["http://me:s3cret@host/v1#qwen"])
+    Workspace.open(ours).close()
+    file = tmp_path / "work" / "config.json"
+    new = file.read_text()
+    file.write_text(new.replace("http://host", "http://me:s3cret@host"))
+    assert "s3cret" not in json.dumps(Workspace.read(tmp_path / "work").identity)
+    Workspace.open(ours).close()
+    assert file.read_text() == new
+
+
+def test_without_a_login_the_fingerprint_is_that_of_the_settings_as_they_are(tmp_path: Path) -> None:
+    ours = settings(tmp_path, judges=["http://host/v1#qwen@2024", "replay:a@b.parquet#j"])
+    plain = ours.model_dump(mode="json", exclude=set(NOT_IDENTITY))
+    del plain["budget"]["currency"]
+    assert ours.fingerprint() == digest(plain)
 
 
 def test_workspaces_may_share_what_is_named_by_content(tmp_path: Path) -> None:

@@ -1,0 +1,51 @@
+"""What may not be shown: logins in URLs (`http://me:secret@host/v1`), and the keys that variables hold.
+
+Names, traces, files, errors and logs say `http://host/v1`. Only what opens the connection reads the login.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Mapping
+from typing import Any, Final
+
+_OF_DATABASE: Final = r"(?<!http)(?<!https)://([^:/\s]*:[^\s\"<>]*)@"
+_OF_SERVER: Final = r"://([^/?#\s\"<>]*)@"
+_LOGIN: Final = re.compile(f"{_OF_DATABASE}|{_OF_SERVER}")
+"""What stands between `://` and the last @ in front of the path. SQLAlchemy takes a password with `/` in it
+as it is, so of a database all up to the last @ goes."""
+_KEYS: Final = ("_API_KEY", "_ACCESS_KEY", "_TOKEN", "_PASSWORD", "_SECRET")
+"""How variables end that hold what nobody may see."""
+_SHORTEST: Final = 8  # characters of such a value that are looked for in a text; chosen
+
+
+def without_login(text: str) -> str:
+    """The text, the logins of all URLs in it left out."""
+    return _LOGIN.sub("://", text)
+
+
+def login_of(url: str) -> str:
+    """The login of a URL as it stands there, `user:password`; "" where it has none."""
+    found = _LOGIN.search(url)
+    return (found.group(1) or found.group(2) or "") if found else ""
+
+
+def without_logins(value: Any) -> Any:
+    """The same for every text in maps and lists, as JSON has them."""
+    if isinstance(value, str):
+        return without_login(value)
+    if isinstance(value, dict):
+        return {key: without_logins(item) for key, item in value.items()}
+    if isinstance(value, list):
+        return [without_logins(item) for item in value]
+    return value
+
+
+def discreet(text: str, environment: Mapping[str, str] = os.environ) -> str:
+    """What somebody else's error says, without logins and without keys: servers echo what they are sent."""
+    shown = without_login(text)
+    for name, value in environment.items():
+        if name.endswith(_KEYS) and len(value) >= _SHORTEST:
+            shown = shown.replace(value, "***")
+    return shown
