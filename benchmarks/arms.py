@@ -94,8 +94,12 @@ class Results:
 
     @cached_property
     def _indexed(self) -> pd.DataFrame:
+        """By arm, role, set, round, seed and query; of queries that one arm measures and another does not
+        (`gate.judged_share` keeps some of a window back), those of all arms."""
         keys = ["arm", "role", "set", "round", "seed", "query_id"]
-        return self.table.groupby(keys, sort=True)[[self.measure]].mean()  # folds may share stream queries
+        table = self.table.groupby(keys, sort=True)[[self.measure]].mean()  # folds may share stream queries
+        measured_by = table.groupby(level=keys[1:])[self.measure].transform("size")
+        return table[measured_by == len(self.arms)]
 
     def _series(self, arm: str, name: str, number: int, role: str) -> list[pd.Series[float]]:
         """By seed the values of queries, by their ids."""

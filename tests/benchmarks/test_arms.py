@@ -146,6 +146,16 @@ def test_folds_are_pooled_and_stream_queries_that_they_share_count_once(tmp_path
     assert len({run.folder for run in results.runs}) == 12
 
 
+def test_queries_that_one_arm_alone_has_measured_compare_nothing(tmp_path: Path) -> None:
+    results = made_up(tmp_path, marketplace=False)
+    table = results.table
+    ids = sorted(table.loc[table["set"] == EVOLVING, "query_id"].unique())
+    gone = (table["arm"] == "random") & (table["set"] == EVOLVING) & (table["query_id"] == ids[0])
+    fewer = Results(results.protocol, table[~gone], results.runs)
+    assert fewer.of("ours", EVOLVING).shape[1] == results.of("ours", EVOLVING).shape[1] - 1
+    assert fewer.gain("ours", EVOLVING, over="random").n == fewer.of("ours", EVOLVING).shape[1]
+
+
 def test_a_seed_that_an_arm_has_not_finished_is_left_out(tmp_path: Path) -> None:
     results = made_up(tmp_path, marketplace=False)
     table = results.table[(results.table["arm"] != "random") | (results.table["seed"] != 2)]
