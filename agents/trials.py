@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 
+from serm.core.errors import SermError
 from serm.core.hashing import digest
 from serm.core.records import Answer
 from serm.llm.base import Trial
@@ -27,9 +28,9 @@ class Trials:
         await asyncio.wrap_future(marked)
         try:
             answer = await trial()
-        except Exception:  # it was not asked, or there is no answer to wait for: nothing is in flight
+        except SermError:  # it was not asked, or there is no answer to wait for: nothing is in flight
             await asyncio.wrap_future(self._store.unmark(mark))
-            raise
+            raise  # any other error is a bug, and may come after money was paid: the mark stays, a lost call
         call = Call(self._key, path, answer, self._trace_id, self._judge)
         await asyncio.wrap_future(self._store.ended(mark, call, None))
         return answer

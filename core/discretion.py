@@ -10,6 +10,8 @@ import re
 from collections.abc import Mapping
 from typing import Any, Final
 
+from serm.core.text import each_text
+
 _OF_DATABASE: Final = r"(?<!http)(?<!https)://([^:/\s]*:[^\s\"<>]*)@"
 _OF_SERVER: Final = r"://([^/?#\s\"<>]*)@"
 _LOGIN: Final = re.compile(f"{_OF_DATABASE}|{_OF_SERVER}")
@@ -33,13 +35,7 @@ def login_of(url: str) -> str:
 
 def without_logins(value: Any) -> Any:
     """The same for every text in maps and lists, as JSON has them."""
-    if isinstance(value, str):
-        return without_login(value)
-    if isinstance(value, dict):
-        return {key: without_logins(item) for key, item in value.items()}
-    if isinstance(value, list):
-        return [without_logins(item) for item in value]
-    return value
+    return each_text(value, without_login)
 
 
 def discreet(text: str, environment: Mapping[str, str] = os.environ) -> str:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Final
+from collections.abc import Callable
+from typing import Any, Final
 
 _LOST: Final = "\ufffd"
 """What Unicode itself puts where a character is lost."""
@@ -23,3 +24,14 @@ def keepable(text: str) -> str:
     if not is_utf8(text):
         text = text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")  # pairs become one again
     return text.replace("\0", _LOST)
+
+
+def each_text(value: Any, change: Callable[[str], str]) -> Any:
+    """A value as JSON has it, `change` made to every text in it, names too."""
+    if isinstance(value, str):
+        return change(value)
+    if isinstance(value, list):
+        return [each_text(item, change) for item in value]
+    if isinstance(value, dict):
+        return {each_text(name, change): each_text(item, change) for name, item in value.items()}
+    return value

@@ -32,7 +32,7 @@ def mean_interval(
     with `level`: 90% of the time the mean is above `low`, and 90% of the time below `high`. With fewer than
     two values there is no interval, and the bounds are NaN; with none the mean is NaN too.
     """
-    kept = _measured(np.asarray(values, dtype=np.float64))
+    kept = measured(np.asarray(values, dtype=np.float64))
     if len(kept) < 2:
         mean = float(kept[0]) if len(kept) else math.nan
         return Interval(mean, math.nan, math.nan, len(kept), level)
@@ -69,7 +69,7 @@ def statistic_intervals(
     drawn = np.concatenate([statistic(_counts(rows, n)) for rows in drawn_rows(n, resamples, seed)])
     found = []
     for value, column in zip(whole, drawn.T, strict=True):
-        kept = _measured(column)
+        kept = measured(column)
         low, high = np.quantile(kept, tails(level, False)) if len(kept) else (math.nan, math.nan)
         found.append(Interval(float(value), float(low), float(high), n, level))
     return found
@@ -83,7 +83,7 @@ def detectable(
     (t_level + t_power) standard errors, with Student's t for the small n. Infinite with fewer than two
     queries; 0 where no query changed at all, which says nothing of power: look at n as well.
     """
-    kept = _measured(np.asarray(differences, dtype=np.float64))
+    kept = measured(np.asarray(differences, dtype=np.float64))
     if len(kept) < 2:
         return math.inf
     quantile = t(df=len(kept) - 1).ppf
@@ -100,7 +100,7 @@ def queries_needed(
     """
     if change <= 0:
         raise ValueError(f"a change to detect is above 0, not {change}")
-    kept = _measured(np.asarray(differences, dtype=np.float64))
+    kept = measured(np.asarray(differences, dtype=np.float64))
     if len(kept) < 2:
         return -1
     if detectable(kept, level, power, one_sided=one_sided) <= change:
@@ -117,7 +117,8 @@ def queries_needed(
     return math.ceil(total) - len(kept)
 
 
-def _measured(values: Floats) -> Floats:
+def measured(values: Floats) -> Floats:
+    """Without NaN."""
     return values[~np.isnan(values)]
 
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 from typing import Any
 
-from serm.core.text import keepable
+from serm.core.text import each_text, keepable
 
 
 def read_json(text: str) -> Any:
@@ -31,10 +31,4 @@ def try_json(text: str) -> Any:
 
 def keepable_value(value: Any) -> Any:
     """A value as JSON has it, every text in it made keepable, names too."""
-    if isinstance(value, str):
-        return keepable(value)
-    if isinstance(value, list):
-        return [keepable_value(item) for item in value]
-    if isinstance(value, dict):
-        return {keepable_value(name): keepable_value(item) for name, item in value.items()}
-    return value
+    return each_text(value, keepable)

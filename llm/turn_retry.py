@@ -8,7 +8,6 @@ from __future__ import annotations
 import random
 import time
 from collections.abc import Callable
-from itertools import count
 from typing import TypeVar
 
 from serm.core.errors import SermError
@@ -25,7 +24,8 @@ def asked_again(ask: Callable[[], T], retries: int) -> T:
     models in this process raise once they have tried as often as they may.
     """
     jitter = random.Random()
-    for attempt in count():
+    attempt = 0
+    while True:
         try:
             return ask()
         except SermError:
@@ -35,4 +35,4 @@ def asked_again(ask: Callable[[], T], retries: int) -> T:
             if not problem.again or attempt == retries:
                 raise
         time.sleep(back_off(attempt, problem.wait, jitter))
-    raise AssertionError("a count has no end")
+        attempt += 1

@@ -26,6 +26,7 @@ import torch
 
 from serm.core.columns import document_text
 from serm.core.settings_loop import ModelSettings
+from serm.evals.bootstrap import Floats, difference_interval
 from serm.evals.measures import ndcg_column, per_query
 from serm.relevance_model.biencoder import BiEncoder
 from serm.relevance_model.loading import base_location, open_base
@@ -114,8 +115,8 @@ def compare(
     )
 
 
-def quality(frame: pd.DataFrame, settings: ModelSettings, queries: int) -> tuple[float, float]:
-    """NDCG@4 of serm's scores, and of the cosine of SentenceTransformer's float32 vectors."""
+def quality(frame: pd.DataFrame, settings: ModelSettings, queries: int) -> tuple[Floats, Floats]:
+    """NDCG@4 of each query by serm's scores, and by the cosine of SentenceTransformer's float32 vectors."""
     from sentence_transformers import SentenceTransformer
 
     keep = (
@@ -132,7 +133,7 @@ def quality(frame: pd.DataFrame, settings: ModelSettings, queries: int) -> tuple
     ]
     theirs = np.einsum("nd,nd->n", sides[0][pairs.query], sides[1][pairs.document])
     column = ndcg_column(K)
-    found = [float(per_query(graded, scores)[column].mean()) for scores in (ours, theirs)]
+    found = [per_query(graded, scores)[column].to_numpy(dtype=np.float64) for scores in (ours, theirs)]
     return found[0], found[1]
 
 
@@ -173,9 +174,12 @@ def main() -> None:
         )
         print(compare(pairs, settings, given.peer_pairs, CLOCKS[given.clock]).to_string(index=False))
     ours, theirs = quality(frame, settings, given.graded)
+    change = difference_interval(theirs, ours, 0.95, 2_000, seed=0)
+    moved = int((np.abs(ours - theirs) > 1e-6).sum())
     print(
-        f"\nNDCG@{K} on {given.graded} graded queries: serm {ours:.4f}, SentenceTransformer in float32 "
-        f"{theirs:.4f}, difference {ours - theirs:+.4f}"
+        f"\nNDCG@{K} on {len(ours)} graded queries: serm {np.nanmean(ours):.4f}, SentenceTransformer in "
+        f"float32 {np.nanmean(theirs):.4f}, difference {change.mean:+.4f} "
+        f"[{change.low:+.4f}, {change.high:+.4f}], on {moved} of the queries"
     )
 
 
