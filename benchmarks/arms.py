@@ -93,6 +93,11 @@ class Results:
         return tuple(sorted(int(number) for number in numbers))
 
     @cached_property
+    def _gains(self) -> dict[tuple[str, str, str | None, int | None], Interval]:
+        """Over all queries, as they are asked for: several tables show them."""
+        return {}
+
+    @cached_property
     def _indexed(self) -> pd.DataFrame:
         """By arm, role, set, round, seed and query; of queries that one arm measures and another does not
         (`gate.judged_share` keeps some of a window back), those of all arms."""
@@ -152,9 +157,15 @@ class Results:
     ) -> Interval:
         """What the model in use adds to frozen, or to that of another arm; paired over queries and seeds.
         `only` (seeds, queries): the queries that count."""
+        key = (arm, name, over, number)
+        if only is None and key in self._gains:
+            return self._gains[key]
         other = self.of(arm, name, number, "frozen") if over is None else self.of(over, name, number)
         change = self.of(arm, name, number) - other
-        return self.interval(change if only is None else np.where(only, change, np.nan))
+        found = self.interval(change if only is None else np.where(only, change, np.nan))
+        if only is None:
+            self._gains[key] = found
+        return found
 
     def reach(self, name: str) -> float:
         """The smallest gain over the baseline that so many queries and seeds show: the median of the arms."""
