@@ -12,7 +12,7 @@ import pandas as pd
 from serm.benchmarks.runner import Run
 from serm.core.errors import StorageError
 from serm.core.hashing import digest
-from serm.graphs.reporting import read_rounds
+from serm.storage.rounds import read_rounds
 
 ROLES = ("untrained", "frozen", "champion")
 NDCG = ("ndcg@1", "ndcg@4", "ndcg@10")

@@ -13,7 +13,7 @@ from typing import Any
 from serm.core.records import Interval
 from serm.evals.evaluate import LOWER_IS_BETTER
 from serm.evals.tables import NOTHING, Cells, difference, markdown, points
-from serm.graphs.reporting import read_rounds
+from serm.storage.rounds import read_rounds
 
 Report = Mapping[str, Any]
 

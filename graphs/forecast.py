@@ -15,11 +15,11 @@ from serm.core.records import Pair
 from serm.core.settings import Settings
 from serm.core.settings_loop import JudgeSettings
 from serm.evals.power import SPREAD, measured_spread, queries_for
-from serm.graphs.reporting import read_rounds
 from serm.graphs.resources import Resources
 from serm.llm.budget import TOKENS_AROUND, cost, price_of
 from serm.llm.spec import parse_backend
 from serm.storage.judge_totals import JudgeTotals, judge_totals
+from serm.storage.rounds import read_rounds
 
 SAMPLE: Final = 300
 """Pairs of the window whose prompts are counted."""

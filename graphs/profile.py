@@ -15,11 +15,11 @@ from serm.core.columns import KEY
 from serm.core.hashing import digest
 from serm.evals.evaluate import evaluate
 from serm.graphs.mining import desk_key, open_desk
-from serm.graphs.reporting import read_rounds
 from serm.graphs.resources import Resources
 from serm.graphs.state import MinerState
 from serm.graphs.training import gate_key
 from serm.relevance_model.scoring import stored_scores
+from serm.storage.rounds import read_rounds
 from serm.tools.desk_tools import window_facts
 from serm.tools.drift_tools import drift_facts
 from serm.tools.yields import yields

@@ -9,9 +9,9 @@ from pathlib import Path
 from typing import Any
 
 from serm.core.errors import WorkspaceError
-from serm.graphs.reporting import read_rounds
 from serm.graphs.resources import Resources
 from serm.relevance_model.registry import PRUNED, ROLE, WEIGHTS, ModelVersion
+from serm.storage.rounds import read_rounds
 
 _EVER = ("untrained", "frozen")  # roles that every report compares with
 _CHAMPIONS = 2  # the one in use and the one before, which the committee asks

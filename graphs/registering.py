@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from serm.graphs.reporting import read_rounds
 from serm.graphs.resources import Resources
 from serm.graphs.state import SupervisorState
 from serm.relevance_model.registry import PRUNED, WEIGHTS
+from serm.storage.rounds import read_rounds
 
 CHAMPION, CHALLENGER = "champion", "challenger"
 """Aliases in the model registry."""

@@ -81,11 +81,6 @@ def read_report(resources: Resources, number: int) -> dict[str, Any]:
     return _read_json(_report_path(resources, number))
 
 
-def read_rounds(folder: Path) -> list[dict[str, Any]]:
-    """The reports of the finished rounds in a workspace's rounds/, the oldest first."""
-    return [_read_json(path) for path in sorted(folder.glob("*/round.json"))]
-
-
 def _read_json(path: Path) -> dict[str, Any]:
     value: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
     return value

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from functools import cached_property
 
@@ -28,6 +27,7 @@ from serm.relevance_model.versions import ModelVersions
 from serm.storage.dataset import DataSet, WindowRef
 from serm.storage.ingest import ingest, require_data
 from serm.storage.knowledge import Knowledge
+from serm.storage.rounds import read_rounds
 from serm.storage.sealed import SealedGrades
 from serm.storage.states import GIB
 from serm.storage.workspace import Workspace
@@ -152,10 +152,8 @@ class Resources(PanelResources):
 
     def _reported_champion(self) -> str:
         """As the last report has it, for a round that went on where the registry knows nothing of it; ""."""
-        reports = sorted(self.workspace.rounds.glob("*/round.json"))
-        if not reports:
-            return ""
-        return str(json.loads(reports[-1].read_text(encoding="utf-8"))["models"]["champion_after"])
+        reports = read_rounds(self.workspace.rounds)
+        return str(reports[-1]["models"]["champion_after"]) if reports else ""
 
     def _own_scores(self, number: int, key: str) -> tuple[dict[PairKey, int], FloatArray]:
         """The place of each pair of a window, and the probabilities in their order."""

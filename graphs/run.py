@@ -21,11 +21,11 @@ from serm.core.errors import BudgetExceededError
 from serm.core.settings import Settings
 from serm.graphs.control import Control
 from serm.graphs.events import Listener, nobody
-from serm.graphs.reporting import read_rounds
 from serm.graphs.resources import Resources
 from serm.graphs.supervisor import STEPS, supervisor_graph
 from serm.graphs.waiting import Wait, what_waits
 from serm.storage.artifacts import sqlite_errors
+from serm.storage.rounds import read_rounds
 
 Graph = CompiledStateGraph[Any, Any, Any, Any]
 

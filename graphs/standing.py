@@ -14,11 +14,11 @@ from pathlib import Path
 from serm.core.errors import ConfigError
 from serm.core.settings import Settings
 from serm.graphs.events import Listener, nobody
-from serm.graphs.reporting import read_rounds
 from serm.graphs.resources import Resources
 from serm.graphs.state import MinerState
 from serm.graphs.training import train_seed_model
 from serm.storage.dataset import DataSet
+from serm.storage.rounds import read_rounds
 from serm.storage.workspace import CONFIG
 
 ALIAS = "champion"

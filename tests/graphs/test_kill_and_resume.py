@@ -14,9 +14,9 @@ import pytest
 from small_world import registry_of, world
 
 from serm.core import Settings
-from serm.graphs.reporting import read_rounds
 from serm.graphs.run import evolve
 from serm.storage.judgments import JudgmentStore
+from serm.storage.rounds import read_rounds
 
 KILLS = 6
 

@@ -1,0 +1,12 @@
+"""The reports of rounds, as they lie in a workspace."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+
+def read_rounds(folder: Path) -> list[dict[str, Any]]:
+    """The reports of the finished rounds in a workspace's rounds/, the oldest first."""
+    return [json.loads(path.read_text(encoding="utf-8")) for path in sorted(folder.glob("*/round.json"))]
