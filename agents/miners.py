@@ -12,6 +12,7 @@ import yaml
 
 from serm.agents.loop import Decide, run_agent
 from serm.agents.policy import Call, Rules, Said
+from serm.storage.trace import SpanKind, span
 from serm.tools.desk import MiningDesk
 from serm.tools.mining_tools import mining_tools
 
@@ -38,6 +39,10 @@ def mine_with(
     says why. Raises AgentError where even its rules fail.
     """
     view = desk.view(agent, quota)
+    if quota < 1:  # what it would score costs passes of the model, and what it finds has no room
+        with span(agent, SpanKind.AGENT) as current:
+            current.outputs = {"calls": [], "last": "not asked: its share comes to no pair"}
+        return view.frame()
     prompts = agent_prompts()
     run_agent(
         agent,
@@ -69,7 +74,7 @@ def _one_list(scorer: str, reason: str) -> Callable[[Said], Call]:
             return "describe_window", {}
         quota = said[0]["quota"]
         if len(said) == 1:
-            return scorer, {"top": max(quota, 1)}
+            return scorer, {"top": quota}
         found = said[1]
         count = min(found["size"], quota)
         if len(said) == 2 and count:

@@ -63,11 +63,11 @@ def drift(
 
 
 def _tell(console: Console, found: WindowDrift) -> None:
-    from serm.cli.drift_report import headline
+    from serm.cli.drift_report import headline, shift_rows
 
     console.print(headline(found), markup=False)
-    for shift in found.drift.shifts:
-        line = f"  {shift.test:<11} p {shift.p_value:.2g}   {shift.effect:.3f} {shift.measure}"
+    for shift, note in shift_rows(found):
+        line = f"  {shift.test:<11} p {shift.p_value:.2g}   {shift.effect:.3f} {shift.measure}{note}"
         console.print(line, markup=False)
     if found.drift.regions:
         console.print(_regions(found))

@@ -11,9 +11,11 @@ import numpy as np
 from serm.graphs.drift import WindowDrift
 from serm.storage.artifacts import write_file
 from serm.tools.drift_regions import Region
+from serm.tools.drift_tests import Shift
 from serm.tools.query_map import drawn_rows, query_map
 
 COLOURS = {"new": "#c0392b", "growing": "#e08e0b", "dying": "#6c5ce7"}
+_BESIDE = "; told beside, decides nothing (`miner.drift_tests`)"
 _WIDTH, _HEIGHT = 760, 520  # pixels of the page's map
 
 
@@ -29,6 +31,12 @@ def headline(found: WindowDrift) -> str:
         f"Window {found.window} has drifted (p {drift.p_value:.2g}, level {drift.level:g}); {against}. "
         f"Regions: {told or 'none by itself'}."
     )
+
+
+def shift_rows(found: WindowDrift) -> list[tuple[Shift, str]]:
+    """Tests of all queries, those that decide first, and a note on the others."""
+    drift = found.drift
+    return [(shift, "") for shift in drift.shifts] + [(shift, _BESIDE) for shift in drift.beside]
 
 
 def region_rows(found: WindowDrift) -> list[dict[str, Any]]:
@@ -66,8 +74,14 @@ def drift_json(found: WindowDrift) -> dict[str, Any]:
         "p_value": found.drift.p_value,
         "level": found.drift.level,
         "tests": [
-            {"test": shift.test, "p_value": shift.p_value, "effect": shift.effect, "measure": shift.measure}
-            for shift in found.drift.shifts
+            {
+                "test": shift.test,
+                "p_value": shift.p_value,
+                "effect": shift.effect,
+                "measure": shift.measure,
+                "decides": not note,
+            }
+            for shift, note in shift_rows(found)
         ],
         "regions": [
             {key: value for key, value in row.items() if key not in told} for row in region_rows(found)
@@ -85,7 +99,7 @@ def write_page(found: WindowDrift, path: Path) -> None:
         .from_string(template)
         .render(
             headline=headline(found),
-            shifts=found.drift.shifts,
+            shifts=shift_rows(found),
             regions=region_rows(found),
             colours=COLOURS,
             width=_WIDTH,

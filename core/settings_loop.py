@@ -101,7 +101,7 @@ class MinerSettings(Section):
     skip_probability: float = Field(default=0.05, gt=0, lt=1)
     """A pair counts as skipped where another of its score, shown as often at its position, would have got no
     click at all with at most this probability; chosen."""
-    drift_level: float = Field(default=0.05, gt=0, lt=1)  # significance of the drift tests
+    drift_level: float = Field(default=0.05, ge=0.001, lt=1)  # significance of the drift tests
     drift_tests: tuple[DriftTestName, ...] = ("mmd",)
     """Tests of all queries beside the one of their regions: `mmd`, `ks` (of each dimension), `classifier`
     (can one be told from the other?), `outputs` (the model's own grade distributions)."""

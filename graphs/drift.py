@@ -1,4 +1,4 @@
-"""The drift report of one window, as the miner's drift agent would see it, with every test."""
+"""The drift report of one window, as the miner's drift agent sees it, and every other test beside it."""
 
 from __future__ import annotations
 
@@ -43,7 +43,8 @@ def drift_of(resources: Resources, state: MinerState) -> WindowDrift:
     number = state["round"]
     desk = open_desk(resources, state)
     name = resources.window(number).name
-    if min(len(desk.reference), len(desk.current)) < 2:
+    settings = resources.settings.miner
+    if min(desk.reference.counted.sum(), desk.current.counted.sum()) < 2:
         raise DataError(
             f"window {name} or what came before it has fewer than two queries: there is nothing to compare.",
             "Give a seed, or name a later window.",
@@ -51,8 +52,9 @@ def drift_of(resources: Resources, state: MinerState) -> WindowDrift:
     found = detect(
         desk.reference,
         desk.current,
-        level=resources.settings.miner.drift_level,
+        level=settings.drift_level,
         seed=desk.seed,
-        tests=tuple(TESTS),
+        tests=settings.drift_tests,
+        beside=tuple(TESTS),
     )
     return WindowDrift(number, name, state["champion"], found, desk)

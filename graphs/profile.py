@@ -73,7 +73,7 @@ def last_yield(resources: Resources, number: int) -> dict[str, Any]:
     folder = resources.workspace.folder
     sample = pd.read_parquet(folder / report["sample"], columns=[*KEY, "agent"])
     labels = pd.read_parquet(folder / report["labels"], columns=[*KEY, "grade", "outcome"])
-    window = resources.pairs(report["round"])[[*KEY]]
+    window = resources.dataset.window(report["round"] - 1, KEY)
     scores = resources.scores(report["round"], report["models"]["champion_before"])[1]
     before = window.assign(expected=scores.expected)
     told = sample.merge(labels, on=list(KEY), how="left").merge(before, on=list(KEY), how="left")

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from collections.abc import Callable
+from pathlib import Path
 from typing import Final
 
 import numpy as np
@@ -12,58 +12,91 @@ from numpy.typing import NDArray
 
 from serm.core.hashing import digest
 from serm.graphs.resources import Resources
-from serm.relevance_model.base import FloatArray, RelevanceModel
+from serm.relevance_model.base import RelevanceModel
 from serm.relevance_model.scoring import stored_scores
+from serm.storage.artifacts import find_or_create
+from serm.tools.exposure import stretches
 from serm.tools.language import with_languages
-from serm.tools.query_sample import QuerySample, query_means
+from serm.tools.query_sample import Asked, Outputs, QuerySample, query_means
+from serm.tools.strata import logged_frequencies
 
 MOST: Final = 20_000
 """Earlier queries, at most; of more so many are drawn at random. Chosen: tests gain little from more."""
 
+_QUERIES = "queries.parquet"
+
 
 def earlier_queries(resources: Resources, number: int, champion: str) -> QuerySample:
     """The queries of the seed and of the windows before round `number`, or of the last of them alone
-    (`miner.drift_reference`). A query that came in several windows counts in each."""
+    (`miner.drift_reference`). A query that came in several windows counts in each that is a stretch by itself
+    (tools/exposure.py)."""
     model = resources.models.open(champion)
-    parts = [_queries_of(frame) for frame in _frames(resources, number)]
-    names = [name for part in parts for name in part.names]
-    languages = [name for part in parts for name in part.languages]
-    kept = _drawn(len(names), resources.settings.random_seed)
+    tables = [queries_of(resources, place) for place in _places(resources, number)]
+    counts, requests = stretches(
+        [_asked(table) for table in tables],
+        _asked(queries_of(resources, number)),
+        seed=resources.settings.random_seed,
+    )
+    table = pd.concat(tables, ignore_index=True)
+    kept = _drawn(len(table), resources.settings.random_seed)
+    some = table.iloc[kept]
     return QuerySample(
-        embeddings=model.embed_queries([names[row] for row in kept]),
-        names=[names[row] for row in kept],
-        languages=[languages[row] for row in kept],
+        embeddings=model.embed_queries(some["query"].tolist()),
+        names=some["query"].tolist(),
+        languages=some["language"].tolist(),
         outputs=_outputs(resources, number, champion, model),
+        counts=None if requests is None else np.concatenate(counts)[kept],
+        requests=requests,
     )
 
 
-@dataclass(frozen=True, slots=True)
-class _Queries:
-    names: list[str]
-    languages: list[str]
+def queries_of(resources: Resources, place: int) -> pd.DataFrame:
+    """The queries of a window, or of the seed (0): query, language, and `asked`, how often; NaN where the log
+    has no impressions. Read from the stream once in the life of a workspace, and small from then on."""
+    scores, dataset = resources.workspace.scores, resources.dataset
+    name = dataset.seed_id if place == 0 else resources.window(place).id
+
+    def make(folder: Path) -> None:
+        frame = dataset.seed() if place == 0 else dataset.coded_window(place - 1)
+        _queries(frame).to_parquet(folder / _QUERIES, index=False)
+
+    folder = find_or_create(scores, f"queries-{digest([name])}", make)
+    return pd.read_parquet(folder / _QUERIES)
 
 
-def _queries_of(frame: pd.DataFrame) -> _Queries:
+def _queries(frame: pd.DataFrame) -> pd.DataFrame:
+    codes, _ = pd.factorize(frame["query"])
+    index = codes.astype(np.int64)
     first = with_languages(frame).drop_duplicates("query")
-    return _Queries([str(text) for text in first["query"]], [str(name) for name in first["language"]])
+    times = logged_frequencies(frame, index, len(first))
+    return pd.DataFrame(
+        {
+            "query": first["query"].astype(str).to_numpy(),
+            "language": first["language"].astype(str).to_numpy(),
+            "asked": np.full(len(first), np.nan) if times is None else times,
+        }
+    )
 
 
-def _frames(resources: Resources, number: int) -> Iterator[pd.DataFrame]:
-    """The seed is window 0. One frame is in memory at a time."""
-    last = resources.settings.miner.drift_reference == "last"
-    if not last or number == 1:
-        yield resources.dataset.seed()
-    for earlier in range(max(1, number - 1) if last else 1, number):
-        yield resources.pairs(earlier)
+def _asked(table: pd.DataFrame) -> Asked:
+    times = table["asked"].to_numpy(dtype=np.float64)
+    return Asked(table["query"].tolist(), None if np.isnan(times).all() else times)
+
+
+def _places(resources: Resources, number: int) -> list[int]:
+    """The seed is window 0."""
+    if resources.settings.miner.drift_reference == "last":
+        return [number - 1]
+    return list(range(number))
 
 
 def _outputs(
     resources: Resources, number: int, champion: str, model: RelevanceModel
-) -> Callable[[], FloatArray]:
+) -> Callable[[], Outputs]:
     """Scores the window before (the seed before the first) by the model in use, when asked: no more of the
     stream, because that costs as much as scoring the window itself."""
 
-    def make() -> FloatArray:
+    def make() -> Outputs:
         if number == 1:
             frame, place = resources.dataset.seed(), resources.dataset.seed_id
         else:
@@ -71,7 +104,11 @@ def _outputs(
         key = digest([place, champion])
         scores = stored_scores(resources.workspace.scores, key, model, frame)
         codes, distinct = pd.factorize(frame["query"])
-        return query_means(scores.probabilities, codes.astype(np.int64), len(distinct))
+        index = codes.astype(np.int64)
+        return Outputs(
+            query_means(scores.probabilities, index, len(distinct)),
+            logged_frequencies(frame, index, len(distinct)),
+        )
 
     return make
 

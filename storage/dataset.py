@@ -134,9 +134,9 @@ class DataSet:
         """The test of role last; where no test has a role, the last."""
         return self._of_role("last", -1)
 
-    def window(self, index: int) -> pd.DataFrame:
-        """The pairs frame of a window: it has no column `grade` at all."""
-        return _read(self.windows[index].path)
+    def window(self, index: int, columns: Sequence[str] | None = None) -> pd.DataFrame:
+        """The pairs frame of a window: it has no column `grade` at all. `columns`: read these alone."""
+        return _read(self.windows[index].path, columns)
 
     def coded_window(self, index: int) -> pd.DataFrame:
         """The same, query, title and text as categories: a text that stands in many rows is held once."""

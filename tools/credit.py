@@ -64,12 +64,11 @@ def by_agent(pairs: pd.DataFrame) -> dict[str, dict[str, Any]]:
     share by.
     """
     table = pairs.groupby("agent", sort=True)
-    whole = float(pairs["credit"].mean()) if len(pairs) else 0.0
     sums = table["credit"].sum()
     scale = float(sums.abs().sum()) or 1.0
     told: dict[str, dict[str, Any]] = {}
     for agent, rows in table:
-        distance = _errors_from(rows, whole)
+        distance = _errors_from(rows, pairs)
         told[str(agent)] = {
             "pairs": len(rows),
             "labels": int(rows["labelled"].sum()),
@@ -90,17 +89,24 @@ def credited(shares: Mapping[str, float], table: Mapping[str, Mapping[str, Any]]
     return {name: share * float(table.get(name, {}).get("factor", 1.0)) for name, share in shares.items()}
 
 
-def _errors_from(rows: pd.DataFrame, whole: float) -> float:
-    """How far the mean credit of rows is from `whole`, in standard errors; 0 where two queries are not there.
-
-    The rows of a query share lists and texts, so that queries and not rows are what is independent.
-    """
-    mean = float(rows["credit"].mean())
-    by_query = (rows["credit"] - mean).groupby(rows["query_id"]).sum()
-    if len(by_query) < 2:
+def _errors_from(rows: pd.DataFrame, pairs: pd.DataFrame) -> float:
+    """How far the mean credit of an agent's rows is from that of all, in standard errors; 0 where there are
+    no two queries. Where its credits are all alike (every pair was dropped) they are taken to spread as all
+    pairs' do."""
+    queries = rows["query_id"].nunique()
+    if queries < 2:
         return 0.0
-    error = math.sqrt(float((by_query**2).sum()) * len(by_query) / (len(by_query) - 1)) / len(rows)
-    return (mean - whole) / error if error > 0 else 0.0
+    alike = bool(rows["credit"].max() == rows["credit"].min())
+    error = _spread(pairs if alike else rows) / math.sqrt(queries)
+    return float(rows["credit"].mean() - pairs["credit"].mean()) / error if error > 0 else 0.0
+
+
+def _spread(rows: pd.DataFrame) -> float:
+    """The standard error of the mean credit of rows times the root of the number of their queries: the rows
+    of a query share lists and texts, so that queries and not rows are what is independent."""
+    by_query = (rows["credit"] - rows["credit"].mean()).groupby(rows["query_id"]).sum()
+    n = len(by_query)
+    return math.sqrt(float((by_query**2).sum()) / (n - 1)) * n / len(rows)
 
 
 def _doubles(vectors: Floats) -> NDArray[np.float64]:

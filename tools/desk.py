@@ -16,8 +16,9 @@ from serm.core.records import Nomination, PairKey
 from serm.core.settings_loop import MinerSettings
 from serm.relevance_model.base import FloatArray, Scores
 from serm.tools.density import density, novelty
-from serm.tools.query_sample import QuerySample, query_means
-from serm.tools.strata import frequencies, strata
+from serm.tools.exposure import thinned
+from serm.tools.query_sample import Outputs, QuerySample, query_means
+from serm.tools.strata import frequencies, logged_frequencies, strata
 from serm.tools.uncertainty import entropy
 
 Ints = NDArray[np.int64]
@@ -92,11 +93,15 @@ class MiningDesk:
         """The window's queries, in the order of `query_embeddings`."""
         rows = np.zeros(len(self.query_embeddings), dtype=np.int64)
         rows[self.query_index[::-1]] = np.arange(len(self.window))[::-1]  # the first row of each
+        times = logged_frequencies(self.window, self.query_index, len(rows))
         return QuerySample(
             self.query_embeddings,
             names=[str(text) for text in self.window["query"].iloc[rows]],
             languages=[str(name) for name in self.window["language"].iloc[rows]],
-            outputs=lambda: query_means(self.scores.probabilities, self.query_index, len(rows)),
+            outputs=lambda: Outputs(
+                query_means(self.scores.probabilities, self.query_index, len(rows)), times
+            ),
+            counts=thinned(times, self.reference.requests, seed=[self.seed, 6]),
         )
 
     @property

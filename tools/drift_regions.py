@@ -27,6 +27,7 @@ Kind = Literal["new", "growing", "dying"]
 NEW = 10.0  # a region whose share grew more than so many times is new; chosen
 TOLD = 0.5  # share of a region's queries that others tell of already, from which it is left out; chosen
 COMPARABLE = 0.5  # a region tells of another one that changed at most twice as much; chosen
+MOST = 200  # regions, at most: nobody reads more, and each is held against all before it; chosen
 
 Ints = NDArray[np.int64]
 
@@ -40,16 +41,10 @@ class Region:
     name: str  # the word or the language that its queries have in common; "" for a cluster
     members: Ints  # of the current sample
     before: Ints  # of the reference sample
-    growth: float  # current share / reference share; infinite where the reference has none
+    current: int  # members that count (`QuerySample.counted`)
+    reference: int
+    growth: float  # current share / reference share, of those; infinite where the reference has none
     p_value: float  # corrected
-
-    @property
-    def current(self) -> int:
-        return len(self.members)
-
-    @property
-    def reference(self) -> int:
-        return len(self.before)
 
 
 def drifted_regions(reference: QuerySample, current: QuerySample, *, level: float, seed: int) -> list[Region]:
@@ -57,20 +52,37 @@ def drifted_regions(reference: QuerySample, current: QuerySample, *, level: floa
 
     Of groups that tell of the same queries the most certain one is kept.
     """
-    m, n = len(reference), len(current)
-    if min(m, n) < 2:
+    sides = _Sides(reference.counted, current.counted)
+    if min(sides.counts) < 2:
         return []
-    vectors = np.concatenate([reference.embeddings, current.embeddings]).astype(np.float32)
+    m = len(reference)
+    vectors = np.concatenate([reference.embeddings, current.embeddings]).astype(np.float32, copy=False)
     names = _both(reference.names, current.names)
     languages = _both(reference.languages, current.languages)
     groups = query_groups(vectors, names, languages, seed=seed)
-    ours = np.array([int((group.rows >= m).sum()) for group in groups], dtype=np.int64)
-    theirs = np.array([len(group.rows) for group in groups], dtype=np.int64) - ours
-    p_values = discrete(*fisher(theirs, ours, m, n), level)
+    held = [sides.of(group.rows[group.rows < m], group.rows[group.rows >= m] - m) for group in groups]
+    theirs, ours = np.array(held, dtype=np.int64).reshape(-1, 2).T
+    p_values = discrete(*fisher(theirs, ours, *sides.counts), level)
     moved = np.flatnonzero(p_values <= level)
     moved = moved[np.lexsort((-(ours + theirs)[moved], p_values[moved]))]
-    found = (_region(groups[row], vectors, m, float(p_values[row])) for row in moved)
-    return list(_distinct(found, m, n))
+    found = (_region(groups[row], vectors, sides, float(p_values[row])) for row in moved)
+    return list(_distinct(found, sides))
+
+
+@dataclass(frozen=True, slots=True)
+class _Sides:
+    """Which queries count, of those before and of those now."""
+
+    before: NDArray[np.bool_]
+    now: NDArray[np.bool_]
+
+    @property
+    def counts(self) -> tuple[int, int]:
+        return int(self.before.sum()), int(self.now.sum())
+
+    def of(self, before: Ints, members: Ints) -> tuple[int, int]:
+        """How many of some rows of either sample count."""
+        return int(self.before[before].sum()), int(self.now[members].sum())
 
 
 def fisher(reference: Ints, current: Ints, m: int, n: int) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
@@ -91,21 +103,27 @@ def _both(first: Sequence[str], second: Sequence[str]) -> list[str]:
     return [*first, *second] if len(first) and len(second) else []
 
 
-def _region(group: Group, vectors: FloatArray, m: int, p_value: float) -> Region:
+def _region(group: Group, vectors: FloatArray, sides: _Sides, p_value: float) -> Region:
+    m = len(sides.before)
     centre = vectors[group.rows].mean(axis=0)
     typical = group.rows[np.argsort(-(vectors[group.rows] @ centre), kind="stable")]
     members, before = typical[typical >= m] - m, typical[typical < m]
-    n = len(vectors) - m
-    growth = (len(members) / n) / (len(before) / m) if len(before) else float("inf")
+    theirs, ours = sides.of(before, members)
+    all_before, all_now = sides.counts
+    growth = (ours / all_now) / (theirs / all_before) if theirs else float("inf")
     kind: Kind = "dying" if growth < 1 else "new" if growth > NEW else "growing"
-    return Region(kind, group.basis, group.name, members, before, growth, p_value)
+    return Region(kind, group.basis, group.name, members, before, ours, theirs, growth, p_value)
 
 
-def _distinct(regions: Iterator[Region], m: int, n: int) -> Iterator[Region]:
-    """Leave out a region most of whose queries lie in others that changed about as much."""
+def _distinct(regions: Iterator[Region], sides: _Sides) -> Iterator[Region]:
+    """Leave out a region most of whose queries lie in others that changed about as much, and what comes after
+    the `MOST` most certain ones."""
+    m, n = len(sides.before), len(sides.now)
     kept: list[tuple[float, Region]] = []
     for region in regions:
-        change = _change(region, m, n)
+        if len(kept) >= MOST:
+            return
+        change = _change(region, *sides.counts)
         told = np.zeros(m + n, dtype=bool)
         for other_change, other in kept:
             if other_change * change > 0 and abs(other_change) >= np.log(COMPARABLE) + abs(change):

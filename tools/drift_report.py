@@ -20,12 +20,13 @@ EXAMPLES = 5
 
 @dataclass(frozen=True, slots=True)
 class Drift:
-    """`p_value` is that of all tests and regions together."""
+    """`p_value` is that of `shifts` and regions together."""
 
     p_value: float
     level: float
     shifts: tuple[Shift, ...]
     regions: tuple[Region, ...]
+    beside: tuple[Shift, ...] = ()  # further tests, each by itself; they decide nothing
 
     @property
     def drifted(self) -> bool:
@@ -39,19 +40,26 @@ def detect(
     level: float,
     seed: int,
     tests: Sequence[DriftTestName] = ("mmd",),
+    beside: Sequence[DriftTestName] = (),
 ) -> Drift:
     """Whether and where queries drifted, with at most `level` chance of an alarm where they did not.
 
     Half the level is for `tests` of all queries (corrected by Holm where there are several), half for
-    regions. Raises ValueError where a side has fewer than two queries.
+    regions; tests `beside` them are told and decide nothing. Both sides are the queries that count
+    (`QuerySample.counted`). Raises ValueError where one has fewer than two.
     """
-    if min(len(reference), len(current)) < 2:
+    before, now = reference.compared, current.compared
+    if min(len(before), len(now)) < 2:
         raise ValueError("a drift test needs at least two queries on either side")
     share = level / 2 if tests else level
-    shifts = tuple(TESTS[name](reference, current, seed) for name in tests)
+    each = share / max(len(tests), 1)
+    shifts, others = (
+        tuple(TESTS[name](before, now, seed, each) for name in names)
+        for names in (tests, [name for name in beside if name not in tests])
+    )
     regions = tuple(drifted_regions(reference, current, level=share, seed=seed))
     least = min([1.0, *holm(np.array([shift.p_value for shift in shifts])), *(r.p_value for r in regions)])
-    return Drift(float(min(1.0, least * level / share)), level, shifts, regions)
+    return Drift(float(min(1.0, least * level / share)), level, shifts, regions, others)
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,7 +82,9 @@ def region_facts(
     examples = tuple(dict.fromkeys(names))[:EXAMPLES]
     counts = Counter(sample.languages[row] for row in rows) if len(sample.languages) else Counter[str]()
     typical = examples[0] if examples else f"{len(rows)} queries"
-    mean = float(uncertainty[region.members].mean()) if uncertainty is not None and region.current else None
+    mean = (
+        float(uncertainty[region.members].mean()) if uncertainty is not None and len(region.members) else None
+    )
     return RegionFacts(
         name=f"language {region.name or '?'}" if region.basis == "language" else typical,
         examples=examples,

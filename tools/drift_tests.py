@@ -7,9 +7,10 @@ would raise false alarms. Which way sees what is compared in Rabanser, Guenneman
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+import math
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Final
+from typing import Final, Protocol
 
 import numpy as np
 from scipy.stats import ks_2samp, mannwhitneyu
@@ -18,11 +19,14 @@ from sklearn.linear_model import LogisticRegression
 from serm.core.settings_loop import DriftTestName
 from serm.relevance_model.base import FloatArray
 from serm.tools.corrections import holm
-from serm.tools.drift import MAX_SAMPLE, drawn, mmd_test
-from serm.tools.query_sample import QuerySample
+from serm.tools.drift import MAX_SAMPLE, PERMUTATIONS, drawn, mmd_test
+from serm.tools.exposure import thinned
+from serm.tools.query_sample import Outputs, QuerySample
 
 LEAST: Final = 8
 """Queries a side under which the classifier has nothing to learn from; chosen."""
+LEVEL: Final = 0.05
+"""At which a test has to be able to raise an alarm, where none is named."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,41 +66,61 @@ def classifier_auc(reference: FloatArray, current: FloatArray, seed: int) -> tup
     return float(found.pvalue), float(found.statistic / (len(now) * len(before)))
 
 
-def _mmd(reference: QuerySample, current: QuerySample, seed: int) -> Shift:
-    found = mmd_test(reference.embeddings, current.embeddings, seed=seed)
+def _mmd(reference: QuerySample, current: QuerySample, seed: int, level: float = LEVEL) -> Shift:
+    # The least p-value there can be is 1 / (1 + permutations): half of the level, or less.
+    permutations = max(PERMUTATIONS, math.ceil(2 / level) - 1)
+    found = mmd_test(reference.embeddings, current.embeddings, seed=seed, permutations=permutations)
     return Shift("mmd", found.p_value, found.effect, f"MMD, {found.z:.1f} deviations above chance")
 
 
-def _ks(reference: QuerySample, current: QuerySample, seed: int) -> Shift:
+def _ks(reference: QuerySample, current: QuerySample, seed: int, level: float = LEVEL) -> Shift:  # noqa: ARG001
     left, right = _some(reference.embeddings, current.embeddings, seed)
     p_value, effect, moved = ks_shift(left, right)
     return Shift("ks", p_value, effect, f"widest gap of one dimension; {moved} of {left.shape[1]} moved")
 
 
-def _classifier(reference: QuerySample, current: QuerySample, seed: int) -> Shift:
+def _classifier(reference: QuerySample, current: QuerySample, seed: int, level: float = LEVEL) -> Shift:  # noqa: ARG001
     if min(len(reference), len(current)) < LEAST:
         return Shift("classifier", 1.0, 0.5, "not tried: too few queries")
     p_value, area = classifier_auc(*_some(reference.embeddings, current.embeddings, seed), seed)
     return Shift("classifier", p_value, area, "area under the ROC curve, .5 by chance")
 
 
-def _outputs(reference: QuerySample, current: QuerySample, _: int) -> Shift:
+def _outputs(reference: QuerySample, current: QuerySample, seed: int, level: float = LEVEL) -> Shift:  # noqa: ARG001
     """Black-box shift detection (Lipton, Wang and Smola, ICML 2018): the model's own grade distributions."""
     if reference.outputs is None or current.outputs is None:
         return Shift("outputs", 1.0, 0.0, "not tried: there are no scores of earlier pairs")
-    before, now = reference.outputs(), current.outputs()
+    before, now = _alike(reference.outputs(), current.outputs(), seed)
     p_value = ks_shift(before, now)[0]
     distance = 0.5 * float(np.abs(now.mean(axis=0) - before.mean(axis=0)).sum())
     return Shift("outputs", p_value, distance, "total variation between the mean grade distributions")
 
 
-TESTS: Final[Mapping[DriftTestName, Callable[[QuerySample, QuerySample, int], Shift]]] = {
+class Test(Protocol):
+    def __call__(
+        self, reference: QuerySample, current: QuerySample, seed: int, level: float = LEVEL
+    ) -> Shift: ...
+
+
+TESTS: Final[Mapping[DriftTestName, Test]] = {
     "mmd": _mmd,
     "ks": _ks,
     "classifier": _classifier,
     "outputs": _outputs,
 }
-"""Each takes the earlier queries, the current ones and a seed; both sides have two queries at least."""
+"""Each takes the earlier queries, the current ones, a seed, and the level at which an alarm must be possible;
+both sides have two queries at least."""
+
+
+def _alike(before: Outputs, now: Outputs, seed: int) -> tuple[FloatArray, FloatArray]:
+    """Of as many requests each: the last window need not be a stretch that queries are held against."""
+    if before.times is None or now.times is None:
+        return before.distributions, now.distributions
+    requests = float(min(before.times.sum(), now.times.sum()))
+    kept = (thinned(side.times, requests, seed=[seed, 7, n]) for n, side in enumerate((before, now)))
+    sides = (before.distributions, now.distributions)
+    left, right = (side if rows is None else side[rows] for side, rows in zip(sides, kept, strict=True))
+    return left, right
 
 
 def _some(reference: FloatArray, current: FloatArray, seed: int) -> tuple[FloatArray, FloatArray]:

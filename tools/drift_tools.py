@@ -18,9 +18,9 @@ def detect_drift(view: DeskView, level: float | None, max_regions: int) -> str:
     """Test whether this window's queries differ from earlier ones, and list the pairs of each region of them
     that is new or growing. A region tells its queries before and now; a dying one has no candidates."""
     desk = view.desk
-    level = level or desk.settings.drift_level
-    if min(len(desk.reference), len(desk.current)) < 2:
-        return tell_nothing(view, "there are no earlier queries to compare with", drift=False, regions=[])
+    level = min(level or 1.0, desk.settings.drift_level)  # an agent may be stricter than the config, no laxer
+    if why := _too_few(desk):
+        return tell_nothing(view, why, drift=False, regions=[])
     found = detect(desk.reference, desk.current, level=level, seed=desk.seed, tests=desk.settings.drift_tests)
     told: dict[str, Any] = {
         "drift": found.drifted,
@@ -37,6 +37,7 @@ def detect_drift(view: DeskView, level: float | None, max_regions: int) -> str:
     mined = [region for region in found.regions if region.kind != "dying"]
     dying = [region for region in found.regions if region.kind == "dying"]
     regions = [_told(view, region) for region in [*mined, *dying][:max_regions]]
+    regions.sort(key=lambda region: not region.get("size"))  # what can be mined first: a long list is cut
     if not any(region.get("size") for region in regions):
         told["why"] = "the queries have drifted, but no region with unlabelled pairs is new or growing"
     view.looked = True
@@ -46,8 +47,8 @@ def detect_drift(view: DeskView, level: float | None, max_regions: int) -> str:
 def drift_facts(desk: MiningDesk, regions: int) -> dict[str, Any]:
     """The same report without candidates, for whoever decides and does not nominate: the most certain
     regions, each with its kind, queries before and now, and two examples."""
-    if min(len(desk.reference), len(desk.current)) < 2:
-        return {"drift": False, "why": "there are no earlier queries to compare with"}
+    if why := _too_few(desk):
+        return {"drift": False, "why": why}
     settings = desk.settings
     found = detect(
         desk.reference, desk.current, level=settings.drift_level, seed=desk.seed, tests=settings.drift_tests
@@ -58,6 +59,13 @@ def drift_facts(desk: MiningDesk, regions: int) -> dict[str, Any]:
         "regions_found": len(found.regions),
         "regions": [_facts(desk, region) for region in found.regions[:regions]],
     }
+
+
+def _too_few(desk: MiningDesk) -> str:
+    """Why there is nothing to compare; "" where there is."""
+    if desk.reference.counted.sum() < 2:
+        return "there are no earlier queries to compare with"
+    return "the window has fewer than two queries" if desk.current.counted.sum() < 2 else ""
 
 
 def _facts(desk: MiningDesk, region: Region) -> dict[str, Any]:
@@ -87,6 +95,9 @@ def _told(view: DeskView, region: Region) -> dict[str, Any]:
         told["mean_entropy"] = round(facts.uncertainty, 2)
     if region.kind != "dying":
         rows = np.flatnonzero(np.isin(desk.query_index, region.members))
-        made = view.offer(f"{region.kind} region, entropy", rows, desk.weighed(rows, desk.entropy[rows]))
+        like = facts.name[:EXAMPLE_LENGTH]
+        made = view.offer(
+            f"{region.kind} region ({like}), entropy", rows, desk.weighed(rows, desk.entropy[rows])
+        )
         told |= {"candidates": made.id, "size": len(made.rows)}
     return told | {"examples": [name[:EXAMPLE_LENGTH] for name in facts.examples]}

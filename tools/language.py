@@ -8,8 +8,9 @@ come into question.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from functools import lru_cache
+from types import MappingProxyType
 from typing import Any, Final
 
 import pandas as pd
@@ -19,6 +20,7 @@ SURE: Final = 0.9
 SPOKEN: Final = 0.02
 """Share of the queries under which a language is taken for a mistake; chosen."""
 
+_NONE: Final[Mapping[str, int]] = MappingProxyType({})
 _LENGTH = 400  # characters of a text that are read; more tell little more
 _DOCUMENTS = 5  # of a query
 
@@ -34,14 +36,19 @@ def with_languages(window: pd.DataFrame) -> pd.DataFrame:
     heads = heads.astype("str").fillna("")  # texts that came coded are plain from here on
     heads["document"] = heads["title"].where(heads["title"] != "", heads["text"])
     texts = {str(query): list(part) for query, part in heads.groupby("query", sort=False)["document"]}
-    return window.assign(language=named.mask(missing, window["query"].map(languages_of(texts))))
+    told = window.loc[~missing, ["query"]].assign(language=named[~missing]).drop_duplicates()
+    found = languages_of(texts, Counter(told["language"].tolist()))
+    return window.assign(language=named.mask(missing, window["query"].map(found)))
 
 
-def languages_of(texts: dict[str, list[str]]) -> dict[str, str]:
-    """The language of each query, given its documents. Rare guesses give way to the log's own languages."""
+def languages_of(texts: dict[str, list[str]], named: Mapping[str, int] = _NONE) -> dict[str, str]:
+    """The language of each query, given its documents. Rare guesses give way to the log's own languages;
+    `named` says in how many queries the log itself names which."""
     first = {query: identify(query, documents) for query, documents in texts.items()}
     counts = Counter(first.values())
-    spoken = frozenset(name for name, count in counts.items() if count >= SPOKEN * len(first))
+    for name, count in named.items():
+        counts[name.lower().partition("-")[0]] += count  # de-AT is German
+    spoken = frozenset(name for name, count in counts.items() if count >= SPOKEN * counts.total()) & _known()
     return {
         query: guess if guess in spoken else identify(query, texts[query], spoken)
         for query, guess in first.items()
@@ -58,6 +65,10 @@ def identify(query: str, documents: Sequence[str] = (), among: frozenset[str] = 
     if float(probability) >= SURE or not documents:
         return str(language)
     return str(identifier.classify(f"{query} {' '.join(documents)}"[:_LENGTH])[0])
+
+
+def _known() -> frozenset[str]:
+    return frozenset(map(str, _identifier(frozenset()).nb_classes))
 
 
 @lru_cache(maxsize=8)

@@ -41,7 +41,12 @@ class SkippedArguments(Arguments):
 
 
 class DriftArguments(Arguments):
-    level: float | None = Field(None, gt=0, lt=1, description="significance of all tests together")
+    level: float | None = Field(
+        None,
+        ge=0.001,
+        lt=1,
+        description="significance of all tests together; no laxer than the config's counts",
+    )
     max_regions: int = Field(8, ge=1, le=8, description="regions to report, the most certain first")
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Sequence
 
 import numpy as np
 
@@ -39,9 +38,9 @@ class Picker:
                 queue.popleft()
                 self._keep_company(query, agent, stop)
 
-    def fill(self, rows: Sequence[int], name: str, *, capped: bool) -> None:
+    def fill(self, rows: Ints, name: str, *, capped: bool) -> None:
         """Take `rows` in their order until the budget is spent."""
-        for row in rows:
+        for row in map(int, rows):
             if not self.left:
                 break
             self._add(row, name, capped=capped)

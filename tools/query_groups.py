@@ -80,7 +80,7 @@ def _clusters(vectors: FloatArray, seed: int) -> list[Group]:
         return []
     labels = (
         MiniBatchKMeans(n_clusters=count, random_state=seed, n_init=3, batch_size=1024, max_iter=50)
-        .fit(vectors.astype(np.float32))
+        .fit(vectors.astype(np.float32, copy=False))
         .labels_
     )
     return _by_code(np.asarray(labels), "cluster", [""] * count)

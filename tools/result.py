@@ -9,7 +9,16 @@ from typing import Any, Final
 LIMIT: Final = 2_000
 """Bytes of UTF-8; the architecture asks for less than 2 KB."""
 
-_STEPS: Final = ((60, 3, 8), (40, 3, 8), (24, 2, 8), (16, 1, 8), (12, 1, 5), (8, 1, 3), (8, 1, 1))
+_STEPS: Final = (
+    (60, 3, 8),
+    (40, 3, 8),
+    (24, 2, 8),
+    (16, 1, 8),
+    (8, 1, 8),
+    (8, 1, 5),
+    (8, 1, 3),
+    (8, 1, 1),
+)
 """Ever tighter: characters of a text, texts of a list, other items of a list. Examples go before findings."""
 
 

@@ -18,6 +18,7 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Final
 
 import numpy as np
 import pandas as pd
@@ -29,6 +30,9 @@ from serm.tools.diversity import ORDERS
 from serm.tools.picker import Picker
 from serm.tools.quotas import shared_out
 
+SPREAD: Final = 2_000
+"""Queries of an agent that are put in an order that spreads them, the rest by score: the order takes time
+quadratic in them, and after so many each next one lies beside another. Chosen."""
 FILL = "fill"  # in the place of an agent where the budget was filled up by uncertainty
 RANDOM = "random"
 
@@ -50,7 +54,7 @@ def select(
     picker = Picker(desk, budget)
     given = desk.settings.agents if shares is None else shares
     parts = {str(name): share for name, share in given.items() if share > 0}
-    waiting = {name: _queue(desk, name, merged, budget) for name in parts}
+    waiting = {name: _queue(desk, name, merged, min(budget, SPREAD)) for name in parts}
     while picker.left and (waiting := {name: queue for name, queue in waiting.items() if queue}):
         quotas = shared_out(picker.left, {name: parts[name] for name in waiting})
         for name, queue in waiting.items():  # each uses its quota up or empties its queue, so this ends
@@ -117,7 +121,7 @@ def _queue(desk: MiningDesk, agent: str, merged: Mapping[int, _Nominated], limit
     return deque([*opened, *([row] for row in sorted(further, key=lambda row: (-scores[row], row)))])
 
 
-def _by_uncertainty(desk: MiningDesk, taken: list[int]) -> list[int]:
+def _by_uncertainty(desk: MiningDesk, taken: list[int]) -> Ints:
     """Free rows: each query's first `list_size` pairs, the most uncertain query first, then the next ones.
 
     Pairs that a query already has in the sample count, so that full lists come after short ones.
@@ -127,13 +131,13 @@ def _by_uncertainty(desk: MiningDesk, taken: list[int]) -> list[int]:
     have = np.bincount(desk.query_index[taken], minlength=len(desk.query_embeddings))
     rows = np.flatnonzero(free)
     if not len(rows):
-        return []
+        return rows
     rows = rows[np.lexsort((-desk.entropy[rows], desk.query_index[rows]))]
     query = desk.query_index[rows]
     starts = np.searchsorted(query, query)  # where each row's query begins
     level = (np.arange(len(rows)) - starts + have[query]) // desk.settings.list_size
     order = np.lexsort((np.arange(len(rows)), query, -desk.entropy[rows][starts], level))
-    return [int(row) for row in rows[order]]
+    return rows[order]
 
 
 def _table(desk: MiningDesk, taken: Mapping[int, str], merged: Mapping[int, _Nominated]) -> pd.DataFrame:

@@ -27,6 +27,14 @@ def frequencies(window: pd.DataFrame, query_index: NDArray[np.int64], queries: i
     return asked
 
 
+def logged_frequencies(
+    window: pd.DataFrame, query_index: NDArray[np.int64], queries: int
+) -> NDArray[np.float64] | None:
+    """The same; None where the log has no impressions at all."""
+    shown = pd.to_numeric(window["impressions"], errors="coerce").to_numpy(dtype=np.float64)
+    return frequencies(window, query_index, queries) if bool((shown > 0).any()) else None
+
+
 def strata(asked: NDArray[np.float64]) -> NDArray[np.str_]:
     """The stratum of each of n queries by its frequency. (n,), values of `STRATA`.
 

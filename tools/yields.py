@@ -12,18 +12,21 @@ SURPRISE: Final = 1.0
 
 def yields(pairs: pd.DataFrame) -> dict[str, dict[str, Any]]:
     """By agent: `pairs` that used its share, `kept` of them (the panel's label stands), `news`, the share of
-    the kept ones whose label is at least one grade from the model's score when it was mined.
+    the kept ones whose label is at least one grade from the model's score when it was mined; None where
+    nothing was scored.
 
-    `pairs` has a row a pair: agent, grade (missing where no label stands), expected (0 to 3). News is no
-    proof that a label moved the model: that takes a training without it.
+    `pairs` has a row a pair: agent, grade (missing where no label stands), expected (0 to 3; missing for a
+    pair of an earlier window that is labelled again). News is no proof that a label moved the model: that
+    takes a training without it.
     """
     told: dict[str, dict[str, Any]] = {}
     for agent, rows in pairs.groupby("agent", sort=True):
         kept = rows.dropna(subset=["grade"])
-        news = (kept["grade"].astype(float) - kept["expected"]).abs() >= SURPRISE
+        scored = kept.dropna(subset=["expected"])
+        news = (scored["grade"].astype(float) - scored["expected"]).abs() >= SURPRISE
         told[str(agent)] = {
             "pairs": len(rows),
             "kept": len(kept),
-            "news": round(float(news.mean()), 3) if len(kept) else None,
+            "news": round(float(news.mean()), 3) if len(news) else None,
         }
     return told

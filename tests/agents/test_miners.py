@@ -208,3 +208,12 @@ def test_auto_takes_a_model_where_one_is_named_and_the_rules_otherwise(tmp_path:
 def test_policy_llm_without_a_model_is_an_error_that_says_what_to_set(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match=r"agents\.llm"):
         decider(settings(tmp_path, None, "llm"), "drift")
+
+
+def test_an_agent_without_a_pair_to_choose_scores_nothing(trace: Tracer, tmp_path: Path) -> None:
+    desk = make_desk()
+    object.__setattr__(desk, "stochastic", lambda _: pytest.fail("passes cost time"))
+    assert mine_with("disagreement", desk, None, 0).empty
+    trace.close()
+    (agent,) = spans(tmp_path, SpanKind.AGENT)
+    assert "no pair" in agent.outputs["last"]

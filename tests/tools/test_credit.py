@@ -13,6 +13,7 @@ from serm.relevance_model.examples import examples
 from serm.relevance_model.head import OrdinalHead
 from serm.relevance_model.slopes import loss_slopes
 from serm.tools.credit import CEILING, FLOOR, SURE, by_agent, credited, credits, factor, wanted_step
+from serm.tools.yields import yields
 
 
 def cosines_under(metric: np.ndarray, left: np.ndarray, right: np.ndarray) -> np.ndarray:
@@ -134,3 +135,27 @@ def test_the_factor_grows_with_the_evidence_and_stays_within_its_bounds(distance
     assert factor(distance) <= factor(distance + 0.1)
     assert factor(0.0) == 1.0
     assert factor(SURE) == CEILING
+
+
+def test_an_agent_whose_every_pair_was_dropped_has_less_of_the_next_round() -> None:
+    table = pairs({"good": (1.0, 0.5), "barren": (0.0, 0.0)})
+    table.loc[table["agent"] == "barren", ["credit", "labelled"]] = [0.0, False]
+    told = by_agent(table)
+    assert told["barren"]["labels"] == 0
+    assert told["barren"]["t"] < -2
+    assert told["barren"]["factor"] == 0.5
+    nothing = pairs({"a": (0.0, 0.0), "b": (0.0, 0.0)})
+    assert [item["factor"] for item in by_agent(nothing).values()] == [1.0, 1.0]
+
+
+def test_news_of_pairs_that_no_model_scored_is_not_known_rather_than_none() -> None:
+    table = pd.DataFrame(
+        {
+            "agent": ["relabel", "relabel", "drift", "drift", "drift"],
+            "grade": [3, 0, 3, 1, None],
+            "expected": [np.nan, np.nan, 0.5, 0.9, 2.0],
+        }
+    )
+    told = yields(table)
+    assert told["relabel"] == {"pairs": 2, "kept": 2, "news": None}
+    assert told["drift"] == {"pairs": 3, "kept": 2, "news": 0.5}

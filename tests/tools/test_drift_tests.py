@@ -5,13 +5,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from mining_desks import topics, unit
+from pydantic import ValidationError
 
+from serm.core.settings_loop import MinerSettings
 from serm.tools.corrections import benjamini_hochberg, discrete, holm
 from serm.tools.drift_regions import drifted_regions, fisher
 from serm.tools.drift_report import detect, region_facts
 from serm.tools.drift_tests import TESTS
 from serm.tools.query_groups import query_groups, words_of
-from serm.tools.query_sample import QuerySample
+from serm.tools.query_sample import Outputs, QuerySample
 
 CENTRES = unit(np.random.default_rng(0).normal(size=(8, 12)))
 EVEN = np.ones(8) / 8
@@ -29,7 +31,7 @@ def queries(rng: np.random.Generator, n: int, *, topic: np.ndarray = EVEN, word:
         texts[: n // 10] = [f"{text} {word}" for text in texts[: n // 10]]
     graded = outputs(rng, n, (2.0, 1.0, 1.0, 1.0))
     return QuerySample(
-        topics(rng, n, CENTRES, topic), texts, rng.choice(["en", "de"], n).tolist(), lambda: graded
+        topics(rng, n, CENTRES, topic), texts, rng.choice(["en", "de"], n).tolist(), lambda: Outputs(graded)
     )
 
 
@@ -57,7 +59,7 @@ def test_the_tests_see_a_move_of_all_queries_and_the_outputs_see_other_grades() 
     for name in ("mmd", "ks", "classifier"):
         assert TESTS[name](before, moved, 0).p_value < 0.01, name  # type: ignore[index]
     worse = outputs(rng, 200, (6.0, 1.0, 1.0, 1.0))
-    graded = QuerySample(before.embeddings, outputs=lambda: worse)
+    graded = QuerySample(before.embeddings, outputs=lambda: Outputs(worse))
     shift = TESTS["outputs"](before, graded, 0)
     assert shift.p_value < 0.01
     assert shift.effect == pytest.approx(6 / 9 - 2 / 5, abs=0.06)
@@ -151,3 +153,37 @@ def test_fishers_test_agrees_with_scipys_tails(before: int, now: int) -> None:
     tails = [float(fisher_exact(table, alternative=side).pvalue) for side in ("greater", "less")]
     assert p[0] == pytest.approx(min(1.0, 2 * min(tails)))
     assert least[0] <= p[0] + 1e-12
+
+
+def test_tests_told_beside_the_others_decide_nothing() -> None:
+    rng = np.random.default_rng(3)
+    before, moved = queries(rng, 120), queries(rng, 120, topic=np.r_[0.65, np.full(7, 0.05)])
+    still = QuerySample(moved.embeddings, before.names, before.languages, before.outputs)
+    alone = detect(before, still, level=0.05, seed=0, tests=("outputs",))
+    beside = detect(before, still, level=0.05, seed=0, tests=("outputs",), beside=tuple(TESTS))
+    assert [shift.test for shift in beside.beside] == ["mmd", "ks", "classifier"]
+    assert min(shift.p_value for shift in beside.beside) < 0.01
+    assert (beside.p_value, beside.shifts) == (alone.p_value, alone.shifts)
+
+
+def test_a_strict_level_gets_the_permutations_that_an_alarm_takes() -> None:
+    rng = np.random.default_rng(3)
+    before, moved = queries(rng, 200), queries(rng, 200, topic=np.r_[0.65, np.full(7, 0.05)])
+    (shift,) = detect(before, moved, level=0.002, seed=0).shifts
+    assert shift.p_value <= 0.0005
+    with pytest.raises(ValidationError):
+        MinerSettings(drift_level=0.0001)
+
+
+def test_grade_distributions_of_a_longer_window_are_thinned_like_its_queries() -> None:
+    rare, often = np.array([[0.9, 0.1, 0, 0]] * 400), np.array([[0.1, 0.9, 0, 0]] * 40)
+    law = np.r_[np.full(40, 0.8 / 40), np.full(400, 0.2 / 400)]
+    drawn = [np.random.default_rng(n).multinomial(size, law) for n, size in enumerate((200, 2_000))]
+    sides = [
+        Outputs(np.concatenate([often, rare])[times > 0].astype(np.float32), times[times > 0].astype(float))
+        for times in drawn
+    ]
+    few = QuerySample(CENTRES, outputs=lambda: sides[0])
+    assert TESTS["outputs"](few, QuerySample(CENTRES, outputs=lambda: sides[1]), 0).p_value > 0.05
+    raw = Outputs(sides[1].distributions)
+    assert TESTS["outputs"](few, QuerySample(CENTRES, outputs=lambda: raw), 0).p_value < 0.001

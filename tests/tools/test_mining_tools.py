@@ -187,3 +187,33 @@ def test_a_sample_of_a_coded_window_is_plain() -> None:
     desk.__dict__["window"] = coded
     assert not any(kind == "category" for kind in desk.pairs(np.array([3, 1])).dtypes)
     assert desk.pairs(np.array([3, 1]))["text"].tolist() == ["document 3", "document 1"]
+
+
+def test_a_chat_model_may_be_stricter_about_drift_than_the_config_and_no_laxer() -> None:
+    tool = tools_of(make_desk(drift_level=0.01).view("drift", 50))["detect_drift"]
+    levels = [json.loads(tool.invoke({"level": level}))["level"] for level in (0.9, 0.01, 0.005)]
+    assert levels == [0.01, 0.01, 0.005]
+
+
+def test_eight_regions_of_chinese_queries_are_all_told_of() -> None:
+    region = {
+        "kind": "growing",
+        "shared": "什么",
+        "queries": [120, 340],
+        "growth": 12.34,
+        "p_value": 1.2e-05,
+        "languages": {"zh": 0.95, "en": 0.05},
+        "mean_entropy": 0.69,
+        "candidates": "c1",
+        "size": 340,
+        "examples": ["什么是人工智能以及它的用途有哪些呢请告诉我详细的情况"] * 3,
+    }
+    told = {
+        "drift": True,
+        "p_value": 1e-9,
+        "level": 0.05,
+        "tests": {"mmd": {"p_value": 0.005, "effect": 0.1}},
+    }
+    text = result({**told, "regions_found": 30, "regions": [region] * 8})
+    assert len(json.loads(text)["regions"]) == 8
+    assert len(text.encode()) <= 2_000

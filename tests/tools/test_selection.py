@@ -10,8 +10,9 @@ from mining_desks import make_desk
 
 from serm.core.records import PairKey
 from serm.core.settings_loop import DEFAULT_AGENTS
+from serm.tools import selection
 from serm.tools.desk import MiningDesk
-from serm.tools.diversity import k_center
+from serm.tools.diversity import ORDERS, k_center
 from serm.tools.quotas import nomination_quotas, shared_out
 from serm.tools.selection import select
 
@@ -191,3 +192,18 @@ def test_a_sample_has_the_windows_columns_and_says_who_chose_it_and_why(choice: 
     sample = select(nominate(desk, "drift", [1, 2, 3]), desk, 6)
     assert sample.columns.tolist() == [*desk.window.columns, "agent", "agents", "score", "reason"]
     assert (sample["reason"] != "").all()
+
+
+def test_only_so_many_queries_are_put_in_an_order_that_spreads_them(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[int] = []
+    order = ORDERS["k_center"]
+
+    def watched(vectors: np.ndarray, limit: int) -> np.ndarray:
+        asked.append(limit)
+        return order(vectors, limit)
+
+    monkeypatch.setattr(selection, "ORDERS", {"k_center": watched})
+    monkeypatch.setattr(selection, "SPREAD", 5)
+    desk = make_desk(queries=40, per_query=2)
+    sample = select(nominate(desk, "uncertainty", list(range(60))), desk, 30)
+    assert (set(asked), len(sample)) == ({5}, 30)

@@ -14,7 +14,7 @@ from serm.tools.click_model import fit, score_groups
 from serm.tools.density import density, novelty
 from serm.tools.disagreement import committee_gap
 from serm.tools.feedback import ClickLog, skipped_high
-from serm.tools.language import identify, with_languages
+from serm.tools.language import identify, languages_of, with_languages
 from serm.tools.mining_tools import mining_tools
 from serm.tools.query_sample import query_means
 from serm.tools.strata import frequencies, strata
@@ -175,3 +175,11 @@ def test_without_another_model_the_committee_says_so() -> None:
     view.desk.__dict__["committee"] = None
     tools = {tool.name: tool for tool in mining_tools(view, ("score_committee",))}
     assert "no other model" in json.loads(tools["score_committee"].invoke({}))["why"]
+
+
+def test_languages_that_the_log_names_count_against_a_rare_guess() -> None:
+    texts: dict[str, list[str]] = {"zapatillas rojas": []}
+    alone = languages_of(texts)["zapatillas rojas"]
+    among = languages_of(texts, {"es": 5_000, "de-AT": 5_000, "klingon": 5_000})["zapatillas rojas"]
+    assert alone not in ("es", "de")  # what this test is about: a guess that a log of its own cannot correct
+    assert among == "es"
