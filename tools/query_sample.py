@@ -61,7 +61,7 @@ class QuerySample:
         rows = np.flatnonzero(self.counts)
         places = rows.tolist()
         names, languages = (
-            [of[row] for row in rows] if len(of) else () for of in (self.names, self.languages)
+            [of[row] for row in places] if len(of) else () for of in (self.names, self.languages)
         )
         return replace(self, embeddings=self.embeddings[rows], names=names, languages=languages, counts=None)
 
