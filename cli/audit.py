@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from rich.console import Console
 
     from serm.core.records import Interval
+    from serm.evals.decay import Change, Measured
     from serm.graphs.audit import Audit, Slice
 
 
@@ -118,11 +119,11 @@ def _tell(console: Console, found: Audit, margin: float) -> None:
         table.add_row(
             f"{part.kind} {part.name}",
             f"{part.queries:,}",
-            str(change.now.graded) if change.measured else "-",
-            f"{100 * change.before.interval.mean:.1f}",
-            f"{100 * change.now.interval.mean:.1f}",
+            str(change.now.graded or "-"),
+            _mean(change.before),
+            _mean(change.now),
             _points(change.change),
-            change.verdict if change.measured else f"{change.verdict} (expected)",
+            _so(change),
         )
     console.print(table)
     level = found.slices[0].change.change.level
@@ -151,7 +152,19 @@ def _sentence(found: Audit, margin: float) -> str:
     return told[change.verdict]
 
 
+def _so(change: Change) -> str:
+    if not change.before.interval.n:
+        return f"{change.verdict} (nothing like it before)"
+    return change.verdict if change.measured else f"{change.verdict} (expected)"
+
+
+def _mean(side: Measured) -> str:
+    return f"{100 * side.interval.mean:.1f}" if side.interval.n else "-"
+
+
 def _points(interval: Interval) -> str:
+    if interval.n < 2:
+        return "-"
     return f"{100 * interval.mean:+.1f} [{100 * interval.low:+.1f}, {100 * interval.high:+.1f}]"
 
 

@@ -37,6 +37,28 @@ def test_the_gates_grades_measure_the_window_its_languages_and_strata(
     assert told["drift"]["window"] == "m3"
 
 
+def test_where_the_log_names_no_language_the_gates_are_identified_as_the_windows_are(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path, tiny_encoder: Path
+) -> None:
+    pairs = make_pairs(queries_per_month=40)
+    words = {
+        "de": "rote Lampe mit Schirm für das Wohnzimmer",
+        "en": "red lamp with a shade for the living room",
+    }
+    number = [name.rsplit("-", 1)[1] for name in pairs["query_id"]]
+    pairs["query"] = pairs["language"].map(words) + " " + pairs["query"] + " " + number
+    path = tmp_path / "serm.yaml"
+    config = world(tmp_path, tiny_encoder, pairs.assign(language=None))
+    path.write_text(yaml.safe_dump(config), encoding="utf-8")
+    assert run(["audit", str(path), "--window", "m3", "--json"]) == 0
+    told = json.loads(capsys.readouterr().out)["slices"]
+    languages = {part["name"]: part for part in told if part["kind"] == "language"}
+    assert set(languages) == {"de", "en"}
+    assert all(part["measured"] for part in languages.values()), "its own gate queries have a language"
+    assert sum(part["graded"] for part in languages.values()) == told[0]["graded"]
+    assert languages["de"]["before"]["mean"] != languages["en"]["before"]["mean"], "each has its own past"
+
+
 def test_graded_pairs_of_a_file_make_it_surer(
     config: Path, capsys: pytest.CaptureFixture[str], tmp_path: Path
 ) -> None:
