@@ -79,7 +79,8 @@ def _read_grades(path: Path) -> pd.DataFrame:
         if path.suffix == ".parquet":
             frame = pd.read_parquet(path)
         else:
-            frame = pd.read_csv(path, dtype=dict.fromkeys(KEY, str))
+            none = {"grade": ["", "NA", "NaN", "nan"]}  # of the grade alone: an id may well be `NA`
+            frame = pd.read_csv(path, dtype=dict.fromkeys(KEY, str), keep_default_na=False, na_values=none)
     except (OSError, ValueError) as error:
         remedy = "Give a .csv or .parquet file."
         raise DataError(f"the grades cannot be read: {error}", remedy, file=path) from error
@@ -106,9 +107,12 @@ def _tell(console: Console, found: Audit, margin: float) -> None:
     from rich.table import Table
 
     from serm.cli.drift_report import headline
+    from serm.cli.format import count
 
     console.print(headline(found.found), markup=False)
     console.print(_sentence(found, margin), markup=False)
+    if found.elsewhere:
+        console.print(f"{count(found.elsewhere, 'given grade')} of no pair of this window: left out.")
     table = Table(box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0))
     table.add_column("where", overflow="fold")
     for heading in ("queries", "graded", "before", "now", "change"):
@@ -177,6 +181,7 @@ def _as_json(found: Audit) -> dict[str, Any]:
             "window": found.found.window,
             "model": found.found.model,
             "human_grades": found.human_grades,
+            "grades_elsewhere": found.elsewhere,
             "slices": [_slice_json(part) for part in found.slices],
             "drift": drift_json(found.found),
         }

@@ -42,6 +42,7 @@ class Audit:
     found: WindowDrift
     slices: tuple[Slice, ...]  # the first is the whole window
     human_grades: int  # of the window, that the figures rest on
+    elsewhere: int  # given grades that are of no pair of the window, and are left out
 
 
 @dataclass(frozen=True)
@@ -70,13 +71,29 @@ class _Auditor:
         self.found = drift_of(resources, state)
 
     @cached_property
+    def given(self) -> pd.DataFrame:
+        """The given grades of pairs of the window, with their `row` there and their `query` (its number).
+
+        Raises DataError where grades were given and none is of such a pair.
+        """
+        desk = self.found.desk
+        marked = desk.window[list(KEY)].assign(row=np.arange(len(desk.window)), query=desk.query_index)
+        if self._grades is None:
+            return marked.iloc[:0].assign(grade=0)
+        found = marked.merge(self._grades[[*KEY, "grade"]], on=list(KEY), how="inner")
+        if found.empty:
+            raise DataError(
+                f"none of the {len(self._grades):,} given grades is of a pair of window {self.found.window}.",
+                "Name the window that they are of; query_id and doc_id are as `--ask` writes them.",
+            )
+        return found
+
+    @cached_property
     def window(self) -> _Side:
         """The window's queries, graded where a file of grades has them, and its gate queries behind them."""
         desk = self.found.desk
         expected = expected_ndcg(desk.query_index, desk.scores, seed=desk.seed)
-        graded, human = np.zeros(len(expected), dtype=bool), np.full(len(expected), np.nan)
-        if self._grades is not None:
-            graded, human = _human(desk.window, desk.query_index, desk.scores, self._grades, len(expected))
+        graded, human = _human(self.given, desk.scores, len(expected))
         own = _Side(
             np.asarray(desk.current.languages, dtype=object),
             desk.query_strata.astype(object),
@@ -160,7 +177,7 @@ def audit(resources: Resources, state: MinerState, grades: pd.DataFrame | None =
     """Compare the window with what came before it. `grades`: query_id, doc_id, grade of pairs of the window.
 
     Human grades are those of the gate, and the given ones. Raises DataError where no gate query is open:
-    there is nothing to compare with, and no calibration.
+    there is nothing to compare with, and no calibration; and where no given grade is of the window.
     """
     auditor = _Auditor(resources, state, grades)
     if not len(auditor.before.expected):
@@ -170,8 +187,8 @@ def audit(resources: Resources, state: MinerState, grades: pd.DataFrame | None =
         )
     slices = tuple(auditor.slices())
     gate = resources.dataset.gate(state["round"] - 1)
-    counted = int((gate["window"] == state["round"] - 1).sum()) + (0 if grades is None else len(grades))
-    return Audit(auditor.found, slices, counted)
+    given, of_gate = len(auditor.given), int((gate["window"] == state["round"] - 1).sum())
+    return Audit(auditor.found, slices, of_gate + given, (0 if grades is None else len(grades)) - given)
 
 
 def pairs_to_grade(found: WindowDrift, count: int, seed: int) -> pd.DataFrame:
@@ -186,12 +203,8 @@ def pairs_to_grade(found: WindowDrift, count: int, seed: int) -> pd.DataFrame:
     return window.iloc[rows][columns].assign(grade=np.nan).reset_index(drop=True)
 
 
-def _human(
-    window: pd.DataFrame, query_index: NDArray[np.int64], scores: Scores, grades: pd.DataFrame, queries: int
-) -> tuple[NDArray[np.bool_], Floats]:
+def _human(graded: pd.DataFrame, scores: Scores, queries: int) -> tuple[NDArray[np.bool_], Floats]:
     """(queries,): which have a given grade, and NDCG@4 by those grades, NaN where there is one alone."""
-    marked = window[list(KEY)].assign(row=np.arange(len(window)), query=query_index)
-    graded = marked.merge(grades[[*KEY, "grade"]], on=list(KEY), how="inner")
     there, result = np.zeros(queries, dtype=bool), np.full(queries, np.nan)
     if len(graded):
         measured = per_query(graded, scores.expected[graded["row"].to_numpy()])
