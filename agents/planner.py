@@ -19,7 +19,7 @@ NAME: Final = "planner"
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """Pairs by agent, and why."""
+    """In which proportion the agents share the budget, in pairs, and why."""
 
     quotas: dict[str, int]
     reason: str
@@ -37,6 +37,9 @@ def make_plan(
     max_steps: int = 12,
 ) -> Plan:
     """Quotas that come to at most `budget` pairs, under `decide` or (None) by `shares`, which are positive.
+
+    They are shares: all of the budget goes out in proportion to them, and what an agent cannot use to the
+    others.
 
     `profile` is what the model is told of the window and of the last round. A plan that does not hold comes
     back to it; the second bad one in a row, a model that fails and turns that run out leave it to the shares,

@@ -65,8 +65,9 @@ def lines(found: Annotation, written: Written, out: Path, record: Path | None) -
         pairs = f"{count(debate['pairs'], 'pair')} ({debate['share']:.1%}), {debate['kept']:,} kept"
         yield f"Debate: {pairs}, {_took(debate)}."
     yield from _accounts(counts)
-    if counts["lost_calls"]:
-        yield f"{count(counts['lost_calls'], 'call')} in flight when a process was killed: paid for and lost."
+    for what in ("call", "turn"):  # of judges, of agents
+        if lost := counts[f"lost_{what}s"]:
+            yield f"{count(lost, what)} in flight when a process was killed: counted as paid for, and lost."
     if found.over_budget:
         yield f"Not all was asked: {found.over_budget}"
         yield "Raise `budget.currency`, and the same command goes on from here."

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from rich.console import Console
 
     from serm.core.records import Interval
+    from serm.evals.decay import Change, Measured
     from serm.graphs.audit import Audit, Slice
 
 
@@ -78,7 +79,8 @@ def _read_grades(path: Path) -> pd.DataFrame:
         if path.suffix == ".parquet":
             frame = pd.read_parquet(path)
         else:
-            frame = pd.read_csv(path, dtype=dict.fromkeys(KEY, str))
+            none = {"grade": ["", "NA", "NaN", "nan"]}  # of the grade alone: an id may well be `NA`
+            frame = pd.read_csv(path, dtype=dict.fromkeys(KEY, str), keep_default_na=False, na_values=none)
     except (OSError, ValueError) as error:
         remedy = "Give a .csv or .parquet file."
         raise DataError(f"the grades cannot be read: {error}", remedy, file=path) from error
@@ -105,9 +107,12 @@ def _tell(console: Console, found: Audit, margin: float) -> None:
     from rich.table import Table
 
     from serm.cli.drift_report import headline
+    from serm.cli.format import count
 
     console.print(headline(found.found), markup=False)
     console.print(_sentence(found, margin), markup=False)
+    if found.elsewhere:
+        console.print(f"{count(found.elsewhere, 'given grade')} of no pair of this window: left out.")
     table = Table(box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0))
     table.add_column("where", overflow="fold")
     for heading in ("queries", "graded", "before", "now", "change"):
@@ -118,11 +123,11 @@ def _tell(console: Console, found: Audit, margin: float) -> None:
         table.add_row(
             f"{part.kind} {part.name}",
             f"{part.queries:,}",
-            str(change.now.graded) if change.measured else "-",
-            f"{100 * change.before.interval.mean:.1f}",
-            f"{100 * change.now.interval.mean:.1f}",
+            str(change.now.graded or "-"),
+            _mean(change.before),
+            _mean(change.now),
             _points(change.change),
-            change.verdict if change.measured else f"{change.verdict} (expected)",
+            _so(change),
         )
     console.print(table)
     level = found.slices[0].change.change.level
@@ -151,7 +156,19 @@ def _sentence(found: Audit, margin: float) -> str:
     return told[change.verdict]
 
 
+def _so(change: Change) -> str:
+    if not change.before.interval.n:
+        return f"{change.verdict} (nothing like it before)"
+    return change.verdict if change.measured else f"{change.verdict} (expected)"
+
+
+def _mean(side: Measured) -> str:
+    return f"{100 * side.interval.mean:.1f}" if side.interval.n else "-"
+
+
 def _points(interval: Interval) -> str:
+    if interval.n < 2:
+        return "-"
     return f"{100 * interval.mean:+.1f} [{100 * interval.low:+.1f}, {100 * interval.high:+.1f}]"
 
 
@@ -164,6 +181,7 @@ def _as_json(found: Audit) -> dict[str, Any]:
             "window": found.found.window,
             "model": found.found.model,
             "human_grades": found.human_grades,
+            "grades_elsewhere": found.elsewhere,
             "slices": [_slice_json(part) for part in found.slices],
             "drift": drift_json(found.found),
         }

@@ -9,12 +9,13 @@ import typer
 from serm.cli.options import Config, Window
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Iterator, Sequence
 
     from rich.console import Console
 
     from serm.core.settings import Settings
-    from serm.graphs.forecast import Forecast, JudgeForecast
+    from serm.graphs.forecast import Forecast
+    from serm.graphs.forecast_judges import JudgeForecast
 
 MARGINS = (0.005, 0.01, 0.02, 0.03)
 
@@ -51,7 +52,8 @@ def plan(
         number = window_number(resources.dataset, window)
         found = forecast(resources, number, margins, _counter(settings))
     if as_json:
-        print(json.dumps(asdict(found) | {"cost": found.cost}, ensure_ascii=False, indent=2))
+        told = asdict(found) | {"cost": found.cost, "unpriced": found.unpriced}
+        print(json.dumps(told, ensure_ascii=False, indent=2))
         return
     _tell(Console(soft_wrap=True, highlight=False), found, settings)
 
@@ -69,10 +71,11 @@ def _tell(console: Console, found: Forecast, settings: Settings) -> None:
 
     from serm.cli.format import count, duration, money
 
-    gate = f", and at most {found.gate_pairs:,} pairs of the gate" if found.gate_pairs else ""
+    gate = f", at most {found.gate_pairs:,} pairs of the gate" if found.gate_pairs else ""
+    gold = f", at most {found.gold_pairs:,} human-graded pairs to weigh them by" if found.gold_pairs else ""
     console.print(
-        f"Round {found.round}, window {found.window}: {found.pairs:,} of {found.window_pairs:,} pairs{gate} "
-        f"go to {count(len(found.judges), 'judge')}.",
+        f"Round {found.round}, window {found.window}: {found.pairs:,} of {found.window_pairs:,} pairs{gate}"
+        f"{gold} go to {count(len(found.judges), 'judge')}.",
         markup=False,
     )
     table = Table(box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0))
@@ -86,14 +89,13 @@ def _tell(console: Console, found: Forecast, settings: Settings) -> None:
             _calls(judge),
             f"{judge.tokens_in:,}",
             f"{judge.tokens_out:,}",
-            money(judge.cost) if judge.priced else "no price",
+            "no price" if judge.cost is None else money(judge.cost),
             "-" if judge.seconds is None else duration(int(judge.seconds * 1e9)),
             judge.basis,
         )
     console.print(table)
-    budget = settings.budget.currency
-    limit = "no limit is set" if budget is None else f"the whole run may cost {money(budget)}"
-    console.print(f"Cost at most {money(found.cost)}; {limit}. Judges work at the same time.", markup=False)
+    for sentence in _cost(found, settings):
+        console.print(sentence, markup=False)
     if found.seconds is not None:
         console.print(f"The last round took {duration(int(found.seconds * 1e9))} in all.")
     basis = "as the last gate measured" if found.spread_measured else "assumed"
@@ -110,6 +112,30 @@ def _tell(console: Console, found: Forecast, settings: Settings) -> None:
         )
         mark = "  <- gate.margin" if item.margin == settings.gate.margin else ""
         console.print(f"  margin {item.margin:.3f}: {item.queries:,} queries; {more}{mark}", markup=False)
+
+
+def _cost(found: Forecast, settings: Settings) -> Iterator[str]:
+    from serm.cli.format import money
+
+    budget = settings.budget.currency
+    limit = "No limit is set" if budget is None else f"The whole run may cost {money(budget)}"
+    if found.unpriced:
+        yield (
+            f"Cost unknown: no price is stated for {', '.join(found.unpriced)}. State it under `llm.prices`, "
+            "as money for a million tokens."
+        )
+    if len(found.judges) > len(found.unpriced):
+        who = "The other judges cost" if found.unpriced else "Cost"
+        yield f"{who} at most {money(found.priced)}, by these tokens and with all paths asked."
+    yield f"{limit}. Judges work at the same time."
+    if any(judge.sources for judge in found.judges):
+        yield (
+            "Calls go from the share of the window that a judge's sources have to as many of the mined pairs "
+            "as they have; the cost takes the dearest source's pairs to be mined first."
+        )
+    further = {"turns of agents": settings.agents.llm, "the debate": settings.agreement.debate}
+    if left_out := [name for name, asked in further.items() if asked]:
+        yield f"Not in it: {' and '.join(left_out)}."
 
 
 def _calls(judge: JudgeForecast) -> str:

@@ -29,7 +29,8 @@ PACKAGED_MODEL = "minilm"
 
 AGENT_NAMES: tuple[AgentName, ...] = get_args(AgentName)
 DEFAULT_AGENTS: tuple[AgentName, ...] = AGENT_NAMES[:5]
-"""The others are off until a share is given: what they add has not been measured."""
+"""The others are off until a share is given: on the simulated marketplace none of them added anything that
+shows (docs/results/signals.md)."""
 
 
 class ModelSettings(Section):
@@ -85,8 +86,9 @@ class MinerSettings(Section):
     `committee` and `novelty` can be added."""
     uncertainty: Literal["entropy", "margin"] = "entropy"  # what the uncertainty agent goes by
     density: float = Field(default=0.0, ge=0)
-    """How much more a doubt counts where queries are many: uncertainty, disagreement, BALD and the
-    committee's gap are multiplied by the query's density to this power. 0: an outlier counts as much."""
+    """How much more a doubt counts where queries are many: uncertainty, disagreement, BALD, the committee's
+    gap and the drift agent's doubts are multiplied by the query's density to this power. 0: an outlier counts
+    as much."""
     passes: int = Field(default=4, ge=2)  # stochastic passes of the disagreement and BALD agents
     pool: int = Field(default=2_000, ge=1)
     """Pairs that get stochastic passes, and the committee's scores, the most uncertain first."""

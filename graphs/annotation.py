@@ -44,7 +44,7 @@ class Annotation:
     """What came of a frame of pairs."""
 
     labels: pd.DataFrame  # as storage/labels.py reads them, in the order of the pairs
-    counts: dict[str, Any]  # annotation.json, `lost_calls`, `simulated_judges`, `accounts` (docs/annotate.md)
+    counts: dict[str, Any]  # annotation.json, and what the ledger knows (docs/annotate.md)
     judgments: (
         pd.DataFrame
     )  # what each judge said, a debate and the gold pairs among it (storage/recording.py)
@@ -96,6 +96,7 @@ def annotate(
         counts = json.loads((folder / ANNOTATION).read_text(encoding="utf-8"))
         counts |= {
             "lost_calls": resources.judgments.lost_calls(),
+            "lost_turns": resources.judgments.lost_turns(),
             "simulated_judges": list(panel.simulated),
             "accounts": [asdict(item) for item in resources.judgments.accounts(resources.trace_id(ROUND))],
         }

@@ -21,7 +21,8 @@ from serm.graphs.state import MinerState
 from serm.graphs.training import gate_key
 from serm.relevance_model.base import Scores
 from serm.relevance_model.scoring import stored_scores
-from serm.tools.strata import STRATA
+from serm.tools.language import with_languages
+from serm.tools.strata import STRATA, strata_by_window
 
 Floats = NDArray[np.float64]
 
@@ -41,6 +42,7 @@ class Audit:
     found: WindowDrift
     slices: tuple[Slice, ...]  # the first is the whole window
     human_grades: int  # of the window, that the figures rest on
+    elsewhere: int  # given grades that are of no pair of the window, and are left out
 
 
 @dataclass(frozen=True)
@@ -52,6 +54,7 @@ class _Side:
     """
 
     languages: NDArray[np.object_]
+    strata: NDArray[np.object_]  # each by the traffic of its own window; "": it logs none
     expected: Floats  # NDCG@4
     graded: NDArray[np.bool_]  # by people
     human: Floats  # NDCG@4; NaN: not graded, or with one grade
@@ -68,14 +71,36 @@ class _Auditor:
         self.found = drift_of(resources, state)
 
     @cached_property
+    def given(self) -> pd.DataFrame:
+        """The given grades of pairs of the window, with their `row` there and their `query` (its number).
+
+        Raises DataError where grades were given and none is of such a pair.
+        """
+        desk = self.found.desk
+        marked = desk.window[list(KEY)].assign(row=np.arange(len(desk.window)), query=desk.query_index)
+        if self._grades is None:
+            return marked.iloc[:0].assign(grade=0)
+        found = marked.merge(self._grades[[*KEY, "grade"]], on=list(KEY), how="inner")
+        if found.empty:
+            raise DataError(
+                f"none of the {len(self._grades):,} given grades is of a pair of window {self.found.window}.",
+                "Name the window that they are of; query_id and doc_id are as `--ask` writes them.",
+            )
+        return found
+
+    @cached_property
     def window(self) -> _Side:
         """The window's queries, graded where a file of grades has them, and its gate queries behind them."""
         desk = self.found.desk
         expected = expected_ndcg(desk.query_index, desk.scores, seed=desk.seed)
-        graded, human = np.zeros(len(expected), dtype=bool), np.full(len(expected), np.nan)
-        if self._grades is not None:
-            graded, human = _human(desk.window, desk.query_index, desk.scores, self._grades, len(expected))
-        own = _Side(np.asarray(desk.current.languages, dtype=object), expected, graded, human)
+        graded, human = _human(self.given, desk.scores, len(expected))
+        own = _Side(
+            np.asarray(desk.current.languages, dtype=object),
+            desk.query_strata.astype(object),
+            expected,
+            graded,
+            human,
+        )
         return _joined(own, self._gate_side(newest=True))
 
     @cached_property
@@ -90,6 +115,11 @@ class _Auditor:
         model = self._.models.open(self._state["champion"])
         return frame, stored_scores(self._.workspace.scores, key, model, frame)
 
+    @cached_property
+    def _gate_languages(self) -> pd.Series:
+        """Of the gate's rows: models know languages as the log names them, the desk knows all of them."""
+        return with_languages(self._gate[0])["language"].fillna("").astype(str)
+
     def _gate_side(self, *, newest: bool) -> _Side:
         frame, scores = self._gate
         rows = ((frame["window"] == self._number - 1) == newest).to_numpy()
@@ -98,9 +128,15 @@ class _Auditor:
         codes, _ = pd.factorize(part["query_id"])
         measured = per_query(part, some.expected)
         human = measured[ndcg_column(CUTOFF)].where(measured["mixed"]).to_numpy(dtype=np.float64)
-        first = part.drop_duplicates("query_id")["language"].fillna("").astype(str)
-        expected = expected_ndcg(codes.astype(np.int64), some, seed=self.found.desk.seed)
-        return _Side(first.to_numpy(dtype=object), expected, np.ones(len(human), dtype=bool), human)
+        codes = codes.astype(np.int64)
+        _, first = np.unique(codes, return_index=True)
+        return _Side(
+            self._gate_languages.to_numpy(dtype=object)[rows][first],
+            strata_by_window(part, codes),
+            expected_ndcg(codes, some, seed=self.found.desk.seed),
+            np.ones(len(human), dtype=bool),
+            human,
+        )
 
     def slices(self) -> Iterator[Slice]:
         desk, window, before = self.found.desk, self.window, self.before
@@ -113,10 +149,9 @@ class _Auditor:
                 "language", str(name), window.languages == name, _or_all(before.languages == name)
             )
         for name in STRATA:
-            rows = np.zeros(len(window.expected), dtype=bool)
-            rows[:own] = desk.query_strata == name
-            if 0 < rows.sum() < own:
-                yield self._slice("stratum", name, rows, everything)
+            rows = window.strata == name
+            if 0 < rows[:own].sum() < own:
+                yield self._slice("stratum", name, rows, before.strata == name)
         for region, facts in zip(self.found.drift.regions, self.found.facts, strict=True):
             if region.kind != "dying":
                 rows = np.zeros(len(window.expected), dtype=bool)
@@ -124,9 +159,10 @@ class _Auditor:
                 yield self._slice("region", f"{region.kind} {facts.name}", rows, everything)
 
     def _slice(self, kind: str, name: str, now: NDArray[np.bool_], before: NDArray[np.bool_]) -> Slice:
-        """Where one side has no human grades the model's expectation is compared on both, like with like."""
+        """Where one side has no human grades the model's expectation is compared on both, like with like.
+        Where there was nothing like it before, its figures stand alone, and nothing can be told."""
         sides = [self.window.of(now, self._level), self.before.of(before, self._level)]
-        if not all(side.graded for side in sides):
+        if before.any() and not all(side.graded for side in sides):
             sides = [
                 measured_mean([], [], values, self._level)
                 for values in (self.window.expected[now], self.before.expected[before])
@@ -141,7 +177,7 @@ def audit(resources: Resources, state: MinerState, grades: pd.DataFrame | None =
     """Compare the window with what came before it. `grades`: query_id, doc_id, grade of pairs of the window.
 
     Human grades are those of the gate, and the given ones. Raises DataError where no gate query is open:
-    there is nothing to compare with, and no calibration.
+    there is nothing to compare with, and no calibration; and where no given grade is of the window.
     """
     auditor = _Auditor(resources, state, grades)
     if not len(auditor.before.expected):
@@ -151,8 +187,8 @@ def audit(resources: Resources, state: MinerState, grades: pd.DataFrame | None =
         )
     slices = tuple(auditor.slices())
     gate = resources.dataset.gate(state["round"] - 1)
-    counted = int((gate["window"] == state["round"] - 1).sum()) + (0 if grades is None else len(grades))
-    return Audit(auditor.found, slices, counted)
+    given, of_gate = len(auditor.given), int((gate["window"] == state["round"] - 1).sum())
+    return Audit(auditor.found, slices, of_gate + given, (0 if grades is None else len(grades)) - given)
 
 
 def pairs_to_grade(found: WindowDrift, count: int, seed: int) -> pd.DataFrame:
@@ -167,12 +203,8 @@ def pairs_to_grade(found: WindowDrift, count: int, seed: int) -> pd.DataFrame:
     return window.iloc[rows][columns].assign(grade=np.nan).reset_index(drop=True)
 
 
-def _human(
-    window: pd.DataFrame, query_index: NDArray[np.int64], scores: Scores, grades: pd.DataFrame, queries: int
-) -> tuple[NDArray[np.bool_], Floats]:
+def _human(graded: pd.DataFrame, scores: Scores, queries: int) -> tuple[NDArray[np.bool_], Floats]:
     """(queries,): which have a given grade, and NDCG@4 by those grades, NaN where there is one alone."""
-    marked = window[list(KEY)].assign(row=np.arange(len(window)), query=query_index)
-    graded = marked.merge(grades[[*KEY, "grade"]], on=list(KEY), how="inner")
     there, result = np.zeros(queries, dtype=bool), np.full(queries, np.nan)
     if len(graded):
         measured = per_query(graded, scores.expected[graded["row"].to_numpy()])
@@ -185,6 +217,7 @@ def _human(
 def _joined(first: _Side, second: _Side) -> _Side:
     return _Side(
         np.concatenate([first.languages, second.languages]),
+        np.concatenate([first.strata, second.strata]),
         np.concatenate([first.expected, second.expected]),
         np.concatenate([first.graded, second.graded]),
         np.concatenate([first.human, second.human]),

@@ -1,4 +1,4 @@
-"""The plan of a round's mining: how many pairs each agent may choose."""
+"""The plan of a round's mining: in which proportion the agents share the budget."""
 
 from __future__ import annotations
 

@@ -185,6 +185,6 @@ def _counts(resources: Resources, state: SupervisorState, labels: pd.DataFrame) 
         "trained_on": {str(name): int(count) for name, count in snapshot["origin"].value_counts().items()},
         "judging": {**judging, "lost_calls": resources.judgments.lost_calls()},
         "gate": asdict(of_gate),
-        "agents": asdict(turns),
+        "agents": {**asdict(turns), "lost_turns": resources.judgments.lost_turns()},
         "accounts": [asdict(account) for account in resources.judgments.accounts(trace)],
     }

@@ -60,7 +60,7 @@ class MinerState(TypedDict, total=False):
     pairs: int  # to choose; missing: all that the budget gives a round
     scores: str  # a name in the workspace's scores/
     plan: str  # a name in the workspace's samples/; missing where no chat model plans
-    nominated: Annotated[dict[str, str], operator.or_]  # agent: a name in the workspace's nominations/
+    nominated: Annotated[dict[str, str], operator.or_]  # agent: a name in the workspace's samples/
     sample: str
 
 

@@ -37,28 +37,28 @@ class Purse:
 
     def __init__(self, limit: float | None, ledger: JudgmentStore) -> None:
         self._limit, self._ledger = limit, ledger
-        self._reserved = 0.0
         self._lock = threading.Lock()
 
-    def reserve(self, amount: float) -> None:
-        """Raises BudgetExceededError where a turn of this cost could pass the limit."""
-        with self._lock:
+    def reserve(self, most: AgentTurn) -> str:
+        """Mark a turn in the ledger, at the most that it can cost; the mark's name goes to `settle`.
+
+        The mark is the reservation: it counts until it is settled, also where the process is gone by then.
+        Raises BudgetExceededError where the turn could pass the limit.
+        """
+        with self._lock:  # none may reserve between another's look and its mark
             if self._limit is not None:
                 paid = self._ledger.spent()
-                if paid + self._reserved + amount > self._limit:
+                if paid + most.cost > self._limit:
                     raise BudgetExceededError(
                         f"the next turn of an agent could pass the budget of {self._limit:g}: "
-                        f"{paid:.4g} is paid.",
+                        f"{paid:.4g} is paid or asked for.",
                         "What was paid for is kept. Raise `budget.currency` and run it again to go on.",
                     )
-            self._reserved += amount
+            return self._ledger.turn_started(most)
 
-    def settle(self, reserved: float, turn: AgentTurn | None) -> None:
+    def settle(self, mark: str, turn: AgentTurn | None) -> None:
         """A turn has ended; None: it failed before it can have been answered, and costs nothing."""
-        with self._lock:
-            if turn is not None:
-                self._ledger.turned(turn)
-            self._reserved -= reserved
+        self._ledger.turn_ended(mark, turn)
 
     def answer(self, key: str) -> str | None:
         """What was answered under a key and paid for, by this process or an earlier one."""
@@ -83,8 +83,9 @@ class Till:
         Where the answer does not tell its tokens, the most that it can have cost counts; so it does for a
         turn without an answer that the provider may charge for all the same (a timeout). Within a trace
         answers are kept: the same conversation of the same agent is not asked, and not paid, a second time,
-        and `response_metadata` says that it is `recorded`. Raises BudgetExceededError, without asking, where
-        the turn could pass the budget.
+        and `response_metadata` says that it is `recorded`. A turn that ends neither way (a kill, Ctrl-C)
+        stays marked in the ledger. Raises BudgetExceededError, without asking, where the turn could pass the
+        budget.
         """
         texts = [json.dumps(convert_to_openai_messages(list(messages)), ensure_ascii=False)]
         texts += [json.dumps(convert_to_openai_tool(tool), ensure_ascii=False) for tool in tools]
@@ -93,8 +94,8 @@ class Till:
         if key is not None and (kept := self.purse.answer(key)) is not None:
             return _recorded(kept)
         reserved = most(self.price, texts, self.max_tokens)
-        self.purse.reserve(reserved)
-        turn: AgentTurn | None = None
+        unanswered = AgentTurn(self.agent, self.model, 0, 0, reserved, trace)
+        mark = self.purse.reserve(unanswered)
         try:
             answer = ask()
             used = answer.usage_metadata
@@ -106,11 +107,10 @@ class Till:
             if self.price is not None:
                 answer.response_metadata["cost"] = paid
         except Exception as error:
-            if not isinstance(error, SermError) and problem_of_provider(error).charged:
-                turn = AgentTurn(self.agent, self.model, 0, 0, reserved, trace)
+            charged = not isinstance(error, SermError) and problem_of_provider(error).charged
+            self.purse.settle(mark, unanswered if charged else None)
             raise
-        finally:
-            self.purse.settle(reserved, turn)
+        self.purse.settle(mark, turn)
         return answer
 
 

@@ -52,10 +52,15 @@ def select_cost(workspace: str | None) -> sa.Select[Any]:
     return sa.select(sa.func.coalesce(sa.func.sum(CALLS.c.cost), 0.0)).where(paid_by(CALLS, workspace))
 
 
-def lost(session: str, workspace: str | None) -> sa.ColumnElement[bool]:
+def lost(marks: sa.Table, session: str, workspace: str | None) -> sa.ColumnElement[bool]:
     """The marks that earlier sessions of a workspace have left. One process works in it at a time, so that
     none of its other sessions is alive; of other workspaces nobody knows."""
-    return sa.and_(STARTED.c.session != session, paid_by(STARTED, workspace))
+    return sa.and_(marks.c.session != session, paid_by(marks, workspace))
+
+
+def select_lost(marks: sa.Table, session: str, workspace: str | None) -> sa.Select[Any]:
+    """One number: how many marks were left."""
+    return sa.select(sa.func.count()).select_from(marks).where(lost(marks, session, workspace))
 
 
 def select_lost_cost(session: str, workspace: str | None) -> sa.Select[Any]:
@@ -69,5 +74,5 @@ def select_lost_cost(session: str, workspace: str | None) -> sa.Select[Any]:
     return (
         sa.select(sa.func.coalesce(sa.func.sum(dearest.c.cost), 0.0))
         .select_from(STARTED.join(dearest, STARTED.c.judge == dearest.c.judge))
-        .where(lost(session, workspace))
+        .where(lost(STARTED, session, workspace))
     )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import time
 import uuid
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -17,10 +18,10 @@ from serm.core.columns import DISTRIBUTION
 from serm.core.records import Answer, Judgment
 from serm.storage.accounts import (
     Account,
-    lost,
     select_calls,
     select_cost,
     select_judgments,
+    select_lost,
     select_lost_cost,
 )
 from serm.storage.artifacts import write_file
@@ -33,6 +34,7 @@ from serm.storage.judgment_tables import (
     INSERT_MARK,
     JUDGMENTS,
     METADATA,
+    STARTED,
     Call,
     Totals,
     answer_of,
@@ -41,7 +43,19 @@ from serm.storage.judgment_tables import (
     judgment_row,
     upsert_judgment,
 )
-from serm.storage.turns import INSERT_TURN, AgentTurn, TurnTotals, select_answer, select_totals, turn_row
+from serm.storage.turns import (
+    DELETE_TURN_MARK,
+    IN_FLIGHT,
+    INSERT_TURN,
+    INSERT_TURN_MARK,
+    AgentTurn,
+    TurnTotals,
+    mark_row,
+    select_answer,
+    select_in_flight_cost,
+    select_totals,
+    turn_row,
+)
 
 _KEYS_A_QUERY: Final = 500  # under SQLite's limit on variables
 
@@ -50,7 +64,8 @@ class JudgmentStore:
     """Opened by a SQLAlchemy URL; makes its tables where they are missing. Safe to use from several threads.
 
     Writes give futures that are done when the write is durable. `started` marks a call in flight and `ended`
-    takes the mark away; what a killed process leaves marked is a lost call, and stays counted.
+    takes the mark away; what a killed process leaves marked is a lost call, and stays counted. `turn_started`
+    and `turn_ended` do so for a turn of an agent, and wait.
 
     In a database that several workspaces use, judgments are for all of them, and each pays for its own calls:
     `workspace` (`Workspace.payer`) tells them apart. None: the database is one workspace's own.
@@ -60,7 +75,7 @@ class JudgmentStore:
         self._engine = open_engine(url)
         self._workspace = workspace
         self._session = uuid.uuid4().hex
-        self._calls = 0
+        self._marks = itertools.count(1)  # over threads: agents work side by side
         with database_errors(self._engine.url):
             METADATA.create_all(self._engine)
             add_missing_columns(self._engine, METADATA)
@@ -90,8 +105,7 @@ class JudgmentStore:
 
     def started(self, key: str, path: int, judge: str) -> tuple[str, Future[None]]:
         """Mark a call as in flight; the mark's name goes to `ended`."""
-        self._calls += 1
-        mark = f"{self._session}-{self._calls}"
+        mark = self._mark()
         row = {"id": mark, "session": self._session, "cache_key": key, "path": path, "judge": judge}
         return mark, self._writer.submit(Write(INSERT_MARK, [self._paid(row)]))
 
@@ -107,9 +121,23 @@ class JudgmentStore:
         """Take the mark of a call away that was not made after all."""
         return self._writer.submit(Write(DELETE_MARK, [{"mark": mark}]))
 
-    def turned(self, turn: AgentTurn) -> None:
-        """Write a turn of an agent and wait until it is durable. Raises StorageError where it cannot be."""
-        wait(self._writer.submit(Write(INSERT_TURN, [self._paid(turn_row(turn, time.time()))])))
+    def turn_started(self, most: AgentTurn) -> str:
+        """Mark a turn of an agent as in flight, with the most that it can cost; the mark's name goes to
+        `turn_ended`. Raises StorageError where the mark cannot be written: then nothing is to be asked."""
+        mark = self._mark()
+        row = {"id": mark, "session": self._session, **mark_row(most)}
+        wait(self._writer.submit(Write(INSERT_TURN_MARK, [self._paid(row)])))
+        return mark
+
+    def turn_ended(self, mark: str, turn: AgentTurn | None) -> None:
+        """Take a turn's mark away and write what it took (None: nothing), as one; wait until it is durable.
+
+        Raises StorageError where it cannot be: the mark stays, and counts."""
+        rows = [] if turn is None else [self._paid(turn_row(turn, time.time()))]
+        wait(self._writer.submit(Write(INSERT_TURN, rows), Write(DELETE_TURN_MARK, [{"mark": mark}])))
+
+    def _mark(self) -> str:
+        return f"{self._session}-{next(self._marks)}"
 
     def _paid(self, row: dict[str, Any]) -> dict[str, Any]:
         return {**row, "workspace": self._workspace}
@@ -145,17 +173,22 @@ class JudgmentStore:
 
     def lost_calls(self) -> int:
         """Calls that were in flight when an earlier process was killed."""
-        statement = sa.select(sa.func.count()).where(lost(self._session, self._workspace))
-        return int(self._scalar(statement))
+        return int(self._scalar(select_lost(STARTED, self._session, self._workspace)))
+
+    def lost_turns(self) -> int:
+        """Turns of agents that were in flight when an earlier process was killed or interrupted."""
+        return int(self._scalar(select_lost(IN_FLIGHT, self._session, self._workspace)))
 
     def spent(self) -> float:
         """Money paid for all finished calls, failed and repeated ones too, and for the turns of agents.
 
-        What a lost call has cost nobody knows: it counts as much as its judge's dearest.
+        What a lost call has cost nobody knows: it counts as much as its judge's dearest. A turn that is in
+        flight or lost counts as the most that it can cost.
         """
         calls = float(self._scalar(select_cost(self._workspace)))
         lost_ones = float(self._scalar(select_lost_cost(self._session, self._workspace)))
-        return calls + lost_ones + self.turn_totals().cost
+        in_flight = float(self._scalar(select_in_flight_cost(self._workspace)))
+        return calls + lost_ones + in_flight + self.turn_totals().cost
 
     def accounts(self, trace_id: str | None = None) -> list[Account]:
         """What each judge has taken, by name: of all there is, or of one trace."""

@@ -27,6 +27,18 @@ TURNS: Final = sa.Table(
     sa.Index("agent_turns_of_key", "key"),
 )
 
+IN_FLIGHT: Final = sa.Table(
+    "agent_turns_started",  # turns in flight; those left by a session that is gone were lost with it
+    METADATA,
+    sa.Column("id", sa.String(64), primary_key=True),
+    sa.Column("session", sa.String(32), nullable=False),
+    sa.Column("agent", sa.Text, nullable=False),
+    sa.Column("model", sa.Text, nullable=False),
+    sa.Column("cost", sa.Float, nullable=False),  # the most that it can have cost
+    sa.Column("trace_id", sa.Text, nullable=False),
+    sa.Column("workspace", sa.Text, nullable=True),  # as of a call
+)
+
 
 @dataclass(frozen=True, slots=True)
 class AgentTurn:
@@ -53,11 +65,24 @@ class TurnTotals:
 
 
 INSERT_TURN: Final = sa.insert(TURNS)
+INSERT_TURN_MARK: Final = sa.insert(IN_FLIGHT)
+DELETE_TURN_MARK: Final = sa.delete(IN_FLIGHT).where(IN_FLIGHT.c.id == sa.bindparam("mark"))
 
 
 def turn_row(turn: AgentTurn, written: float) -> dict[str, Any]:
     """All columns of TURNS but `id` and `workspace`."""
     return {**asdict(turn), "written": written}
+
+
+def mark_row(turn: AgentTurn) -> dict[str, Any]:
+    """The columns of IN_FLIGHT that say which turn was asked for; its `cost` is the most that it can be."""
+    return {"agent": turn.agent, "model": turn.model, "cost": turn.cost, "trace_id": turn.trace_id}
+
+
+def select_in_flight_cost(workspace: str | None) -> sa.Select[Any]:
+    """One number: what the turns of a workspace that are in flight, or were lost, can have cost at most."""
+    total = sa.func.coalesce(sa.func.sum(IN_FLIGHT.c.cost), 0.0)
+    return sa.select(total).where(paid_by(IN_FLIGHT, workspace))
 
 
 def select_totals(trace_id: str | None, workspace: str | None) -> sa.Select[Any]:

@@ -1,4 +1,4 @@
-"""The miner's plan: how many pairs each agent may choose, tried out and handed in."""
+"""The miner's plan: in which proportion agents share the budget, tried out and handed in."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from pydantic import Field
 from serm.tools.desk import DeskView
 from serm.tools.mining_arguments import Arguments
 from serm.tools.mining_tools import mining_tools
+from serm.tools.quotas import shared_out
 from serm.tools.result import result
 
 PROBES: Final = ("describe_window", "detect_drift", "score_uncertainty")
@@ -25,7 +26,7 @@ class PlanDesk:
     view: DeskView
     agents: Sequence[str]  # those that the config lets mine
     budget: int  # pairs
-    quotas: dict[str, int] = field(default_factory=dict)  # those set last
+    quotas: dict[str, int] = field(default_factory=dict)  # those set last: shares, in pairs
     reason: str = ""
     submitted: bool = False
 
@@ -37,7 +38,8 @@ class PlanDesk:
 
 class SetQuotas(Arguments):
     quotas: dict[str, Annotated[int, Field(ge=0)]] = Field(
-        description="pairs for each agent, such as {uncertainty: 30, drift: 10}; one left out gets 0"
+        description="pairs for each agent, such as {uncertainty: 30, drift: 10}; one left out gets 0, and "
+        "where they come to less than the budget all of it is shared out in proportion to them"
     )
 
 
@@ -46,7 +48,8 @@ class SubmitPlan(Arguments):
 
 
 def set_quotas(desk: PlanDesk, quotas: dict[str, int]) -> str:
-    """Share the budget out among the agents. Call it again to change your mind."""
+    """Share the budget out among the agents, in proportion to the quotas. The answer says what that comes to.
+    What an agent cannot use goes to the others. Call it again to change your mind."""
     unknown = sorted(set(quotas) - set(desk.agents))
     if unknown:
         raise ToolException(f"there is no agent {unknown[0]}. The agents are {', '.join(desk.agents)}.")
@@ -56,11 +59,11 @@ def set_quotas(desk: PlanDesk, quotas: dict[str, int]) -> str:
     if not total:
         raise ToolException("the quotas come to no pair at all.")
     desk.quotas = {agent: quotas.get(agent, 0) for agent in desk.agents}
-    return result({"quotas": desk.quotas, "pairs": total, "left": desk.budget - total})
+    return result({"quotas": desk.quotas, "pairs": shared_out(desk.budget, desk.quotas)})
 
 
 def submit_plan(desk: PlanDesk, reason: str) -> str:
-    """Hand the quotas in. This ends your work; pairs that they leave over are shared out alike."""
+    """Hand the quotas in. This ends your work."""
     if not desk.quotas:
         raise ToolException("there are no quotas yet: call set_quotas first.")
     desk.reason, desk.submitted = reason, True

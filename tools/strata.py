@@ -35,6 +35,24 @@ def logged_frequencies(
     return frequencies(window, query_index, queries) if bool((shown > 0).any()) else None
 
 
+def strata_by_window(gate: pd.DataFrame, query_index: NDArray[np.int64]) -> NDArray[np.object_]:
+    """The stratum of each query among those of its own window. (queries,), values of `STRATA`; "" where the
+    window's rows log no impressions, so that nobody knows.
+
+    `gate`: query_id's rows of n pairs with `impressions` and `window`; `query_index` (n,), from 0 without
+    gaps.
+    """
+    _, first = np.unique(query_index, return_index=True)
+    windows = gate["window"].to_numpy()
+    asked = frequencies(gate, query_index, len(first))
+    shown = pd.to_numeric(gate["impressions"], errors="coerce").to_numpy(dtype=np.float64) > 0
+    result = np.full(len(first), "", dtype=object)
+    for window in np.unique(windows[shown]):
+        own = windows[first] == window
+        result[own] = strata(asked[own])
+    return result
+
+
 def strata(asked: NDArray[np.float64]) -> NDArray[np.str_]:
     """The stratum of each of n queries by its frequency. (n,), values of `STRATA`.
 

@@ -64,7 +64,7 @@ def test_a_model_hears_the_profile_looks_and_its_quotas_are_the_plan() -> None:
     )
     assert '"kept":3' in policy.heard[0]
     assert '"size":' in policy.heard[1]
-    assert '"left":28' in policy.heard[2]
+    assert '"pairs":{"uncertainty":0,"drift":40,"feedback":0}' in policy.heard[2], "the whole budget goes out"
 
 
 @pytest.mark.parametrize(

@@ -27,6 +27,7 @@ from serm.storage.judgments import JudgmentStore, wait
 from serm.storage.turns import AgentTurn
 
 COUNTER = count(1)
+TURN = AgentTurn("drift", "m", 1, 1, 0.5, "t")
 CALL = Call("key", 0, Answer(grade=1, tokens_in=5, cost=0.25, rationale="words"), "trace", "a")
 
 
@@ -153,7 +154,7 @@ def test_workspaces_on_one_database_pay_each_for_its_own_calls_and_share_what_wa
         wait(one.ended(mark, dear, said("a", 1)))
         for path in range(16):
             wait(one.started("key", path, "a")[1])
-        one.turned(AgentTurn("drift", "m", 1, 1, 0.5, "t", key="k", answer="{}"))
+        turned(one, dataclasses.replace(TURN, key="k", answer="{}"))
         assert (one.lost_calls(), one.spent()) == (0, 5.5)
         assert (two.lost_calls(), two.spent()) == (0, 0.0), "those in flight are another's"
         assert (two.turn_totals().turns, two.turn_answer("k")) == (0, None)
@@ -173,13 +174,53 @@ def test_what_an_earlier_version_wrote_counts_for_every_workspace(url: str) -> N
         wait(store.started("key", 1, "a")[1])
         mark, _ = store.started("key", 0, "a")
         wait(store.ended(mark, CALL, None))
-        store.turned(AgentTurn("drift", "m", 1, 1, 0.5, "t"))
+        turned(store, TURN)
     with sa.create_engine(url).begin() as connection:
         for table in ("calls", "started", "agent_turns"):
             connection.execute(sa.text(f"ALTER TABLE {table} DROP COLUMN workspace"))
     for workspace in ("one", None):
         with JudgmentStore(url, workspace) as store:
             assert (store.lost_calls(), store.spent()) == (1, 0.25 + 0.25 + 0.5)
+
+
+def turned(store: JudgmentStore, turn: AgentTurn) -> None:
+    store.turn_ended(store.turn_started(dataclasses.replace(turn, cost=8.0)), turn)
+
+
+def test_a_turn_counts_as_the_most_that_it_can_cost_until_it_ends_and_where_it_never_does(url: str) -> None:
+    most = dataclasses.replace(TURN, cost=2.0)
+    with JudgmentStore(url, "one") as store, JudgmentStore(url, "two") as other:
+        store.turn_started(most)
+        ended, failed = store.turn_started(most), store.turn_started(most)
+        assert (store.spent(), other.spent()) == (6.0, 0.0)
+        store.turn_ended(ended, TURN)
+        store.turn_ended(failed, None)
+        assert (store.spent(), store.turn_totals().turns) == (2.0 + 0.5, 1)
+        assert store.lost_turns() == 0, "it is in flight"
+    with JudgmentStore(url, "one") as store:
+        assert (store.lost_turns(), store.lost_calls(), store.spent()) == (1, 0, 2.5)
+    with JudgmentStore(url, "two") as other:
+        assert (other.lost_turns(), other.spent()) == (0, 0.0)
+
+
+def test_a_turn_s_end_is_one_transaction(url: str) -> None:
+    with JudgmentStore(url) as store:
+        mark = store.turn_started(TURN)
+        with pytest.raises(sa.exc.IntegrityError):
+            store.turn_ended(mark, dataclasses.replace(TURN, agent=None))  # type: ignore[arg-type]
+        assert (store.turn_totals().turns, store.spent()) == (0, TURN.cost), "the mark stays"
+
+
+def test_a_database_of_before_turns_were_marked_opens(tmp_path: Path) -> None:
+    url = f"sqlite:///{tmp_path / 'judgments.sqlite'}"
+    with JudgmentStore(url) as store:
+        turned(store, TURN)
+    with sa.create_engine(url).begin() as connection:
+        connection.execute(sa.text("DROP TABLE agent_turns_started"))
+    with JudgmentStore(url) as store:
+        assert (store.lost_turns(), store.spent()) == (0, TURN.cost)
+        turned(store, TURN)
+        assert store.spent() == 2 * TURN.cost
 
 
 def test_a_thousand_judgments_from_many_threads_are_all_there(url: str) -> None:

@@ -37,6 +37,28 @@ def test_the_gates_grades_measure_the_window_its_languages_and_strata(
     assert told["drift"]["window"] == "m3"
 
 
+def test_where_the_log_names_no_language_the_gates_are_identified_as_the_windows_are(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path, tiny_encoder: Path
+) -> None:
+    pairs = make_pairs(queries_per_month=40)
+    words = {
+        "de": "rote Lampe mit Schirm für das Wohnzimmer",
+        "en": "red lamp with a shade for the living room",
+    }
+    number = [name.rsplit("-", 1)[1] for name in pairs["query_id"]]
+    pairs["query"] = pairs["language"].map(words) + " " + pairs["query"] + " " + number
+    path = tmp_path / "serm.yaml"
+    config = world(tmp_path, tiny_encoder, pairs.assign(language=None))
+    path.write_text(yaml.safe_dump(config), encoding="utf-8")
+    assert run(["audit", str(path), "--window", "m3", "--json"]) == 0
+    told = json.loads(capsys.readouterr().out)["slices"]
+    languages = {part["name"]: part for part in told if part["kind"] == "language"}
+    assert set(languages) == {"de", "en"}
+    assert all(part["measured"] for part in languages.values()), "its own gate queries have a language"
+    assert sum(part["graded"] for part in languages.values()) == told[0]["graded"]
+    assert languages["de"]["before"]["mean"] != languages["en"]["before"]["mean"], "each has its own past"
+
+
 def test_graded_pairs_of_a_file_make_it_surer(
     config: Path, capsys: pytest.CaptureFixture[str], tmp_path: Path
 ) -> None:
@@ -54,6 +76,35 @@ def test_graded_pairs_of_a_file_make_it_surer(
         graded[name] = json.loads(capsys.readouterr().out)
     assert graded["file"]["human_grades"] == graded["gate"]["human_grades"] + 96
     assert graded["file"]["slices"][0]["graded"] > graded["gate"]["slices"][0]["graded"]
+
+
+def test_grades_of_other_pairs_are_not_counted_and_an_id_may_read_like_nothing(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path, tiny_encoder: Path
+) -> None:
+    pairs = make_pairs(queries_per_month=40)
+    pairs["query"] += [f" {name.rsplit('-', 1)[1]}" for name in pairs["query_id"]]
+    path, file = tmp_path / "serm.yaml", tmp_path / "grades.csv"
+    text = world(tmp_path, tiny_encoder, pairs)
+    path.write_text(yaml.safe_dump(text), encoding="utf-8")
+    audit = ["audit", str(path), "--window", "m3"]
+    assert run([*audit, "--ask", str(file), "--pairs", "8"]) == 0
+    asked, *_ = pd.read_csv(file)["query_id"]
+    names = pairs["query_id"].replace(asked, "NA")
+    pairs.assign(query_id=names).to_parquet(tmp_path / "pairs.parquet", index=False)
+    own = pairs[names == "NA"]
+    rows = [f"NA,{key},{grade}" for key, grade in zip(own["doc_id"], own["grade"], strict=True)]
+    file.write_text("\n".join(["query_id,doc_id,grade", *rows, "q2-1,d-none,1", "NA,null,"]) + "\n")
+    capsys.readouterr()
+    assert run([*audit, "--grades", str(file)]) == 0
+    assert "1 given grade of no pair of this window: left out." in capsys.readouterr().out
+    assert run([*audit, "--grades", str(file), "--json"]) == 0
+    told = json.loads(capsys.readouterr().out)
+    assert run([*audit, "--json"]) == 0
+    assert told["human_grades"] == json.loads(capsys.readouterr().out)["human_grades"] + 8
+    assert told["grades_elsewhere"] == 1
+    file.write_text("query_id,doc_id,grade\nq2-1,d-none,1\n")
+    assert run([*audit, "--grades", str(file)]) == 3
+    assert "none of the 1 given grades is of a pair of window m3" in capsys.readouterr().err
 
 
 def test_a_wrong_grade_is_an_error_that_names_file_row_and_field(

@@ -2,12 +2,20 @@
 
 from __future__ import annotations
 
+from types import SimpleNamespace
+from typing import Any
+
 import numpy as np
 import pytest
 
-from serm.graphs.audit import _Side
+from serm.graphs.audit import Slice, _Auditor, _joined, _Side
 
 LEVEL, RUNS = 0.95, 200
+
+
+def _side(expected: Any, graded: Any, human: Any, strata: Any = "tail") -> _Side:
+    words = (np.full(len(expected), word, dtype=object) for word in ("en", strata))
+    return _Side(*words, expected, graded, human)
 
 
 def test_queries_with_one_grade_do_not_stand_for_ungraded_ones() -> None:
@@ -20,7 +28,7 @@ def test_queries_with_one_grade_do_not_stand_for_ungraded_ones() -> None:
         expected = truth - 0.25 * ~mixed + rng.normal(0, 0.1, 300)
         graded = np.arange(300) < 80
         human = np.where(graded & mixed, truth, np.nan)
-        side = _Side(np.full(300, "en", dtype=object), expected, graded, human)
+        side = _side(expected, graded, human)
         found = side.of(np.ones(300, dtype=bool), LEVEL)
         assert found.graded == int((graded & mixed).sum())
         held += found.interval.low <= 0.7 <= found.interval.high
@@ -31,6 +39,45 @@ def test_queries_with_one_grade_do_not_stand_for_ungraded_ones() -> None:
 
 def test_where_people_graded_every_query_the_mean_is_theirs() -> None:
     human, expected = np.array([0.5, 0.9, np.nan, 0.7]), np.array([0.4, 0.8, 0.1, 0.6])
-    side = _Side(np.full(4, "en", dtype=object), expected, np.ones(4, dtype=bool), human)
+    side = _side(expected, np.ones(4, dtype=bool), human)
     found = side.of(np.ones(4, dtype=bool), LEVEL)
     assert (found.interval.mean, found.graded) == (pytest.approx(0.7), 3)
+
+
+def _hard_tail(rng: np.random.Generator, *, logged: bool = True) -> _Side:
+    """100 head queries of NDCG .80 and 100 tail queries of .70, all graded by people."""
+    parts = []
+    for name, mean in (("head", 0.8), ("tail", 0.7)):
+        human = rng.normal(mean, 0.05, 100)
+        expected = human + rng.normal(0, 0.02, 100)
+        parts.append(_side(expected, np.ones(100, dtype=bool), human, name if logged else ""))
+    return _joined(*parts)
+
+
+def _strata(window: _Side, before: _Side) -> dict[str, Slice]:
+    """What an audit says of each stratum of a window of 200 queries."""
+    auditor = object.__new__(_Auditor)
+    settings = SimpleNamespace(gate=SimpleNamespace(margin=0.03))
+    desk = SimpleNamespace(current=range(200))
+    found = SimpleNamespace(window="w", desk=desk, drift=SimpleNamespace(regions=()), facts=())
+    known = {"_": SimpleNamespace(settings=settings), "_level": LEVEL, "found": found}
+    auditor.__dict__.update(known, window=window, before=before)
+    return {part.name: part for part in auditor.slices() if part.kind == "stratum"}
+
+
+def test_a_tail_that_was_always_harder_has_not_decayed() -> None:
+    rng = np.random.default_rng(3)
+    found = _strata(_hard_tail(rng), _hard_tail(rng))
+    assert list(found) == ["head", "tail"]
+    for part in found.values():
+        assert part.change.verdict == "holds"
+        assert (part.change.now.graded, part.change.before.graded) == (100, 100)
+
+
+def test_where_nothing_before_has_a_stratum_it_cannot_be_told_whether_it_decayed() -> None:
+    rng = np.random.default_rng(3)
+    found = _strata(_hard_tail(rng), _hard_tail(rng, logged=False))
+    assert [part.change.verdict for part in found.values()] == ["cannot tell"] * 2
+    assert found["tail"].change.now.interval.mean == pytest.approx(0.7, abs=0.02)
+    assert found["tail"].change.now.graded == 100
+    assert found["tail"].change.before.interval.n == 0

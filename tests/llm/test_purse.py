@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import json
+import signal
+import subprocess
+import sys
 import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -245,6 +248,49 @@ def test_agents_that_work_side_by_side_stay_within_the_budget_together(store: Ju
     assert limit - 0.07 < store.spent() <= limit  # 66 tokens are reserved a turn, 60 are used
 
 
+KILLED = """
+import os, sys
+from langchain_core.messages import HumanMessage
+from serm.core.settings_loop import Price
+from serm.llm.purse import Purse, Till
+from serm.storage.judgments import JudgmentStore
+with JudgmentStore(sys.argv[1]) as store:
+    till = Till(Purse(10.0, store), "drift", "stub", Price(input=0, output=100_000), 16)
+    till.pay(lambda: os.kill(os.getpid(), 9), [HumanMessage("look")], [])
+"""
+
+
+def test_a_turn_in_flight_at_a_kill_is_counted_as_the_most_that_it_can_have_cost(tmp_path: Path) -> None:
+    url = f"sqlite:///{tmp_path / 'judgments.sqlite'}"
+    process = subprocess.run([sys.executable, "-c", KILLED, url], check=False)
+    assert process.returncode == -signal.SIGKILL
+    a_turn = 16 * 100_000 / 1e6
+    with JudgmentStore(url) as store:
+        assert (store.lost_turns(), store.turn_totals().turns) == (1, 0)
+        assert store.spent() == pytest.approx(a_turn)
+        till = Till(Purse(1.5 * a_turn, store), "drift", "stub", Price(input=0, output=100_000), 16)
+        with pytest.raises(BudgetExceededError, match=r"1\.6 is paid or asked for"):
+            till.pay(lambda: AIMessage("late"), [], [])
+
+
+def test_a_turn_that_is_interrupted_stays_marked_and_counts_once(store: JudgmentStore) -> None:
+    a_turn = 16 * 100_000 / 1e6
+    till = Till(Purse(2.5 * a_turn, store), "drift", "stub", Price(input=0, output=100_000), 16)
+
+    def interrupted() -> AIMessage:
+        raise KeyboardInterrupt
+
+    def watched() -> AIMessage:
+        assert store.spent() == pytest.approx(2 * a_turn), "this one and the one before"
+        return AIMessage("", usage_metadata={"input_tokens": 0, "output_tokens": 4, "total_tokens": 4})
+
+    with pytest.raises(KeyboardInterrupt):
+        till.pay(interrupted, [], [])
+    assert store.spent() == pytest.approx(a_turn)
+    till.pay(watched, [], [])
+    assert store.spent() == pytest.approx(1.25 * a_turn)
+
+
 def test_a_budget_needs_a_price_for_the_agents_model(settings_with: Callable[..., Settings]) -> None:
     settings = settings_with(agents={"llm": "openai:gpt-4o"}, budget={"currency": 5})
     with pytest.raises(ConfigError, match=r"no price for `gpt-4o` \(`agents.llm`\)"):
@@ -274,3 +320,4 @@ def test_a_run_stops_before_agents_pass_its_budget_and_goes_on_under_a_larger_on
     counts = run(1_000.0).rounds[1]["counts"]
     assert counts["agents"]["turns"] == len(stub.bodies) > 0
     assert counts["agents"]["cost"] == pytest.approx(len(stub.bodies) * A_TURN)
+    assert counts["agents"]["lost_turns"] == 0

@@ -17,7 +17,7 @@ from serm.tools.feedback import ClickLog, skipped_high
 from serm.tools.language import identify, languages_of, with_languages
 from serm.tools.mining_tools import mining_tools
 from serm.tools.query_sample import query_means
-from serm.tools.strata import frequencies, strata
+from serm.tools.strata import frequencies, strata, strata_by_window
 from serm.tools.uncertainty import bald, entropy
 
 passes = st.integers(0, 2**32 - 1).map(
@@ -103,6 +103,18 @@ def test_frequency_is_the_impressions_of_a_query_and_a_query_asked_most_is_head(
     assert asked.tolist() == [90.0, 5.0, 1.0, 4.0]
     assert strata(asked).tolist() == ["head", "tail", "tail", "tail"]
     assert strata(np.ones(3)).tolist() == ["tail"] * 3
+
+
+def test_a_query_has_the_stratum_of_its_own_window_and_none_where_impressions_are_not_logged() -> None:
+    gate = pd.DataFrame(
+        {
+            "window": [-1, -1, 0, 0, 0, 2, 2],
+            "impressions": [np.nan, np.nan, 9.0, 9.0, 1.0, 900.0, 90.0],
+        }
+    )
+    found = strata_by_window(gate, np.array([0, 1, 2, 2, 3, 4, 5]))
+    assert found.tolist() == ["", "", "head", "tail", "head", "tail"]
+    assert strata_by_window(gate.iloc[:0], np.array([], dtype=np.int64)).tolist() == []
 
 
 def test_a_language_is_named_where_the_log_has_none_and_left_where_it_has_one() -> None:
