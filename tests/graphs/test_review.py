@@ -94,6 +94,7 @@ def near_duplicates(settings: Settings, number: int) -> set[str]:
 def test_every_window_waits_once_and_the_stream_is_run_to_its_end(watched: Watched) -> None:
     settings, results = watched.settings, watched.results
     assert [result.waiting for result in results] == [LIMIT, LIMIT, LIMIT, 0]
+    assert [result.ended for result in results] == [False, False, False, True]
     asks = f"waiting for a person: {LIMIT} pairs, answer them with `serm review CONFIG`"
     assert [result.stop for result in results[:-1]] == [asks] * 3
     assert results[-1].stop == "the stream has no further window after 3"
