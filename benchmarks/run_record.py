@@ -7,8 +7,11 @@ settings, never by their names: one arm of two protocols may be one folder.
 from __future__ import annotations
 
 import json
+import os
+import platform
 import re
 from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
@@ -38,6 +41,27 @@ def made_from(settings: Settings, market: Any = None) -> dict[str, Any]:
         "folder": str(settings.folder),
         **({} if market is None else {"market": market.to_json()}),
     }
+
+
+def made_on() -> dict[str, Any]:
+    """What done.json says of where and when a run ended."""
+    return {
+        "ended": datetime.now(UTC).date().isoformat(),
+        "machine": platform.machine(),
+        "cores": len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1,
+        "python": platform.python_version(),
+    }
+
+
+def where_and_when(runs: Sequence[Run]) -> str:
+    """Of all runs that are done, several where they differ: "2026-11-28 to 2026-11-29, x86_64 with 2 cores,
+    Python 3.12.3". What a run of an earlier version does not tell is that of now."""
+    told = [made_on() | read_record(run) for run in runs if run.done] or [made_on()]
+    days = sorted({str(item["ended"]) for item in told})
+    machines = sorted({f"{item['machine']} with {item['cores']} cores" for item in told})
+    versions = sorted({str(item["python"]) for item in told})
+    period = " to ".join(dict.fromkeys((days[0], days[-1])))
+    return f"{period}, {' and '.join(machines)}, Python {' and '.join(versions)}"
 
 
 def read_record(run: Run) -> dict[str, Any]:

@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from serm.benchmarks.protocol import Protocol, read_protocol, run_folder
-from serm.benchmarks.run_record import DONE, made_from, require_same
+from serm.benchmarks.run_record import DONE, made_from, made_on, require_same
 from serm.core.errors import SermError
 from serm.storage.artifacts import write_json
 
@@ -159,7 +159,7 @@ def run_once(file: Path, arm: str, seed: int, out: Path, fold: str = "") -> None
     spent = [report.get("seconds", 0.0) for report in result.rounds]
     figures = {"stop": result.stop, "seconds": time.monotonic() - began, "round_seconds": spent}
     market = protocol.market(seed) if protocol.marketplace else None
-    write_json(run_folder(out, arm, seed, fold) / DONE, figures | made_from(settings, market))
+    write_json(run_folder(out, arm, seed, fold) / DONE, figures | made_on() | made_from(settings, market))
 
 
 def _waits(result: EvolutionResult) -> RunWaitsError:

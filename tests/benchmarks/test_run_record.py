@@ -4,16 +4,19 @@ from __future__ import annotations
 
 import contextlib
 import json
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+import pandas as pd
 import pytest
 import yaml
 from small_world import world
 
 from serm.benchmarks import report, runner
+from serm.benchmarks.arms import Results
 from serm.benchmarks.protocol import read_protocol
-from serm.benchmarks.run_record import DONE, made_from, require_same
+from serm.benchmarks.run_record import DONE, made_from, require_same, where_and_when
 from serm.benchmarks.runner import LOG, Run, prepare, runs_of
 from serm.cli.main import run
 from serm.core.errors import SermError, StorageError, WorkspaceMismatchError
@@ -144,6 +147,22 @@ def test_a_marketplace_of_another_size_is_refused(folder: Path) -> None:
     prepare(read_protocol(file), 1, out)
 
 
+def test_a_report_says_when_and_where_its_runs_ended_and_not_where_it_was_written(folder: Path) -> None:
+    file, out = write_protocol(folder, seeds=[1, 2, 3]), folder / "out"
+    told = {"ended": "2026-01-03", "machine": "x86_64", "cores": 2, "python": "3.12.3"}
+    runs = runs_of(out, ["ours"], [1, 2, 3])
+    for done, changed in zip(runs[:2], ({}, {"ended": "2026-01-05", "cores": 16}), strict=True):
+        write_json(done.folder / DONE, told | changed)
+    said = "2026-01-03 to 2026-01-05, x86_64 with 16 cores and x86_64 with 2 cores, Python 3.12.3"
+    assert where_and_when(runs) == said
+    assert where_and_when(runs[:1]) == "2026-01-03, x86_64 with 2 cores, Python 3.12.3"
+    table = pd.DataFrame([("ours", seed, "") for seed in (1, 2)], columns=["arm", "seed", "fold"])
+    results = Results(read_protocol(file), table, runs)
+    assert report.made_by(results) == f"serm benchmark small, seeds 1, 2, {said}."
+    mark_done(file, out)  # of an earlier version, which does not tell
+    assert where_and_when(runs[:1]).startswith(datetime.now(UTC).date().isoformat())
+
+
 def ends(monkeypatch: pytest.MonkeyPatch, **how: Any) -> None:
     """Have every run of this process end so."""
 
@@ -188,6 +207,7 @@ def test_a_run_that_waits_is_not_done_and_goes_on_later(
     assert run(command) == 0
     record = json.loads((waits.folder / DONE).read_text(encoding="utf-8"))
     assert record["stop"] == "the stream has no further window after 1"
+    assert {"ended", "machine", "cores", "python"} <= record.keys()
     check(folder / "small.yaml", folder / "out")
 
 
