@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Final
 
 from serm.benchmarks.protocol import Protocol, read_protocol, run_folder
 from serm.benchmarks.run_record import DONE, made_from, made_on, require_same
+from serm.benchmarks.shared_judgments import require_names
 from serm.core.errors import SermError
 from serm.storage.artifacts import write_json
 
@@ -74,6 +75,8 @@ def run_protocol(
     """
     protocol = read_protocol(file)
     require_same(protocol, runs, out)
+    arms = {(run.arm, run.fold): run for run in runs}.values()
+    require_names((run.arm, protocol.settings(run.arm, run.seed, out, run.fold)) for run in arms)
     threads = max(1, (os.cpu_count() or 1) // jobs)
     for seed in dict.fromkeys(run.seed for run in runs):
         prepare(protocol, seed, out)
