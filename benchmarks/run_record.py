@@ -96,7 +96,7 @@ def _changed(protocol: Protocol, run: Run, out: Path) -> tuple[dict[str, str], d
         return None
     settings = protocol.settings(run.arm, run.seed, out, run.fold)
     there = flat(_deciding(_as_now(record["settings"])))
-    here = flat(_deciding(made_from(settings)["settings"]))
+    here = deciding(settings)
     was, now = record.get("folder"), str(settings.folder)
     if "market" in record:
         there |= flat(record["market"], "marketplace")
@@ -105,6 +105,11 @@ def _changed(protocol: Protocol, run: Run, out: Path) -> tuple[dict[str, str], d
     if not keys:
         return None
     return {k: v for k, v in there.items() if k in keys}, {k: v for k, v in here.items() if k in keys}
+
+
+def deciding(settings: Settings) -> dict[str, str]:
+    """The settings that decide what a table shows, by dotted key, as JSON texts."""
+    return flat(_deciding(made_from(settings)["settings"]))
 
 
 def _deciding(values: Mapping[str, Any]) -> Any:

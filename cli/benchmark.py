@@ -83,12 +83,22 @@ def benchmark(  # noqa: PLR0917
 
 
 def _write(console: Console, protocol: Protocol, folder: Path, runs: Sequence[Run]) -> None:
-    """The tables of the runs that are done, where any is."""
+    """The tables of the runs that are done, where any is, and the same in MLflow."""
     from serm.benchmarks.report import write_report
+    from serm.core.errors import SermError
 
-    if any(run.done for run in runs):
-        for file in write_report(protocol, folder, runs):
-            console.print(f"wrote {file}", markup=False, highlight=False)
+    if not any(run.done for run in runs):
+        return
+    files = write_report(protocol, folder, runs)
+    for file in files:
+        console.print(f"wrote {file}", markup=False, highlight=False)
+    from serm.benchmarks.mlflow_log import log_benchmark  # takes a second to import
+
+    try:
+        uri = log_benchmark(protocol, folder, runs, files)
+        console.print(f"in MLflow: {uri}, experiment {protocol.name}", markup=False, highlight=False)
+    except SermError as error:  # the tables are there
+        console.print(f"Not in MLflow: {error}", markup=False, highlight=False)
 
 
 def _seeds(text: str) -> tuple[int, ...]:
