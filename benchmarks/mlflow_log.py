@@ -15,6 +15,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
 
+import numpy as np
 import pandas as pd
 from mlflow.entities import Metric, Param, RunStatus
 from mlflow.tracking import MlflowClient
@@ -23,7 +24,7 @@ from mlflow.utils.mlflow_tags import MLFLOW_PARENT_RUN_ID, MLFLOW_RUN_NAME
 from serm.benchmarks.collect import NDCG, reports
 from serm.benchmarks.protocol import Protocol
 from serm.benchmarks.run_record import deciding
-from serm.benchmarks.runner import Run
+from serm.benchmarks.runs import Run
 from serm.core.hashing import digest
 from serm.relevance_model.registry import RUN_KEY
 from serm.storage.mlflow_errors import mlflow_errors
@@ -99,10 +100,12 @@ def _logged(
 def _ranking(table: pd.DataFrame, run: Run) -> Iterator[tuple[str, float, int]]:
     """NDCG of every set, role and round: the mean over the set's queries."""
     rows = table[(table["arm"] == run.arm) & (table["seed"] == run.seed) & (table["fold"] == run.fold)]
-    means = rows.groupby(["set", "role", "round"], sort=True)[list(NDCG)].mean()
-    for (name, role, number), values in means.iterrows():
-        for measure, value in values.dropna().items():
-            yield f"{name}/{role}/{str(measure).replace('@', '_at_')}", float(value), int(number)
+    means = rows.groupby(["set", "role", "round"], as_index=False)[list(NDCG)].mean()
+    for row in means.to_dict("records"):
+        for measure in NDCG:
+            if not np.isnan(row[measure]):
+                name = f"{row['set']}/{row['role']}/{measure.replace('@', '_at_')}"
+                yield name, float(row[measure]), int(row["round"])
 
 
 def _figures(report: Mapping[str, Any]) -> Iterator[tuple[str, float, int]]:

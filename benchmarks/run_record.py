@@ -13,20 +13,17 @@ import re
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final
+from typing import Any, Final
 
 from pydantic import ValidationError
 
 from serm.benchmarks.protocol import Protocol
+from serm.benchmarks.runs import DONE, Run
 from serm.core.discretion import without_logins
 from serm.core.errors import StorageError, WorkspaceMismatchError
 from serm.core.settings import NOT_IDENTITY, Settings
 from serm.storage.binding import difference, flat
 
-if TYPE_CHECKING:
-    from serm.benchmarks.runner import Run
-
-DONE: Final = "done.json"
 _LEFT_OUT: Final = {*NOT_IDENTITY} - {"evolution"}
 """Sections that change nothing that a table shows. How many rounds there are it does show."""
 _PATH: Final = re.compile(r'("(?:\w+:)?)([^#"]*)((?:#.*)?")')
@@ -125,7 +122,7 @@ def _as_now(values: dict[str, Any]) -> dict[str, Any]:
     values = json.loads(json.dumps(values))
     for _ in range(2):
         try:
-            return made_from(Settings.model_validate(values))["settings"]
+            return dict(made_from(Settings.model_validate(values))["settings"])
         except ValidationError as error:
             for item in error.errors():
                 if item["type"] == "extra_forbidden":

@@ -10,14 +10,14 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from serm.benchmarks.protocol import Protocol, read_protocol, run_folder
-from serm.benchmarks.run_record import DONE, made_from, made_on, require_same
+from serm.benchmarks.run_record import made_from, made_on, require_same
+from serm.benchmarks.runs import DONE, Run, runs_of
 from serm.benchmarks.shared_judgments import require_names
 from serm.core.errors import SermError
 from serm.storage.artifacts import write_json
@@ -25,22 +25,9 @@ from serm.storage.artifacts import write_json
 if TYPE_CHECKING:
     from serm.graphs.run import EvolutionResult
 
+__all__ = ["Run", "RunFailedError", "RunWaitsError", "prepare", "run_once", "run_protocol", "runs_of"]
+
 LOG: Final = "log.txt"
-
-
-@dataclass(frozen=True, slots=True)
-class Run:
-    """One arm under one seed, in one fold where the protocol has several."""
-
-    arm: str
-    seed: int
-    folder: Path
-    fold: str = ""
-
-    @property
-    def done(self) -> bool:
-        """Whether it has ended; `require_same` says whether as the protocol would have it now."""
-        return (self.folder / DONE).is_file()
 
 
 class RunFailedError(SermError):
@@ -51,12 +38,6 @@ class RunWaitsError(SermError):
     """A run can go no further for now: a person is to answer, or its money is spent."""
 
     exit_code = 75  # EX_TEMPFAIL of sysexits.h: tells it from a failed run
-
-
-def runs_of(out: Path, arms: Sequence[str], seeds: Sequence[int], folds: Iterable[str] = ("",)) -> list[Run]:
-    """All runs, seed by seed: what the arms of a seed share is made by the first and found by the others."""
-    places = [(seed, fold) for seed in seeds for fold in folds]
-    return [Run(arm, seed, run_folder(out, arm, seed, fold), fold) for seed, fold in places for arm in arms]
 
 
 def run_protocol(

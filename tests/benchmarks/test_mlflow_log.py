@@ -15,8 +15,8 @@ from small_world import MLFLOW, world
 from serm.benchmarks import report
 from serm.benchmarks.mlflow_log import SUMMARY, log_benchmark
 from serm.benchmarks.protocol import Protocol, read_protocol
-from serm.benchmarks.run_record import DONE, made_from
-from serm.benchmarks.runner import Run, runs_of
+from serm.benchmarks.run_record import made_from
+from serm.benchmarks.runs import DONE, Run, runs_of
 from serm.cli.main import run as command
 from serm.relevance_model.registry import RUN_KEY
 from serm.storage.artifacts import write_json
