@@ -56,8 +56,9 @@ async def judge_shard(
     """
     with span(f"judge {judge.name}", SpanKind.SHARD, judge=judge.name, pairs=len(pairs)) as current:
         keys = [cache_key(judge, pair, paths, risk) for pair in pairs]
-        recorded = await asyncio.to_thread(store.get, keys)
+        recorded = await asyncio.to_thread(store.find, keys)
         done = {key: found for key, found in recorded.items() if is_final(found, retry=manner.retry)}
+        await asyncio.wrap_future(store.use(done, current_trace_id()))
         todo = [(key, pair) for key, pair in dict(zip(keys, pairs, strict=True)).items() if key not in done]
         manner.progress(len(done))
         most = paths_of(judge, paths)

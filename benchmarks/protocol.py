@@ -23,6 +23,7 @@ from typing import Any, Self
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
+from serm.benchmarks.shared_judgments import with_shared_judgments
 from serm.core.errors import ConfigError
 from serm.core.settings import Settings
 
@@ -96,8 +97,10 @@ class Protocol(BaseModel):
         values["random_seed"] = seed
         values["judges"] = [_reseeded(judge, seed) for judge in values.get("judges", [])]
         values["workspace"] = str(run_folder(out, arm, seed, fold) / "workspace")
-        values["storage"] = {**values.get("storage", {}), "shared": str(out.resolve() / "shared")}
-        return Settings.from_mapping(values, folder=folder, environment={}, origin=f"arm `{arm}`")
+        shared = out.resolve() / "shared"
+        values["storage"] = {**values.get("storage", {}), "shared": str(shared)}
+        settings = Settings.from_mapping(values, folder=folder, environment={}, origin=f"arm `{arm}`")
+        return with_shared_judgments(settings, shared)
 
     def _base(self, seed: int, out: Path) -> tuple[dict[str, Any], Path]:
         if self.config is not None:

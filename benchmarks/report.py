@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import os
-import platform
 from collections.abc import Iterator, Sequence
-from datetime import UTC, datetime
 from pathlib import Path
 
 from serm.benchmarks.arms import LEVEL, Results
@@ -14,6 +11,7 @@ from serm.benchmarks.confusion import one_table
 from serm.benchmarks.html_report import html_report
 from serm.benchmarks.protocol import Protocol
 from serm.benchmarks.report_tables import ReportTables
+from serm.benchmarks.run_record import where_and_when
 from serm.benchmarks.runner import Run
 from serm.evals.tables import Cells, markdown
 from serm.storage.artifacts import write_file
@@ -78,22 +76,15 @@ def _further(tables: ReportTables) -> Iterator[tuple[str, Cells]]:
 
 
 def made_by(results: Results) -> str:
-    """The command, the day, the seeds and the machine."""
-    return (
-        f"serm benchmark {results.protocol.name}, {datetime.now(UTC).date().isoformat()}, "
-        f"seeds {', '.join(map(str, results.seeds))}, {platform.machine()} with {_cores()} cores, "
-        f"Python {platform.python_version()}."
-    )
+    """The command, the seeds, and when and on what machines the runs ended."""
+    seeds = ", ".join(map(str, results.seeds))
+    return f"serm benchmark {results.protocol.name}, seeds {seeds}, {where_and_when(results.done)}."
 
 
 def simulated_judges(results: Results) -> list[str]:
     """Judges of any run whose answers were simulated."""
     told = (item for run in results.done for item in reports(run))
     return sorted({name for item in told for name in item.get("simulated_judges", [])})
-
-
-def _cores() -> int:
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def _write(path: Path, text: str) -> None:

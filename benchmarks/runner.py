@@ -10,43 +10,34 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from serm.benchmarks.protocol import Protocol, read_protocol, run_folder
-from serm.core.discretion import without_logins
+from serm.benchmarks.run_record import made_from, made_on, require_same
+from serm.benchmarks.runs import DONE, Run, runs_of
+from serm.benchmarks.shared_judgments import require_names
 from serm.core.errors import SermError
 from serm.storage.artifacts import write_json
 
-DONE: Final = "done.json"
+if TYPE_CHECKING:
+    from serm.graphs.run import EvolutionResult
+
+__all__ = ["Run", "RunFailedError", "RunWaitsError", "prepare", "run_once", "run_protocol", "runs_of"]
+
 LOG: Final = "log.txt"
 
 
-@dataclass(frozen=True, slots=True)
-class Run:
-    """One arm under one seed, in one fold where the protocol has several."""
-
-    arm: str
-    seed: int
-    folder: Path
-    fold: str = ""
-
-    @property
-    def done(self) -> bool:
-        return (self.folder / DONE).is_file()
-
-
 class RunFailedError(SermError):
-    """A run ended with an error; the others are kept."""
+    """Runs ended with an error, or are not at their end; the others are kept."""
 
 
-def runs_of(out: Path, arms: Sequence[str], seeds: Sequence[int], folds: Iterable[str] = ("",)) -> list[Run]:
-    """All runs, seed by seed: what the arms of a seed share is made by the first and found by the others."""
-    places = [(seed, fold) for seed in seeds for fold in folds]
-    return [Run(arm, seed, run_folder(out, arm, seed, fold), fold) for seed, fold in places for arm in arms]
+class RunWaitsError(SermError):
+    """A run can go no further for now: a person is to answer, or its money is spent."""
+
+    exit_code = 75  # EX_TEMPFAIL of sysexits.h: tells it from a failed run
 
 
 def run_protocol(
@@ -60,9 +51,13 @@ def run_protocol(
     """Start every run that is not done, `jobs` at a time, each with its share of the cores.
 
     The first run of each seed and fold goes alone: it makes the seed model that the others find. A killed run
-    goes on where it stopped. Raises RunFailedError, after all others have ended, where one failed.
+    goes on where it stopped. Raises RunFailedError, after all others have ended, where one failed or waits;
+    WorkspaceMismatchError, before any is started, where what is done was made under other settings.
     """
     protocol = read_protocol(file)
+    require_same(protocol, runs, out)
+    arms = {(run.arm, run.fold): run for run in runs}.values()
+    require_names((run.arm, protocol.settings(run.arm, run.seed, out, run.fold)) for run in arms)
     threads = max(1, (os.cpu_count() or 1) // jobs)
     for seed in dict.fromkeys(run.seed for run in runs):
         prepare(protocol, seed, out)
@@ -70,6 +65,7 @@ def run_protocol(
     first = list({(run.seed, run.fold): run for run in reversed(left)}.values())[::-1]
     rest = [run for run in left if run not in first]
     failed: list[Run] = []
+    waits: list[Run] = []
     count, lock = [len(runs) - len(left)], threading.Lock()
 
     def one(run: Run) -> None:
@@ -77,20 +73,37 @@ def run_protocol(
         code = _start(file, out, run, threads)
         with lock:
             count[0] += code == 0
+            outcome = f"{time.monotonic() - began:.0f} s"
             if code:
-                failed.append(run)
-            outcome = f"{time.monotonic() - began:.0f} s" if not code else f"failed, see {run.folder / LOG}"
+                (waits if code == RunWaitsError.exit_code else failed).append(run)
+                outcome = f"{_last_line(run)} ({run.folder / LOG})"
             tell(f"{count[0]}/{len(runs)} {run.arm}, {_place(run)}: {outcome}")
 
     for wave in (first, rest):
         with ThreadPoolExecutor(jobs) as pool:
             list(pool.map(one, wave))
+    if failed or waits:
+        raise _not_all(len(runs), failed, waits)
+
+
+def _not_all(count: int, failed: Sequence[Run], waits: Sequence[Run]) -> RunFailedError:
+    """The error of `count` runs of which some failed and some wait."""
+    said = [
+        f"{len(those)} of {count} runs {what}: {', '.join(f'{run.arm} ({_place(run)})' for run in those)}."
+        for what, those in (("failed", failed), ("are not at their end", waits))
+        if those
+    ]
     if failed:
-        names = ", ".join(f"{run.arm} ({_place(run)})" for run in failed)
-        raise RunFailedError(
-            f"{len(failed)} of {len(runs)} runs failed: {names}.",
-            f"Look at {failed[0].folder / LOG}; the same command goes on with what is missing.",
-        )
+        remedy = f"Look at {failed[0].folder / LOG}; the same command goes on with what is missing."
+    else:
+        remedy = f"{waits[0].arm}: {_last_line(waits[0])} Then the same command goes on."
+    return RunFailedError(" ".join(said), remedy)
+
+
+def _last_line(run: Run) -> str:
+    """What a run that did not end said last."""
+    lines = (run.folder / LOG).read_text(encoding="utf-8", errors="replace").split("\n")
+    return next((line.strip() for line in reversed(lines) if line.strip()), "it said nothing")
 
 
 def _place(run: Run) -> str:
@@ -99,13 +112,10 @@ def _place(run: Run) -> str:
 
 def prepare(protocol: Protocol, seed: int, out: Path) -> None:
     """Write the marketplace of a seed where the protocol has one and it is missing."""
-    if protocol.marketplace is None:
-        return
-    from serm.benchmarks.marketplace.generate import write
+    if protocol.marketplace is not None:
+        from serm.benchmarks.marketplace.once import write_once
 
-    folder = out.resolve() / "data" / f"seed-{seed}"
-    if not (folder / "pairs.parquet").is_file():
-        write(folder, protocol.market(seed))
+        write_once(out.resolve() / "data" / f"seed-{seed}", protocol.market(seed))
 
 
 def _start(file: Path, out: Path, run: Run, threads: int) -> int:
@@ -123,18 +133,44 @@ def run_once(file: Path, arm: str, seed: int, out: Path, fold: str = "") -> None
     from serm.graphs.run import evolve
 
     began = time.monotonic()
-    settings = read_protocol(file).settings(arm, seed, out, fold)
+    protocol = read_protocol(file)
+    settings = protocol.settings(arm, seed, out, fold)
     result = evolve(settings)
     if not result.stop:
         raise RunFailedError("the run was stopped before its end.", "The same command goes on.")
-    folder = run_folder(out, arm, seed, fold)
+    if not result.ended:
+        raise _waits(result)
     spent = [report.get("seconds", 0.0) for report in result.rounds]
     figures = {"stop": result.stop, "seconds": time.monotonic() - began, "round_seconds": spent}
-    write_json(folder / DONE, figures | {"settings": without_logins(settings.model_dump(mode="json"))})
+    market = protocol.market(seed) if protocol.marketplace else None
+    write_json(run_folder(out, arm, seed, fold) / DONE, figures | made_on() | made_from(settings, market))
+
+
+def _waits(result: EvolutionResult) -> RunWaitsError:
+    """What a run waits for that is not at its end, and what helps."""
+    if result.out_of_money:
+        return RunWaitsError(
+            f"{result.stop.rstrip('.')}.",
+            "Raise `budget.currency` in the protocol or its config.",
+        )
+    if result.question:
+        return RunWaitsError(
+            f"the supervisor asks a person: {result.question}", f"Answer by `serm answer {result.workspace}`."
+        )
+    return RunWaitsError(
+        f"{result.waiting} pairs wait for a person.", f"Grade them by `serm review {result.workspace}`."
+    )
+
+
+def main(given: Sequence[str]) -> int:
+    """One run, as `_start` has it started; returns its exit code."""
+    try:
+        run_once(Path(given[0]), given[1], int(given[2]), Path(given[3]), *given[4:])
+    except SermError as error:
+        print(f"serm: {error}", file=sys.stderr)
+        return error.exit_code
+    return 0
 
 
 if __name__ == "__main__":
-    try:
-        run_once(Path(sys.argv[1]), sys.argv[2], int(sys.argv[3]), Path(sys.argv[4]), *sys.argv[5:])
-    except SermError as error:
-        sys.exit(f"serm: {error}")
+    sys.exit(main(sys.argv[1:]))

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from serm.cli.options import Config
+from serm.cli.options import Place
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -19,7 +20,7 @@ def add_to(app: typer.Typer) -> None:
 
 
 def answer(
-    config: Config,
+    config: Place,
     text: Annotated[str, typer.Argument(metavar="[TEXT]", help="The answer; without it you are asked.")] = "",
     *,
     person: Annotated[
@@ -34,13 +35,11 @@ def answer(
     """Answer the supervisor's question; the run goes on with it."""
     from rich.console import Console
 
-    from serm.cli.load import load_settings
+    from serm.cli.load import look_at
     from serm.cli.review import login
     from serm.storage.questions import waiting_question
-    from serm.storage.workspace import Workspace
 
-    settings = load_settings(config)
-    workspace = Workspace.read(settings.workspace_path, settings)
+    workspace = look_at(config)
     found = waiting_question(workspace.questions)
     console = Console(soft_wrap=True)
     if found is None:
@@ -68,11 +67,15 @@ def _said(console: Console, question: Question, text: str, *, none: bool) -> str
     return str(typer.prompt("Your answer", default="", show_default=False)).strip()
 
 
-def _go_on(console: Console, config: Config, rounds: int | None, resume: bool | None) -> None:
+def _go_on(console: Console, config: Path, rounds: int | None, resume: bool | None) -> None:
     import sys
 
     from serm.cli.evolve import program, watch
+    from serm.cli.load import is_workspace
 
+    if is_workspace(config):
+        _say(console, "The command that made the workspace goes on with the run.")
+        return
     ask = resume is None and sys.stdin.isatty()
     if resume or (ask and typer.confirm("Go on with the run now?", default=True)):
         watch(config, rounds)

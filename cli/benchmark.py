@@ -2,10 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+    from serm.benchmarks.protocol import Protocol
+    from serm.benchmarks.runner import Run
 
 
 def add_to(app: typer.Typer) -> None:
@@ -37,9 +44,9 @@ def benchmark(  # noqa: PLR0917
     from rich.console import Console
 
     from serm.benchmarks.protocol import read_protocol
-    from serm.benchmarks.report import write_report
-    from serm.benchmarks.runner import run_protocol, runs_of
-    from serm.core.errors import ConfigError
+    from serm.benchmarks.run_record import require_same
+    from serm.benchmarks.runner import RunFailedError, run_protocol, runs_of
+    from serm.core.errors import ConfigError, SermError
 
     console = Console(soft_wrap=True)
     stated = read_protocol(protocol)
@@ -55,15 +62,43 @@ def benchmark(  # noqa: PLR0917
     console.print(
         f"{len(runs)} runs of {stated.name} in {folder}, {sum(run.done for run in runs)} of them done"
     )
-    try:
-        if not tables_only:
+    failure: RunFailedError | None = None
+    if tables_only:
+        require_same(stated, runs, folder)
+    else:
+        try:
             run_protocol(
                 stated.file, folder, runs, jobs=jobs, tell=lambda line: console.print(line, markup=False)
             )
-    finally:
-        if any(run.done for run in runs):
-            for file in write_report(stated, folder, runs):
-                console.print(f"wrote {file}", markup=False, highlight=False)
+        except RunFailedError as error:
+            failure = error  # told after the tables of the others
+    try:
+        _write(console, stated, folder, runs)
+    except SermError as error:
+        if failure is None:
+            raise
+        console.print(f"No tables: {error}", markup=False, highlight=False)
+    if failure is not None:
+        raise failure
+
+
+def _write(console: Console, protocol: Protocol, folder: Path, runs: Sequence[Run]) -> None:
+    """The tables of the runs that are done, where any is, and the same in MLflow."""
+    from serm.benchmarks.report import write_report
+    from serm.core.errors import SermError
+
+    if not any(run.done for run in runs):
+        return
+    files = write_report(protocol, folder, runs)
+    for file in files:
+        console.print(f"wrote {file}", markup=False, highlight=False)
+    from serm.benchmarks.mlflow_log import log_benchmark  # takes a second to import
+
+    try:
+        uri = log_benchmark(protocol, folder, runs, files)
+        console.print(f"in MLflow: {uri}, experiment {protocol.name}", markup=False, highlight=False)
+    except SermError as error:  # the tables are there
+        console.print(f"Not in MLflow: {error}", markup=False, highlight=False)
 
 
 def _seeds(text: str) -> tuple[int, ...]:

@@ -22,7 +22,7 @@ def load_settings(path: Path) -> Settings:
         return Settings.from_yaml(path)
     if (path / "serm.yaml").is_file():
         return Settings.from_yaml(path / "serm.yaml")
-    if _is_workspace(path):
+    if is_workspace(path):
         raise ConfigError(f"{path} is a workspace.", "Give the config it was made with.")
     from serm.storage.folder import settings_for_folder
 
@@ -33,11 +33,12 @@ def look_at(path: Path) -> Workspace:
     """The workspace itself, or that of a config or a folder of data; read-only, without its lock."""
     from serm.storage.workspace import Workspace
 
-    if path.is_dir() and _is_workspace(path):
+    if path.is_dir() and is_workspace(path):
         return Workspace.read(path)
     settings = load_settings(path)
     return Workspace.read(settings.workspace_path, settings)
 
 
-def _is_workspace(path: Path) -> bool:
+def is_workspace(path: Path) -> bool:
+    """Whether it is the folder of a workspace: `evolve` needs the config that it was made with."""
     return (path / "config.json").is_file() and (path / "rounds").is_dir()

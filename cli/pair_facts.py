@@ -152,7 +152,7 @@ def _judgments(workspace: Workspace, key: PairKey) -> list[Judgment]:
         return []
     from serm.storage.judgments import JudgmentStore
 
-    with JudgmentStore(url) as store:
+    with JudgmentStore(url, workspace.payer) as store:
         return store.for_pair(*key)
 
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from serm.cli.options import Config
+from serm.cli.options import Place
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -20,7 +20,7 @@ def add_to(app: typer.Typer) -> None:
 
 
 def review(
-    config: Config,
+    config: Place,
     *,
     reviewer: Annotated[
         str, typer.Option("--reviewer", help="Your name, kept with each answer; your login by default.")
@@ -44,12 +44,10 @@ def review(
     """Grade the pairs that the panel of judges dropped; once all are answered the run goes on."""
     from rich.console import Console
 
-    from serm.cli.load import load_settings
+    from serm.cli.load import look_at
     from serm.storage.reviews import waiting
-    from serm.storage.workspace import Workspace
 
-    settings = load_settings(config)
-    workspace = Workspace.read(settings.workspace_path, settings)
+    workspace = look_at(config)
     found = waiting(workspace.reviews)
     console = Console(soft_wrap=True)
     if found is None:
@@ -107,10 +105,14 @@ def _go_on(console: Console, config: Path, pairs: Review, rounds: int | None, re
     import sys
 
     from serm.cli.evolve import program, watch
+    from serm.cli.load import is_workspace
 
     still = len(pairs.open())
     if still:
         _say(console, f"{still} still open; `{program()} review {config}` goes on with them.")
+        return
+    if is_workspace(config):
+        _say(console, "The command that made the workspace goes on with the run.")
         return
     ask = resume is None and sys.stdin.isatty()
     if resume or (ask and typer.confirm("Go on with the run now?", default=True)):

@@ -29,6 +29,7 @@ from serm.storage.artifacts import write_file, write_json
 from serm.storage.dataset import TestRef
 from serm.storage.labels import read_labels
 from serm.storage.snapshots import read_snapshot
+from serm.storage.trace import worked
 
 ANNOTATION = "annotation.json"
 """Beside the labels: what the annotator's stages did and took."""
@@ -46,7 +47,7 @@ def report_start(resources: Resources, state: SupervisorState) -> None:
 
 def report_round(resources: Resources, state: SupervisorState) -> None:
     """Measure and write round.json. Safe to repeat: nothing is scored twice."""
-    number = state["round"]
+    number, began = state["round"], time.time_ns()
     window = resources.window(number)
     labels = read_labels(labels_path(resources, state["labels"]))
     sealed = resources.dataset.sealed(number - 1)
@@ -72,7 +73,7 @@ def report_round(resources: Resources, state: SupervisorState) -> None:
         "decision": decision,
         "leakage": _read_json(round_folder(resources, number) / LEAKAGE),
         "evaluations": _evaluations(resources, state),
-        "seconds": round((time.time_ns() - state["started"]) / 1e9, 1),
+        "seconds": round(worked(resources.workspace.traces, resources.trace_id(number), began), 1),
     }
     _write_report(resources, state, report)
 

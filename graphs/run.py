@@ -22,6 +22,7 @@ from serm.core.settings import Settings
 from serm.graphs.control import Control
 from serm.graphs.events import Listener, nobody
 from serm.graphs.resources import Resources
+from serm.graphs.stopping import money_is_spent
 from serm.graphs.supervisor import STEPS, supervisor_graph
 from serm.graphs.waiting import Wait, what_waits
 from serm.storage.artifacts import sqlite_errors
@@ -46,6 +47,12 @@ class EvolutionResult:
     stop: str  # "" where it was asked to stop before its end: the same call goes on
     waiting: int = 0  # pairs that a person is to answer before the same call goes on (`serm review`)
     question: str = ""  # of the supervisor, likewise (`serm answer`)
+    out_of_money: bool = False  # `stop` says so; under a larger `budget.currency` the same call goes on
+
+    @property
+    def ended(self) -> bool:
+        """Whether the same call would find nothing more to do."""
+        return bool(self.stop) and not (self.waiting or self.question or self.out_of_money)
 
 
 def evolve(
@@ -80,6 +87,8 @@ def evolve(
         except BudgetExceededError as error:  # what was paid for is kept; a larger budget goes on from here
             out_of_money = str(error)
         state = graph.get_state(config).values
+        money = settings.budget.currency
+        no_further = money is not None and state.get("stop") == money_is_spent(money)
         return EvolutionResult(
             workspace=resources.workspace.folder,
             rounds=tuple(read_rounds(resources.workspace.rounds)),
@@ -87,6 +96,7 @@ def evolve(
             stop="" if stopped else out_of_money or (wait.sentence if wait else state.get("stop", "")),
             waiting=wait.pairs,
             question=wait.question,
+            out_of_money=bool(out_of_money) or no_further,
         )
 
 

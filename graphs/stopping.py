@@ -17,5 +17,10 @@ def why_stop(resources: Resources, state: SupervisorState) -> str:
     if evolution.patience is not None and state["rollbacks"] >= evolution.patience:
         return f"{state['rollbacks']} roll-backs in a row (evolution.patience)"
     if money is not None and resources.judgments.spent() >= money:
-        return f"the budget of {money:g} is spent (budget.currency)"
+        return money_is_spent(money)
     return ""
+
+
+def money_is_spent(money: float) -> str:
+    """Why there is no next round where it is the money alone: a larger budget goes on."""
+    return f"the budget of {money:g} is spent (budget.currency)"

@@ -7,7 +7,7 @@ from typing import Any, Final
 
 import sqlalchemy as sa
 
-from serm.storage.judgment_tables import CALLS, JUDGMENTS, STARTED, paid_by
+from serm.storage.judgment_tables import CALLS, JUDGMENTS, STARTED, judgments_of, paid_by
 
 _SUMMED: Final = ("requests", "tokens_in", "tokens_out", "cost")
 
@@ -26,14 +26,10 @@ class Account:
     cost: float = 0.0  # in the currency of the price table
 
 
-def select_judgments(trace_id: str | None) -> sa.Select[Any]:
-    """A row a judge: judge, judgments, failures; of all judgments or of one trace's."""
-    statement = sa.select(
-        JUDGMENTS.c.judge,
-        sa.func.count().label("judgments"),
-        sa.func.count(JUDGMENTS.c.failure).label("failures"),
-    ).group_by(JUDGMENTS.c.judge)
-    return statement if trace_id is None else statement.where(JUDGMENTS.c.trace_id == trace_id)
+def select_judgments(trace_id: str | None, workspace: str | None) -> sa.Select[Any]:
+    """A row a judge: judge, judgments, failures; of all judgments that a workspace used or of one trace's."""
+    counted = (sa.func.count().label("judgments"), sa.func.count(JUDGMENTS.c.failure).label("failures"))
+    return judgments_of(workspace, trace_id, JUDGMENTS.c.judge, *counted).group_by(JUDGMENTS.c.judge)
 
 
 def select_calls(trace_id: str | None, workspace: str | None) -> sa.Select[Any]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -37,19 +38,14 @@ def bind(path: Path, settings: Settings, *, again: bool = False) -> None:
         write_file(path, lambda temporary: _write(temporary, text))
         return
     # What is compared went through JSON on both sides, so that a tuple equals the list it was written as.
-    there, here = _flat(recorded(path)), _flat(json.loads(json.dumps(identity)))
+    there, here = flat(recorded(path)), flat(json.loads(json.dumps(identity)))
     if there == here:
         if path.read_text(encoding="utf-8") != text:  # it says the same with a login in it
             write_file(path, lambda temporary: _write(temporary, text))
         return
-    different = [
-        f"{key}: {there.get(key, 'not set')} in the workspace, {here.get(key, 'not set')} in the config"
-        for key in sorted(there.keys() | here.keys())
-        if there.get(key) != here.get(key)
-    ]
-    more = f"; and {len(different) - _SHOWN} more" if len(different) > _SHOWN else ""
     raise WorkspaceMismatchError(
-        f"{path.parent} belongs to another configuration ({'; '.join(different[:_SHOWN])}{more}).",
+        f"{path.parent} belongs to another configuration "
+        f"({difference(there, here, 'the workspace', 'the config')}).",
         "Set these keys back, or name a new `workspace:`.",
     )
 
@@ -58,7 +54,18 @@ def _write(path: Path, text: str) -> None:
     path.write_text(text, encoding="utf-8")
 
 
-def _flat(value: Any, prefix: str = "") -> dict[str, str]:
+def difference(there: Mapping[str, str], here: Mapping[str, str], its: str, ours: str) -> str:
+    """The keys in which two settings differ, made flat: "a.b: 1 in ITS, 2 in OURS; and 3 more"."""
+    different = [
+        f"{key}: {there.get(key, 'not set')} in {its}, {here.get(key, 'not set')} in {ours}"
+        for key in sorted(there.keys() | here.keys())
+        if there.get(key) != here.get(key)
+    ]
+    more = f"; and {len(different) - _SHOWN} more" if len(different) > _SHOWN else ""
+    return f"{'; '.join(different[:_SHOWN])}{more}"
+
+
+def flat(value: Any, prefix: str = "") -> dict[str, str]:
     """Dotted keys and their values as text: {"budget": {"a": 1}} becomes {"budget.a": "1"}."""
     if isinstance(value, dict) and value:
         items = value.items()
@@ -66,7 +73,7 @@ def _flat(value: Any, prefix: str = "") -> dict[str, str]:
         items = dict(enumerate(value)).items()
     else:
         return {prefix: json.dumps(value, ensure_ascii=False)}
-    flat: dict[str, str] = {}
+    found: dict[str, str] = {}
     for key, item in items:
-        flat |= _flat(item, f"{prefix}.{key}" if prefix else str(key))
-    return flat
+        found |= flat(item, f"{prefix}.{key}" if prefix else str(key))
+    return found

@@ -43,9 +43,19 @@ def open_engine(url: str) -> sa.Engine:
 
 
 def _configure_sqlite(connection: Any, _: object) -> None:
-    """Readers beside one writer; FULL, because a judgment that was paid for must outlive a power cut."""
-    for pragma in ("journal_mode=WAL", "synchronous=FULL", "busy_timeout=30000"):
+    """Readers beside one writer, for which others wait; FULL, because a judgment that was paid for must
+    outlive a power cut."""
+    for pragma in ("busy_timeout=30000", "journal_mode=WAL", "synchronous=FULL"):
         connection.execute(f"PRAGMA {pragma}")
+
+
+def create_missing_tables(engine: sa.Engine, metadata: sa.MetaData) -> None:
+    """Several processes may do so to one database at the same time: none looks first and makes then."""
+    with engine.begin() as connection:
+        for table in metadata.sorted_tables:
+            connection.execute(sa.schema.CreateTable(table, if_not_exists=True))
+            for index in table.indexes:
+                connection.execute(sa.schema.CreateIndex(index, if_not_exists=True))
 
 
 def add_missing_columns(engine: sa.Engine, metadata: sa.MetaData) -> None:

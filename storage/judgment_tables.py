@@ -79,6 +79,15 @@ STARTED: Final = sa.Table(
     sa.Column("workspace", sa.Text),  # as of a call
 )
 
+USED: Final = sa.Table(
+    "used",  # in a database of several workspaces: what each of them has asked for or found asked
+    METADATA,
+    sa.Column("workspace", sa.String(64), primary_key=True),
+    sa.Column("cache_key", sa.String(64), primary_key=True),
+    sa.Column("trace_id", sa.Text, nullable=False),  # in which it first did
+    sa.Index("used_of_judgment", "cache_key"),
+)
+
 INSERT_CALL: Final = sa.insert(CALLS)
 INSERT_MARK: Final = sa.insert(STARTED)
 DELETE_MARK: Final = sa.delete(STARTED).where(STARTED.c.id == sa.bindparam("mark"))
@@ -118,6 +127,28 @@ def upsert_judgment(dialect: str) -> sa.Insert:
     changes = {column.name: statement.excluded[column.name] for column in JUDGMENTS.columns}
     del changes["cache_key"]
     return statement.on_conflict_do_update(index_elements=["cache_key"], set_=changes)
+
+
+def insert_used(dialect: str) -> sa.Insert:
+    """Note the use of judgments; the first use by a workspace stands."""
+    return (sqlite.insert if dialect == "sqlite" else postgresql.insert)(USED).on_conflict_do_nothing()
+
+
+def judgments_of(workspace: str | None, trace_id: str | None, *columns: Any) -> sa.Select[Any]:
+    """Columns of the judgments that a workspace has used, of all or of one trace; None: of all workspaces.
+
+    What nobody is known to have used, an earlier version wrote: it counts for every workspace.
+    """
+    if workspace is None:
+        statement = sa.select(*columns).select_from(JUDGMENTS)
+        return statement if trace_id is None else statement.where(JUDGMENTS.c.trace_id == trace_id)
+    own = sa.and_(USED.c.cache_key == JUDGMENTS.c.cache_key, USED.c.workspace == workspace)
+    other = USED.alias()
+    nobodys = ~sa.exists().where(other.c.cache_key == JUDGMENTS.c.cache_key)
+    seen = sa.or_(USED.c.workspace.is_not(None), nobodys)
+    statement = sa.select(*columns).select_from(JUDGMENTS.outerjoin(USED, own)).where(seen)
+    trace = sa.func.coalesce(USED.c.trace_id, JUDGMENTS.c.trace_id)
+    return statement if trace_id is None else statement.where(trace == trace_id)
 
 
 def judgment_row(judgment: Judgment) -> dict[str, Any]:

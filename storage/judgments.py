@@ -26,7 +26,12 @@ from serm.storage.accounts import (
 )
 from serm.storage.artifacts import write_file
 from serm.storage.group_commit import GroupCommit, Write
-from serm.storage.judgment_engine import add_missing_columns, database_errors, open_engine
+from serm.storage.judgment_engine import (
+    add_missing_columns,
+    create_missing_tables,
+    database_errors,
+    open_engine,
+)
 from serm.storage.judgment_tables import (
     CALLS,
     DELETE_MARK,
@@ -39,8 +44,10 @@ from serm.storage.judgment_tables import (
     Totals,
     answer_of,
     call_row,
+    insert_used,
     judgment_of,
     judgment_row,
+    judgments_of,
     upsert_judgment,
 )
 from serm.storage.turns import (
@@ -68,7 +75,9 @@ class JudgmentStore:
     and `turn_ended` do so for a turn of an agent, and wait.
 
     In a database that several workspaces use, judgments are for all of them, and each pays for its own calls:
-    `workspace` (`Workspace.payer`) tells them apart. None: the database is one workspace's own.
+    `workspace` (`Workspace.payer`) tells them apart. None: the database is one workspace's own. Who asks for
+    a judgment finds it whoever made it (`find`, then `use`). All else reads and counts what this workspace
+    has used alone, so that nothing that comes of it hangs on who else uses the database.
     """
 
     def __init__(self, url: str, workspace: str | None = None) -> None:
@@ -77,9 +86,10 @@ class JudgmentStore:
         self._session = uuid.uuid4().hex
         self._marks = itertools.count(1)  # over threads: agents work side by side
         with database_errors(self._engine.url):
-            METADATA.create_all(self._engine)
+            create_missing_tables(self._engine, METADATA)
             add_missing_columns(self._engine, METADATA)
         self._upsert = upsert_judgment(self._engine.dialect.name)
+        self._insert_used = insert_used(self._engine.dialect.name)
         self._writer = GroupCommit(self._engine)
 
     def __enter__(self) -> Self:
@@ -97,7 +107,11 @@ class JudgmentStore:
 
     def submit(self, judgments: Sequence[Judgment]) -> Future[None]:
         """Write judgments; one under the same cache key is replaced (a failure that was asked again)."""
-        return self._writer.submit(self._judgments(judgments))
+        return self._writer.submit(*self._judgments(judgments))
+
+    def use(self, keys: Iterable[str], trace_id: str) -> Future[None]:
+        """Note that this workspace uses recorded judgments, in a trace unless it did before."""
+        return self._writer.submit(*self._used((key, trace_id) for key in keys))
 
     def put(self, judgments: Sequence[Judgment]) -> None:
         """Write judgments and wait until they are durable. Raises StorageError where they cannot be."""
@@ -114,7 +128,7 @@ class JudgmentStore:
         return self._writer.submit(
             Write(INSERT_CALL, [self._paid(call_row(call))]),
             Write(DELETE_MARK, [{"mark": mark}]),
-            self._judgments([] if judgment is None else [judgment]),
+            *self._judgments([] if judgment is None else [judgment]),
         )
 
     def unmark(self, mark: str) -> Future[None]:
@@ -142,19 +156,37 @@ class JudgmentStore:
     def _paid(self, row: dict[str, Any]) -> dict[str, Any]:
         return {**row, "workspace": self._workspace}
 
-    def _judgments(self, judgments: Sequence[Judgment]) -> Write:
+    def _judgments(self, judgments: Sequence[Judgment]) -> list[Write]:
         now = time.time()
-        return Write(self._upsert, [{**judgment_row(judgment), "written": now} for judgment in judgments])
+        rows = [{**judgment_row(judgment), "written": now} for judgment in judgments]
+        used = ((judgment.cache_key, judgment.trace_id) for judgment in judgments)
+        return [Write(self._upsert, rows), *self._used(used)]
+
+    def _used(self, used: Iterable[tuple[str, str]]) -> list[Write]:
+        """Nothing where the database is the workspace's own: all in it is its own, too."""
+        if self._workspace is None:
+            return []
+        rows = [self._paid({"cache_key": key, "trace_id": trace}) for key, trace in used]
+        return [Write(self._insert_used, rows)]
 
     # -- reading
 
     def get(self, keys: Iterable[str]) -> dict[str, Judgment]:
-        """The judgments under these cache keys, failures too; a key that is not there is left out."""
-        found = {}
-        for batch in _batches(keys):
-            for row in self._rows(sa.select(JUDGMENTS).where(JUDGMENTS.c.cache_key.in_(batch))):
-                found[row["cache_key"]] = judgment_of(row)
-        return found
+        """The judgments under these cache keys that this workspace has used, failures too; a key that is not
+        there is left out."""
+        return self._under(keys, self._workspace)
+
+    def find(self, keys: Iterable[str]) -> dict[str, Judgment]:
+        """The same, whoever made them: for who would ask, who then says which of them it takes (`use`)."""
+        return self._under(keys, None)
+
+    def _under(self, keys: Iterable[str], workspace: str | None) -> dict[str, Judgment]:
+        statement = judgments_of(workspace, None, JUDGMENTS)
+        return {
+            row["cache_key"]: judgment_of(row)
+            for batch in _batches(keys)
+            for row in self._rows(statement.where(JUDGMENTS.c.cache_key.in_(batch)))
+        }
 
     def answers(self, keys: Iterable[str]) -> dict[str, dict[int, Answer]]:
         """The finished calls of each judgment, by path; the latest where a path was asked twice."""
@@ -168,7 +200,11 @@ class JudgmentStore:
     def for_pair(self, query_id: str, doc_id: str) -> list[Judgment]:
         """All that was said of a pair, the oldest first."""
         where = sa.and_(JUDGMENTS.c.query_id == query_id, JUDGMENTS.c.doc_id == doc_id)
-        statement = sa.select(JUDGMENTS).where(where).order_by(JUDGMENTS.c.written, JUDGMENTS.c.judge)
+        statement = (
+            judgments_of(self._workspace, None, JUDGMENTS)
+            .where(where)
+            .order_by(JUDGMENTS.c.written, JUDGMENTS.c.judge)
+        )
         return [judgment_of(row) for row in self._rows(statement)]
 
     def lost_calls(self) -> int:
@@ -191,8 +227,9 @@ class JudgmentStore:
         return calls + lost_ones + in_flight + self.turn_totals().cost
 
     def accounts(self, trace_id: str | None = None) -> list[Account]:
-        """What each judge has taken, by name: of all there is, or of one trace."""
-        said = {row["judge"]: row for row in self._rows(select_judgments(trace_id))}
+        """What each judge has taken, by name: of all there is, or of one trace. Judgments are those that were
+        used, calls and all that follows those that were paid for."""
+        said = {row["judge"]: row for row in self._rows(select_judgments(trace_id, self._workspace))}
         took = {row["judge"]: row for row in self._rows(select_calls(trace_id, self._workspace))}
         return [
             Account(**{**said.get(judge, {}), **took.get(judge, {}), "judge": judge})
@@ -211,9 +248,12 @@ class JudgmentStore:
         return TurnTotals(**counts, cost=float(row["cost"]))
 
     def totals(self, trace_id: str | None = None) -> Totals:
-        """What the judgments took, all of them or those of one trace."""
+        """What the judgments that were used took, all of them or those of one trace: also those that another
+        workspace had paid for, as if this one had asked alone."""
         table = JUDGMENTS.c
-        statement = sa.select(
+        statement = judgments_of(
+            self._workspace,
+            trace_id,
             sa.func.count().label("judgments"),
             sa.func.count(table.failure).label("failures"),
             *(
@@ -221,8 +261,6 @@ class JudgmentStore:
                 for name in ("requests", "tokens_in", "tokens_out", "cost")
             ),
         )
-        if trace_id is not None:
-            statement = statement.where(table.trace_id == trace_id)
         row = self._rows(statement)[0]
         counts = {name: int(value) for name, value in row.items() if name != "cost"}
         return Totals(**counts, cost=float(row["cost"]))

@@ -193,5 +193,20 @@ def read_spans(database: Path, trace_id: str) -> list[Span]:
     ]
 
 
+def worked(database: Path, trace_id: str, since: int) -> float:
+    """Seconds in which a round was worked on: those that its spans cover, and those since `since` (ns), when
+    the step in progress began. Nights between two processes and a person's thinking are none of them."""
+    with storage_errors(database), closing(sqlite3.connect(database)) as connection:
+        times = connection.execute(
+            "SELECT started, ended FROM spans WHERE trace_id = ? AND kind != ? ORDER BY started",
+            (trace_id, SpanKind.ROUND),
+        ).fetchall()
+    covered, until = 0, 0
+    for started, ended in sorted([*times, (since, time.time_ns())]):
+        covered += max(0, ended - max(started, until))
+        until = max(until, ended)
+    return covered / 1e9
+
+
 def _dump(value: Any) -> str:
     return keepable(json.dumps(value, ensure_ascii=False, default=str))

@@ -54,7 +54,7 @@ def export_round(
     tree = build_tree(spans)
     count = sum(1 for _ in tree.walk())
     with mlflow_errors(mlflow_uri, "did not take the trace", _REMEDY), _mlflow_at(mlflow_uri):
-        experiment_id = _experiment(mlflow_uri, experiment)
+        experiment_id = experiment_of(mlflow.MlflowClient(), mlflow_uri, experiment)
         found = _find(experiment_id, trace_id, count)
         if found is None:
             _write(tree, experiment_id, {**tags, TRACE_TAG: trace_id, SPANS_TAG: str(count)})
@@ -132,8 +132,8 @@ def _search(experiment_id: str, condition: str) -> list[Any]:
     return list(found)
 
 
-def _experiment(uri: str, name: str) -> str:
-    client = mlflow.MlflowClient()
+def experiment_of(client: mlflow.MlflowClient, uri: str, name: str) -> str:
+    """The experiment of that name, made where there is none."""
     found = client.get_experiment_by_name(name)
     if found is not None:
         return str(found.experiment_id)

@@ -14,7 +14,8 @@ from serm.storage.artifacts import storage_errors
 from serm.storage.binding import bind, recorded
 from serm.storage.identity import recorded_id, workspace_id
 
-CONFIG, LOCK = "config.json", "lock"
+CONFIG, LOCK, JUDGMENTS = "config.json", "lock", "judgments.sqlite"
+_SQLITE = "sqlite:///"
 MODELS = "serm-relevance"
 """What its models and runs are called in MLflow."""
 ANNOTATE = "annotate"
@@ -81,6 +82,7 @@ class Workspace:
                 bind(folder / CONFIG, settings, again=bool(part))
                 if settings.storage.shared is not None:
                     _share(folder, settings.resolve(settings.storage.shared))
+                _link_judgments(folder / JUDGMENTS, settings.storage.database)
                 for name in FOLDERS:
                     (folder / name).mkdir(exist_ok=True)
                 _sweep(folder)
@@ -124,7 +126,8 @@ class Workspace:
     @property
     def payer(self) -> str | None:
         """Who pays for calls, in a database that others may use too; None: it is the workspace's own."""
-        return None if self.judgments_url == self._own_judgments else self._id
+        own = self.judgments_url == self._own_judgments and not (self.folder / JUDGMENTS).is_symlink()
+        return None if own else self._id
 
     @property
     def mlflow_uri(self) -> str:
@@ -141,7 +144,7 @@ class Workspace:
 
     @property
     def _own_judgments(self) -> str:
-        return f"sqlite:///{self.folder / 'judgments.sqlite'}"
+        return f"sqlite:///{self.folder / JUDGMENTS}"
 
     @property
     def _own_mlflow(self) -> str:
@@ -202,6 +205,16 @@ def _share(folder: Path, shared: Path) -> None:
         (shared / name).mkdir(parents=True, exist_ok=True)
         if not (folder / name).exists():
             (folder / name).symlink_to(shared / name, target_is_directory=True)
+
+
+def _link_judgments(own: Path, database: str | None) -> None:
+    """Have a link to a SQLite file elsewhere in place of the own one, so that whoever looks at the folder
+    alone finds its judgments; an own one that is there stays."""
+    path = Path((database or "").removeprefix(_SQLITE))
+    if database is None or not database.startswith(_SQLITE) or own.exists() or own.is_symlink():
+        return
+    if path.is_absolute() and path.parent.is_dir() and path != own:
+        own.symlink_to(os.path.relpath(path.resolve(), own.parent))
 
 
 def _sweep(folder: Path) -> None:

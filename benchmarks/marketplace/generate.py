@@ -18,8 +18,10 @@ from serm.benchmarks.marketplace.grades import grade, relations
 from serm.benchmarks.marketplace.retrieval import candidates, count_fits, ranking
 from serm.benchmarks.marketplace.settings import MarketplaceSettings
 from serm.benchmarks.marketplace.vocabulary import Vocabulary
-from serm.storage.artifacts import write_file
+from serm.storage.artifacts import write_file, write_json
 
+MARKET = "market.json"
+"""Beside the pairs: the settings that they were made from."""
 _BLOCK = 512
 """Queries whose scores over the whole catalogue are held at once."""
 
@@ -61,8 +63,10 @@ def simulate(settings: MarketplaceSettings) -> Simulation:
 
 
 def write(folder: Path, settings: MarketplaceSettings) -> Path:
-    """Write `pairs.parquet` (and `queries.parquet`, which nothing in the loop reads) into `folder`."""
+    """Write `pairs.parquet` into `folder`, and before it what nothing in the loop reads: `queries.parquet`,
+    and the settings in `market.json`."""
     simulation = simulate(settings)
+    write_json(folder / MARKET, settings.to_json())
     write_file(folder / "queries.parquet", lambda path: simulation.queries.to_parquet(path, index=False))
     return write_file(folder / "pairs.parquet", lambda path: simulation.pairs.to_parquet(path, index=False))
 

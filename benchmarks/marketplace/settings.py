@@ -6,11 +6,12 @@ comes from a real log: "chosen" stands behind every number here.
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import asdict, dataclass, field, replace
 from datetime import datetime
 from types import MappingProxyType
-from typing import Literal
+from typing import Any, Literal
 
 from serm.core.errors import ConfigError
 
@@ -145,6 +146,10 @@ class MarketplaceSettings:
                 f"the marketplace has no preset {preset}.", f"Choose one of {', '.join(PRESETS)}."
             )
         return replace(PRESETS[preset], **changes)  # type: ignore[arg-type]
+
+    def to_json(self) -> dict[str, Any]:
+        """All fields, as JSON has them."""
+        return dict(json.loads(json.dumps(asdict(self), default=datetime.isoformat)))
 
 
 PRESETS: Mapping[str, MarketplaceSettings] = MappingProxyType(

@@ -11,6 +11,7 @@ import tempfile
 import threading
 import time
 from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from itertools import count
 from pathlib import Path
 
@@ -158,8 +159,11 @@ def test_workspaces_on_one_database_pay_each_for_its_own_calls_and_share_what_wa
         assert (one.lost_calls(), one.spent()) == (0, 5.5)
         assert (two.lost_calls(), two.spent()) == (0, 0.0), "those in flight are another's"
         assert (two.turn_totals().turns, two.turn_answer("k")) == (0, None)
-        assert [account.calls for account in two.accounts()] == [0], "its judgment is for all"
+        assert set(two.find(["a-d"])) == {"a-d"}, "its judgment is for all"
+        assert (two.get(["a-d"]), two.for_pair("q", "d"), two.accounts()) == ({}, [], []), "who ask for it"
+        wait(two.use(["a-d"], "mine"))
         assert set(two.get(["a-d"])) == {"a-d"}
+        assert [(account.judgments, account.calls) for account in two.accounts()] == [(1, 0)]
     with JudgmentStore(url, "two") as two:
         mark, _ = two.started("key", 0, "a")
         wait(two.ended(mark, CALL, None))
@@ -167,6 +171,44 @@ def test_workspaces_on_one_database_pay_each_for_its_own_calls_and_share_what_wa
     with JudgmentStore(url, "one") as one:
         assert (one.lost_calls(), one.spent()) == (16, 5.5 + 16 * 5.0)
         assert one.turn_answer("k") == "{}"
+
+
+def test_what_a_workspace_used_counts_as_if_it_had_asked_alone(url: str) -> None:
+    def took(store: JudgmentStore, trace: str) -> tuple[int, float]:
+        return store.totals(trace).judgments, store.totals(trace).cost
+
+    dear = [said("a", 1, "d1", cost=0.25, trace_id="of one"), said("a", 2, "d2", cost=0.5, trace_id="of one")]
+    with JudgmentStore(url, "one") as one, JudgmentStore(url, "two") as two:
+        one.put(dear)
+        wait(two.use(["a-d1"], "round 1"))
+        wait(two.use(["a-d1", "a-d2"], "round 2"))  # d1 again, which is asked no second time
+        wait(two.use(["a-d1"], "round 1"))  # after a kill
+        assert (took(one, "of one"), took(two, "round 1"), took(two, "round 2")) == (
+            (2, 0.75),
+            (1, 0.25),
+            (1, 0.5),
+        )
+        assert two.totals().cost == 0.75
+        assert (two.spent(), took(two, "of one")) == (0.0, (0, 0.0))
+        one.put([said("a", 3, "d3", trace_id="of one")])
+        assert [account.judgments for account in two.accounts("round 2")] == [1]
+    with JudgmentStore(url) as store:
+        assert store.totals().judgments == 3
+
+
+def test_many_may_open_and_write_one_new_database_at_the_same_time(tmp_path: Path) -> None:
+    url = f"sqlite:///{tmp_path / 'judgments.sqlite'}"
+    together = threading.Barrier(6)
+
+    def work(name: str) -> int:
+        together.wait(10)
+        with JudgmentStore(url, name) as store:
+            for number in range(20):
+                store.put([said(name, 1, f"d{number}")])
+            return store.totals().judgments
+
+    with ThreadPoolExecutor(6) as pool:
+        assert list(pool.map(work, "abcdef")) == [20] * 6
 
 
 def test_what_an_earlier_version_wrote_counts_for_every_workspace(url: str) -> None:
@@ -221,6 +263,14 @@ def test_a_database_of_before_turns_were_marked_opens(tmp_path: Path) -> None:
         assert (store.lost_turns(), store.spent()) == (0, TURN.cost)
         turned(store, TURN)
         assert store.spent() == 2 * TURN.cost
+
+
+def test_judgments_that_nobody_is_known_to_have_used_are_every_workspaces(url: str) -> None:
+    with JudgmentStore(url) as store:  # as an earlier version wrote them
+        store.put([said("a", 1, trace_id="then")])
+    with JudgmentStore(url, "one") as one:
+        assert set(one.get(["a-d"])) == {"a-d"}
+        assert one.totals("then").judgments == 1
 
 
 def test_a_thousand_judgments_from_many_threads_are_all_there(url: str) -> None:

@@ -8,7 +8,8 @@ from pathlib import Path
 import pandas as pd
 import pytest
 import yaml
-from small_world import world, write_tiny_encoder
+from mlflow.tracking import MlflowClient
+from small_world import MLFLOW, world, write_tiny_encoder
 
 from serm.benchmarks import runner
 from serm.benchmarks.protocol import PACKAGED, read_protocol
@@ -78,7 +79,13 @@ def test_arms_and_seeds_are_run_once_and_compared(
     assert not re.search(r"(src|href)=|@import|url\(", page)  # it needs nothing else
     marks = {file: file.stat().st_mtime_ns for file in out.glob("runs/*/*/done.json")}
     assert len(marks) == 6
-    capfd.readouterr()
+    assert "experiment small" in capfd.readouterr().out
+    client = MlflowClient(f"sqlite:///{protocol.parent / MLFLOW}")
+    experiment = client.get_experiment_by_name("small")
+    assert experiment is not None
+    logged = client.search_runs([experiment.experiment_id])
+    assert len(logged) == 6 + 1
+    assert {run.data.tags.get("serm.simulated_judges") for run in logged} == {None, "ann, bob, cid"}
     assert run(["benchmark", str(protocol), "--out", str(out)]) == 0
     assert "6 of them done" in " ".join(capfd.readouterr().out.split())
     assert marks == {file: file.stat().st_mtime_ns for file in out.glob("runs/*/*/done.json")}

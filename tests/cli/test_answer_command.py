@@ -57,3 +57,13 @@ def test_a_person_may_have_no_answer(asked: tuple[Path, Question]) -> None:
 def test_where_nothing_was_run_there_is_nothing_to_answer(make_config: MakeConfig, capfd: Out) -> None:
     assert run(["answer", str(make_config())]) == 9
     assert "there is no workspace" in capfd.readouterr().err
+
+
+def test_a_workspace_without_its_config_takes_the_answer_too(
+    asked: tuple[Path, Question], capfd: Out
+) -> None:
+    config, question = asked
+    folder = Settings.from_yaml(config).workspace_path
+    assert run(["answer", str(folder), "no", "--resume"]) == 0
+    assert "The command that made the workspace goes on with the run." in capfd.readouterr().out
+    assert question.answer is not None

@@ -91,6 +91,16 @@ def test_piped_answers_are_kept_one_by_one_and_a_later_session_goes_on(
     assert f"`serm evolve {config}` goes on with the run." in out
 
 
+def test_a_workspace_without_its_config_takes_answers_too(
+    waiting: tuple[Path, Review], capfd: pytest.CaptureFixture[str]
+) -> None:
+    config, review = waiting
+    folder = Settings.from_yaml(config).workspace_path
+    assert run(["review", str(folder), "--finish", "--resume"]) == 0
+    assert "The command that made the workspace goes on with the run." in capfd.readouterr().out
+    assert not review.open()
+
+
 def test_an_answer_can_be_taken_back_but_only_ones_own(
     waiting: tuple[Path, Review], monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -28,6 +29,7 @@ from serm.storage.labels import read_labels
 from serm.storage.trace import SpanKind, read_spans
 
 LIMIT = 4
+NIGHT = 12 * 3600 * 10**9  # ns
 JUDGES = [
     {"backend": "simulated:accuracy=0.7,shared=0.3,seed=3", "name": name} for name in ("ann", "bob", "cid")
 ]
@@ -67,6 +69,14 @@ def run(settings: Settings) -> tuple[EvolutionResult, list[Event]]:
 def watched(tmp_path_factory: pytest.TempPathFactory, tiny_encoder: Path) -> Watched:
     settings = settings_in(tmp_path_factory.mktemp("review"), tiny_encoder)
     seen = Watched(settings, [evolve(settings)])
+    with pytest.MonkeyPatch.context() as later:
+        clock = time.time_ns
+        later.setattr(time, "time_ns", lambda: clock() + NIGHT)  # nobody looks at the first review before
+        answer_all(settings, seen)
+    return seen
+
+
+def answer_all(settings: Settings, seen: Watched) -> None:
     while seen.results[-1].waiting:
         review = pending_review(settings)
         assert review is not None
@@ -81,7 +91,6 @@ def watched(tmp_path_factory: pytest.TempPathFactory, tiny_encoder: Path) -> Wat
         result, events = run(settings)
         seen.results.append(result)
         seen.resumed += [event for event in events if event.round == 1]
-    return seen
 
 
 def near_duplicates(settings: Settings, number: int) -> set[str]:
@@ -94,6 +103,7 @@ def near_duplicates(settings: Settings, number: int) -> set[str]:
 def test_every_window_waits_once_and_the_stream_is_run_to_its_end(watched: Watched) -> None:
     settings, results = watched.settings, watched.results
     assert [result.waiting for result in results] == [LIMIT, LIMIT, LIMIT, 0]
+    assert [result.ended for result in results] == [False, False, False, True]
     asks = f"waiting for a person: {LIMIT} pairs, answer them with `serm review CONFIG`"
     assert [result.stop for result in results[:-1]] == [asks] * 3
     assert results[-1].stop == "the stream has no further window after 3"
@@ -168,6 +178,12 @@ def logged_runs(settings: Settings) -> list[Any]:
     registry = registry_of(settings)
     experiment = registry._client.get_experiment_by_name(registry.name)
     return list(registry._client.search_runs([experiment.experiment_id]))
+
+
+def test_the_time_that_a_person_takes_is_none_of_a_rounds_own(watched: Watched) -> None:
+    seconds = [report["seconds"] for report in watched.results[-1].rounds[1:]]
+    assert len(seconds) == 3
+    assert all(0 < took < 3600 for took in seconds)
 
 
 def test_asked_again_without_answers_it_says_the_same_and_runs_nothing(watched: Watched) -> None:

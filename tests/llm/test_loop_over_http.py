@@ -96,7 +96,10 @@ def test_judges_prove_themselves_within_the_budget_and_what_that_took_is_counted
     broke = evolve(settings(0.5))
     assert "could pass the budget of 0.5" in broke.stop
     assert (len(broke.rounds), stub.bodies) == (1, [])
-    (account,) = evolve(settings(100.0)).rounds[1]["counts"]["accounts"]
+    assert not broke.ended
+    whole = evolve(settings(100.0))
+    assert whole.ended
+    (account,) = whole.rounds[1]["counts"]["accounts"]
     assert (account["judgments"], account["calls"], account["requests"]) == (4, 6, 6)
     assert account["cost"] == pytest.approx(len(stub.bodies) * 0.11)  # 100 tokens read, 10 written
     with JudgmentStore(f"sqlite:///{settings(1.0).workspace_path / 'judgments.sqlite'}") as store:

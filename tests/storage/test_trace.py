@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sqlite3
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -10,7 +11,7 @@ import pytest
 
 from serm.core.errors import StorageError
 from serm.storage.artifacts import sqlite_errors, storage_errors
-from serm.storage.trace import SpanKind, Tracer, read_spans, span
+from serm.storage.trace import Span, SpanKind, Tracer, read_spans, span, worked
 
 LONG = "x" * 1_000_000
 
@@ -83,3 +84,23 @@ def test_what_sqlite_says_of_a_statement_is_no_fault_of_the_disk(tmp_path: Path)
     for errors in (storage_errors, sqlite_errors):
         with pytest.raises(sqlite3.OperationalError, match="no such table"), errors(tmp_path):
             sqlite3.connect(":memory:").execute("SELECT * FROM missing")
+
+
+def test_time_in_which_nobody_worked_is_no_working_time(file: Path) -> None:
+    tracer, second, now = Tracer(file, "t"), 10**9, time.time_ns()
+    night = now - 80_000 * second
+    for number, (start, end, kind) in enumerate(
+        [
+            (night, night + 10 * second, SpanKind.NODE),
+            (night + 2 * second, night + 5 * second, SpanKind.TOOL),  # within the node
+            (night + 20 * second, night + 30 * second, SpanKind.SHARD),  # its node was killed
+            (night + 25 * second, night + 32 * second, SpanKind.SHARD),  # beside it
+            (now - 9 * second, now - 5 * second, SpanKind.NODE),
+            (night, now, SpanKind.ROUND),
+        ]
+    ):
+        tracer.write(Span("t", str(number), None, "work", kind, start, {}, ended=end))
+    tracer.write(Span("another", "else", None, "work", SpanKind.NODE, night, {}, ended=now))
+    tracer.close()
+    assert worked(file, "t", since=now) == pytest.approx(10 + 12 + 4, abs=2)
+    assert worked(file, "t", since=now - 3 * second) == pytest.approx(10 + 12 + 4 + 3, abs=2)

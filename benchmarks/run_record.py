@@ -1,0 +1,151 @@
+"""What a run was made from, in its done.json, and whether the protocol still says the same.
+
+A table compares runs, so all of them are to be made as the protocol stands now. They are told apart by their
+settings, never by their names: one arm of two protocols may be one folder.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import platform
+import re
+from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any, Final
+
+from pydantic import ValidationError
+
+from serm.benchmarks.protocol import Protocol
+from serm.benchmarks.runs import DONE, Run
+from serm.core.discretion import without_logins
+from serm.core.errors import StorageError, WorkspaceMismatchError
+from serm.core.settings import NOT_IDENTITY, Settings
+from serm.storage.binding import difference, flat
+
+_LEFT_OUT: Final = {*NOT_IDENTITY} - {"evolution"}
+"""Sections that change nothing that a table shows. How many rounds there are it does show."""
+_PATH: Final = re.compile(r'("(?:\w+:)?)([^#"]*)((?:#.*)?")')
+"""What may be a path, alone or in a backend, as JSON has it: `"replay:FILE#judge"`."""
+_STEPS_UP: Final = re.compile(r'(?<=[":])(\.{1,2}/)+')
+
+
+def made_from(settings: Settings, market: Any = None) -> dict[str, Any]:
+    """What done.json says of how a run was made; `market`: the settings of its marketplace."""
+    return {
+        "settings": without_logins(settings.model_dump(mode="json")),
+        "folder": str(settings.folder),
+        **({} if market is None else {"market": market.to_json()}),
+    }
+
+
+def made_on() -> dict[str, Any]:
+    """What done.json says of where and when a run ended."""
+    return {
+        "ended": datetime.now(UTC).date().isoformat(),
+        "machine": platform.machine(),
+        "cores": len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1,
+        "python": platform.python_version(),
+    }
+
+
+def where_and_when(runs: Sequence[Run]) -> str:
+    """Of all runs that are done, several where they differ: "2026-11-28 to 2026-11-29, x86_64 with 2 cores,
+    Python 3.12.3". What a run of an earlier version does not tell is that of now."""
+    told = [made_on() | read_record(run) for run in runs if run.done] or [made_on()]
+    days = sorted({str(item["ended"]) for item in told})
+    machines = sorted({f"{item['machine']} with {item['cores']} cores" for item in told})
+    versions = sorted({str(item["python"]) for item in told})
+    period = " to ".join(dict.fromkeys((days[0], days[-1])))
+    return f"{period}, {' and '.join(machines)}, Python {' and '.join(versions)}"
+
+
+def read_record(run: Run) -> dict[str, Any]:
+    """done.json of a run that is done. Raises StorageError where it is damaged."""
+    file = run.folder / DONE
+    try:
+        return dict(json.loads(file.read_text(encoding="utf-8")))
+    except ValueError as error:
+        raise StorageError(
+            f"{file} is damaged: {error}.", "Remove it, and the same command goes on with the run."
+        ) from error
+
+
+def require_same(protocol: Protocol, runs: Sequence[Run], out: Path) -> None:
+    """Raises WorkspaceMismatchError where a run that is done was made under other settings than it would be
+    now. A run of an earlier version that does not say how it was made is taken as it is."""
+    others = [(run, found) for run in runs if run.done and (found := _changed(protocol, run, out))]
+    if others:
+        run, found = others[0]
+        more = f" So were {len(others) - 1} further runs." if len(others) > 1 else ""
+        raise WorkspaceMismatchError(
+            f"{run.folder} was made under other settings than the protocol has now "
+            f"({difference(*found, 'the run', 'the protocol')}).{more}",
+            "Set these keys back, name another `--out`, or remove that folder: then the run is made anew.",
+        )
+
+
+def _changed(protocol: Protocol, run: Run, out: Path) -> tuple[dict[str, str], dict[str, str]] | None:
+    """What differs, of the run and of the protocol, by dotted key; None where nothing does."""
+    record = read_record(run)
+    if "settings" not in record:
+        return None
+    settings = protocol.settings(run.arm, run.seed, out, run.fold)
+    there = flat(_deciding(_as_now(record["settings"])))
+    here = deciding(settings)
+    was, now = record.get("folder"), str(settings.folder)
+    if "market" in record:
+        there |= flat(record["market"], "marketplace")
+        here |= flat(protocol.market(run.seed).to_json(), "marketplace") if protocol.marketplace else {}
+    keys = {key for key in there.keys() | here.keys() if not _same(there.get(key), was, here.get(key), now)}
+    if not keys:
+        return None
+    return {k: v for k, v in there.items() if k in keys}, {k: v for k, v in here.items() if k in keys}
+
+
+def deciding(settings: Settings) -> dict[str, str]:
+    """The settings that decide what a table shows, by dotted key, as JSON texts."""
+    return flat(_deciding(made_from(settings)["settings"]))
+
+
+def _deciding(values: Mapping[str, Any]) -> Any:
+    """Settings without what decides no result (see `Settings.identity`), as JSON has them."""
+    kept = {name: value for name, value in values.items() if name not in _LEFT_OUT}
+    kept["budget"] = {name: value for name, value in kept.get("budget", {}).items() if name != "currency"}
+    return json.loads(json.dumps(kept))
+
+
+def _as_now(values: dict[str, Any]) -> dict[str, Any]:
+    """Settings that an earlier version wrote as today's would: a key that came later has its default, and one
+    that is gone is left out. As they are where today's allow no such value."""
+    values = json.loads(json.dumps(values))
+    for _ in range(2):
+        try:
+            return dict(made_from(Settings.model_validate(values))["settings"])
+        except ValidationError as error:
+            for item in error.errors():
+                if item["type"] == "extra_forbidden":
+                    _remove(values, item["loc"])
+    return values
+
+
+def _remove(values: Any, place: Sequence[int | str]) -> None:
+    for step in place[:-1]:
+        values = values[step]
+    del values[place[-1]]
+
+
+def _same(one: str | None, its_folder: str | None, other: str | None, folder: str) -> bool:
+    """Whether two JSON texts say the same: equal, or one file by its paths from two folders."""
+    if one == other or one is None or other is None:
+        return one == other
+    if its_folder is None:  # of an earlier version, which does not tell: then the end of the path does
+        return _STEPS_UP.sub("", one) == _STEPS_UP.sub("", other)
+    return _absolute(one, its_folder) == _absolute(other, folder)
+
+
+def _absolute(text: str, folder: str) -> str:
+    """A JSON text with the path in it made absolute, as far as it may be one."""
+    found = _PATH.fullmatch(text)
+    return f"{found[1]}{(Path(folder) / found[2]).resolve()}{found[3]}" if found else text
