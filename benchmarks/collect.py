@@ -12,6 +12,7 @@ import pandas as pd
 from serm.benchmarks.runner import Run
 from serm.core.errors import StorageError
 from serm.core.hashing import digest
+from serm.core.settings_data import EVOLVING
 from serm.storage.rounds import read_rounds
 
 ROLES = ("untrained", "frozen", "champion")
@@ -40,7 +41,7 @@ def _tables(run: Run) -> Iterator[pd.DataFrame]:
         number = report["round"]
         models = report["models"] | {"champion": report["models"]["champion_after"]}
         for name in report["evaluations"]:
-            key = f"window {number}" if name == "evolving" else f"test {name}"
+            key = f"window {number}" if name == EVOLVING else f"test {name}"
             for role in ROLES:
                 file = workspace / "reports" / f"{digest([dataset, key, models[role]])}.parquet"
                 if not file.is_file():

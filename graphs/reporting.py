@@ -14,6 +14,7 @@ import pandas as pd
 
 from serm.core.columns import KEY
 from serm.core.hashing import digest
+from serm.core.settings_data import EVOLVING
 from serm.evals.evaluate import Evaluation, compare, evaluate, summarise
 from serm.evals.plain import plain
 from serm.graphs.crediting import credit_round
@@ -32,9 +33,6 @@ from serm.storage.snapshots import read_snapshot
 
 ANNOTATION = "annotation.json"
 """Beside the labels: what the annotator's stages did and took."""
-
-EVOLVING = "evolving"
-"""The set that is window t+1, measured after round t and before anything of it is used."""
 
 
 def report_start(resources: Resources, state: SupervisorState) -> None:
