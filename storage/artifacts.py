@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import json
 import os
+import re
 import shutil
 import sqlite3
 import tempfile
@@ -21,6 +22,7 @@ _REMEDIES = {
     errno.EACCES: ("permission is denied", "Make the folder writable, or choose another workspace."),
 }
 
+_OS_ERROR = re.compile(r"\(os error (\d+)\)")
 
 _LOCKED = ("another program holds it locked", "Close what has it open and run the same command again.")
 _SQLITE_REMEDIES = {
@@ -61,6 +63,19 @@ def sqlite_errors(path: Path) -> Iterator[None]:
         if found is None:
             raise
         raise StorageError(f"{path} cannot be used: {found[0]}.", found[1]) from error
+
+
+@contextmanager
+def rust_errors() -> Iterator[None]:
+    """Turn what a library in Rust says of the disk, in an exception of its own, into the OSError that it is:
+    safetensors and tokenizers write files so. To be used inside of `storage_errors`."""
+    try:
+        yield
+    except Exception as error:
+        code = _OS_ERROR.search(str(error))
+        if isinstance(error, OSError) or code is None:
+            raise
+        raise OSError(int(code[1]), str(error)) from error
 
 
 def find_or_create(folder: Path, key: str, make: Callable[[Path], None]) -> Path:
