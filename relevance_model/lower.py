@@ -23,7 +23,7 @@ from serm.relevance_model.layers import layer_stack, lift, replay_of
 from serm.relevance_model.shards import Reader, shards_of
 from serm.relevance_model.tokens import FEWEST, Features, length_batches, token_batches
 from serm.storage.embeddings import text_hash
-from serm.storage.states import States, StateStore
+from serm.storage.states import States, StateStore, open_states
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,7 +32,7 @@ class SharedLayers:
 
     layers: int  # 0: none
     folder: Path | None  # None: in memory
-    limit: int  # bytes
+    limit: int  # bytes, of all that the folder holds
 
 
 class LowerLayers:
@@ -52,8 +52,7 @@ class LowerLayers:
         self.id = digest(
             [weights_id(self._network), shared.layers, network.max_seq_length, compute.precision]
         )
-        folder = None if shared.folder is None else shared.folder / self.id
-        self._store: StateStore | None = StateStore(folder, shared.limit)
+        self._store: StateStore | None = open_states(shared.folder, self.id, shared.limit)
         self.as_tuple = False  # whether a layer gives a tuple
         self._made(["a"])
 
@@ -78,7 +77,9 @@ class LowerLayers:
 
     def keep(self, texts: Sequence[str]) -> None:
         """Compute what is missing, shard by shard."""
-        for shard in shards_of(sorted(set(texts)), self._batch_size, len):
+        distinct = sorted(set(texts))
+        missing = self._store.missing([text_hash(text) for text in distinct]) if self._store else ()
+        for shard in shards_of([distinct[row] for row in missing], self._batch_size, len):
             self.states(shard)
 
     @torch.inference_mode()

@@ -15,10 +15,16 @@ from pathlib import Path
 
 from serm.core.errors import StorageError
 
+_OPEN_FILES = (
+    "too many files are open",
+    "Allow more with `ulimit -n 4096`, or close other programs, and run the same command again.",
+)
 _REMEDIES = {
     errno.ENOSPC: ("the disk is full", "Free some space and run the same command again; nothing is lost."),
     errno.EDQUOT: ("the disk quota is used up", "Free some space and run the same command again."),
     errno.EROFS: ("the disk is read-only", "Choose another workspace with `workspace:` in the config."),
+    errno.EMFILE: _OPEN_FILES,
+    errno.ENFILE: _OPEN_FILES,
     errno.EACCES: ("permission is denied", "Make the folder writable, or choose another workspace."),
 }
 
