@@ -122,7 +122,7 @@ def _load_crossencoder(
             num_labels=N_GRADES,
             model_kwargs={**_WEIGHTS, "ignore_mismatched_sizes": True},
         )
-    return CrossEncoderModel(
+    model = CrossEncoderModel(
         network,
         compute,
         max_length=_fitting_length(network[0], int(description["max_length"])),
@@ -132,6 +132,21 @@ def _load_crossencoder(
         document_prefix=str(description["document_prefix"]),
         cache=cache,
     )
+    _check_outputs(model, location)
+    return model
+
+
+def _check_outputs(model: CrossEncoderModel, location: str) -> None:
+    """`num_labels` reaches models for the classification of sequences alone: what a causal one gives is one
+    number, the logit of a yes."""
+    try:
+        model.reader([("a", "b")])
+    except ModelError as error:
+        raise ModelError(
+            f"the model {location} cannot be a cross-encoder: {error.message}",
+            "Set `model.base` to a model for sequence classification (its config.json names an architecture "
+            "...ForSequenceClassification) or to an encoder without a head; a causal language model is none.",
+        ) from error
 
 
 def _network(make: Callable[..., Any], location: str, **arguments: object) -> Any:
