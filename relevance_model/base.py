@@ -57,6 +57,10 @@ class RelevanceModel(Protocol):
     def embeddings(self) -> Path | None:
         """The folder of the vectors that the network made; None where they are in memory alone."""
 
+    @property
+    def states(self) -> Path | None:
+        """The folder of what its lower layers made of texts; None where it keeps nothing on disk."""
+
     def score(
         self, queries: Sequence[str], documents: Sequence[str], languages: Sequence[str] | None = None
     ) -> Scores:

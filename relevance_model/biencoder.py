@@ -45,6 +45,10 @@ class BiEncoder:
     def embeddings(self) -> Path | None:
         return self.encoder.folder
 
+    @property
+    def states(self) -> Path | None:
+        return self.encoder.lower.folder if self.encoder.lower else None
+
     def description(self) -> dict[str, object]:
         """Everything but the weights: what `serm.json` holds."""
         return {

@@ -82,6 +82,10 @@ class CrossEncoderModel:
     def embeddings(self) -> Path | None:
         return self.texts.folder
 
+    @property
+    def states(self) -> Path | None:
+        return None
+
     def description(self) -> dict[str, object]:
         """Everything but the weights: what `serm.json` holds."""
         return {

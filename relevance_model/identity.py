@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Collection
 from typing import Any
 
 import torch
@@ -10,10 +11,13 @@ import torch
 from serm.core.hashing import HASH_LENGTH, digest
 
 
-def weights_id(model: Any) -> str:
-    """Content hash of every tensor, the vocabulary and the settings of the modules above the transformer."""
+def weights_id(model: Any, without: Collection[str] = ()) -> str:
+    """Content hash of every tensor, the vocabulary and the settings of the modules above the transformer.
+    `without`: names of tensors that do not count."""
     state = hashlib.sha256()
     for name, tensor in sorted(model.state_dict().items()):
+        if name in without:
+            continue
         state.update(f"{name} {tensor.dtype} {tuple(tensor.shape)}".encode())
         state.update(tensor.detach().cpu().contiguous().view(torch.uint8).numpy().data)
     upper = [
