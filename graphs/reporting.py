@@ -13,7 +13,6 @@ from typing import Any
 import pandas as pd
 
 from serm.core.columns import KEY
-from serm.core.hashing import digest
 from serm.core.settings_data import EVOLVING
 from serm.evals.evaluate import Evaluation, compare, evaluate, summarise
 from serm.evals.plain import plain
@@ -109,6 +108,7 @@ def _write_report(resources: Resources, state: SupervisorState, report: Mapping[
         },
         "verdict": state.get("verdict", ""),
         "trace_id": resources.trace_id(number),
+        "precision": resources.precision,
         "static_test": _name(resources.dataset.static_test),
         "last_test": _name(resources.dataset.last_test),
         **report,
@@ -159,7 +159,7 @@ def _sets(resources: Resources, number: int) -> Iterator[tuple[str, str, pd.Data
 
 def _measured(resources: Resources, key: str, frame: pd.DataFrame, model: str) -> Evaluation:
     """One model on one set, measured once: its table by query stays in the workspace's reports/."""
-    name = digest([resources.dataset.id, key, model])
+    name = resources.score_key(resources.dataset.id, key, model)
     table = resources.workspace.reports / f"{name}.parquet"
     if not table.is_file():
         scores = stored_scores(resources.workspace.scores, name, resources.models.open(model), frame)
