@@ -71,6 +71,9 @@ class BiEncoder:
         probabilities = self._probabilities(pairs, *sides)
         return Scores(probabilities, expected_grade(probabilities))
 
+    def ranking(self, probabilities: FloatArray) -> FloatArray:
+        return expected_grade(probabilities)
+
     def cosines(self, queries: Sequence[str], documents: Sequence[str]) -> FloatArray:
         """(n,), a row a pair."""
         pairs = CodedPairs.of(queries, documents)

@@ -106,6 +106,12 @@ class CrossEncoderModel:
         probabilities = softmax(self._logits(pairs, shards) / self.temperature)
         return Scores(probabilities, expected_grade(probabilities))
 
+    def ranking(self, probabilities: FloatArray) -> FloatArray:
+        """The expected grades before the temperature: it can turn the order of two pairs round."""
+        with np.errstate(divide="ignore"):  # a probability of 0 stays 0
+            logits = np.log(np.asarray(probabilities, dtype=np.float64)) * self.temperature
+        return expected_grade(softmax(logits.astype(np.float32)))
+
     def logits(self, queries: Sequence[str], documents: Sequence[str]) -> FloatArray:
         """(n, 4), before the temperature. Equal pairs are read once."""
         return self._logits(CodedPairs.of(queries, documents), local)

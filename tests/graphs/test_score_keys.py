@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
+import numpy as np
 import pytest
 from small_world import world
 
@@ -20,12 +22,13 @@ from serm.graphs.resources import Resources
 from serm.graphs.state import SupervisorState
 from serm.graphs.training import LEAKAGE, gate_key, round_folder
 from serm.relevance_model.compute import Compute
+from serm.relevance_model.crossencoder import CrossEncoderModel
 from serm.storage.artifacts import write_json
 
 
-def opened(folder: Path, encoder: Path, precision: str = "auto") -> Resources:
+def opened(folder: Path, encoder: Path, precision: str = "auto", kind: str = "biencoder") -> Resources:
     given = world(folder, encoder)
-    given["model"]["precision"] = precision
+    given["model"] |= {"precision": precision, "kind": kind}
     return Resources(Settings.from_mapping(given, folder=folder, environment={}))
 
 
@@ -86,3 +89,16 @@ def test_measured_tables_are_collected_whichever_machine_made_them(
             reports / f"{digest([dataset, place, key])}.parquet"
         )
     assert collect([run]).equals(table)
+
+
+def test_the_gate_ranks_a_cross_encoder_by_what_was_not_fitted_to_it(
+    tmp_path: Path, tiny_encoder: Path
+) -> None:
+    with opened(tmp_path, tiny_encoder, "float32", kind="crossencoder") as resources:
+        key, frame = resources.models.untrained(), resources.human_graded(1)
+        plain = resources.models.open(key)
+        assert isinstance(plain, CrossEncoderModel)
+        replace(plain, temperature=0.3).save(resources.models.path("fitted"))
+        first, fitted = (gate_scores(resources, frame, name) for name in (key, "fitted"))
+        assert np.abs(first.probabilities - fitted.probabilities).max() > 0.01
+        np.testing.assert_allclose(first.expected, fitted.expected, atol=1e-4)

@@ -12,7 +12,8 @@ from transformers import BertTokenizerFast, Qwen2Config, Qwen2ForCausalLM
 
 from serm.core.errors import ModelError
 from serm.core.settings_loop import ModelSettings, TrainingSettings
-from serm.relevance_model.crossencoder import CrossEncoderModel
+from serm.relevance_model.base import expected_grade
+from serm.relevance_model.crossencoder import CrossEncoderModel, softmax
 from serm.relevance_model.loading import load_model, open_base
 from serm.relevance_model.pairs import CodedPairs
 from serm.relevance_model.train import calibrate, train
@@ -98,6 +99,17 @@ def test_no_epoch_trains_its_classifier_alone(
     assert isinstance(trained, CrossEncoderModel)
     assert (trained.embed_documents(["the answer1"]) == model.embed_documents(["the answer1"])).all()
     assert _likelihood(trained, toy) > _likelihood(model, toy)
+
+
+def test_what_ranks_at_the_gate_does_not_hang_on_the_temperature(model: CrossEncoderModel) -> None:
+    logits = np.array([[-3.0, 2.0, 1.0, 1.0], [1.0, 0.0, 2.0, -2.0]], dtype=np.float32)
+    first = []
+    for temperature in (0.5, 2.0):
+        probabilities = softmax(logits / temperature)
+        first.append(int(expected_grade(probabilities).argmax()))
+        found = replace(model, temperature=temperature).ranking(probabilities)
+        np.testing.assert_allclose(found, expected_grade(softmax(logits)), atol=1e-4)
+    assert first == [1, 0], "the temperature turns the two round"
 
 
 def test_calibration_sets_a_temperature_that_makes_grades_likelier(
