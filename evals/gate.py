@@ -56,9 +56,9 @@ def decide(
 
     `gate` has the opened gate pairs (n rows: query_id, doc_id, grade, language, window), both `Scores` are
     of its rows, and rank by what was not fitted to them; `newest_window` is the value of `window` that this
-    round opened; `looks` counts the gate's
-    decisions so far, this one included; `judged` is what a panel's grades say of the gate's queries and of
-    further ones. Never raises for too little evidence: that is a roll-back.
+    round opened; `looks` counts the gate's decisions so far, this one included; `judged` is what a panel's
+    grades say of the gate's queries and of further ones. Never raises for too little evidence: that is a
+    roll-back.
     """
     every = _paired(gate, champion, challenger)
     table = every[every["mixed"]].reset_index(drop=True)
