@@ -7,11 +7,12 @@ from typing import Any
 
 import numpy as np
 
-from serm.benchmarks.arms import EVOLVING, Results
+from serm.benchmarks.arms import Results
 from serm.benchmarks.collect import reports
 from serm.benchmarks.protocol import Protocol
 from serm.benchmarks.runner import Run
 from serm.core.records import Interval
+from serm.core.settings_data import EVOLVING
 from serm.evals.tables import NOTHING, Cells, difference, points
 from serm.tools.strata import STRATA
 

@@ -14,10 +14,10 @@ from serm.benchmarks.protocol import Protocol
 from serm.benchmarks.query_facts import query_facts
 from serm.benchmarks.runner import Run
 from serm.core.records import Interval
+from serm.core.settings_data import EVOLVING
 from serm.evals.bootstrap import Floats
 from serm.evals.seeds import measure_interval, nested_interval, seeds_interval, smallest_seen
 
-EVOLVING = "evolving"
 LEVEL, RESAMPLES = 0.95, 2_000
 
 Mask = NDArray[np.bool_]

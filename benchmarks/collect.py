@@ -12,6 +12,7 @@ import pandas as pd
 from serm.benchmarks.runner import Run
 from serm.core.errors import StorageError
 from serm.core.hashing import digest
+from serm.core.settings_data import EVOLVING
 from serm.storage.rounds import read_rounds
 
 ROLES = ("untrained", "frozen", "champion")
@@ -38,11 +39,13 @@ def _tables(run: Run) -> Iterator[pd.DataFrame]:
     dataset = _dataset_id(workspace)
     for report in reports(run):
         number = report["round"]
+        precision = [report["precision"]] if report.get("precision") else []  # see Resources.score_key
         models = report["models"] | {"champion": report["models"]["champion_after"]}
         for name in report["evaluations"]:
-            key = f"window {number}" if name == "evolving" else f"test {name}"
+            key = f"window {number}" if name == EVOLVING else f"test {name}"
             for role in ROLES:
-                file = workspace / "reports" / f"{digest([dataset, key, models[role]])}.parquet"
+                measured = digest([dataset, key, models[role], *precision])
+                file = workspace / "reports" / f"{measured}.parquet"
                 if not file.is_file():
                     raise StorageError(
                         f"{file} is missing: what {run.arm} with seed {run.seed} measured is lost.",

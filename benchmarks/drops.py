@@ -6,9 +6,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from serm.benchmarks.arms import EVOLVING, Mask, Results
+from serm.benchmarks.arms import Mask, Results
 from serm.benchmarks.collect import reports
 from serm.core.records import Interval
+from serm.core.settings_data import EVOLVING
 from serm.evals.bootstrap import Floats
 from serm.evals.tables import NOTHING, Cells
 from serm.tools.strata import STRATA

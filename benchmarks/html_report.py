@@ -8,11 +8,12 @@ from pathlib import Path
 from jinja2 import Environment
 from markupsafe import Markup
 
-from serm.benchmarks.arms import EVOLVING, LEVEL, RESAMPLES, Results
+from serm.benchmarks.arms import LEVEL, RESAMPLES, Results
 from serm.benchmarks.charts import Curve, curves, forest
 from serm.benchmarks.collect import reports
 from serm.benchmarks.report_pairs import pair_stories
 from serm.benchmarks.report_tables import ReportTables
+from serm.core.settings_data import EVOLVING
 from serm.evals.tables import Cells
 
 TEMPLATE = Path(__file__).resolve().parent / "report.html"

@@ -102,28 +102,33 @@ def prune(
     ] = False,
     yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")] = False,
 ) -> None:
-    """Remove the weights and embeddings of versions that no round needs any more.
+    """Remove the weights and embeddings of versions that no round needs any more, and unused layer states.
 
     Untrained, frozen, the champion, the one before it and whatever bears an alias stay. Reports, labels and
     traces of all rounds stay.
     """
     from serm.cli.format import count, size
     from serm.cli.load import load_settings
-    from serm.graphs.pruning import prunable, remove
+    from serm.graphs.pruning import bytes_of, prunable, remove, remove_folder, unused_states
     from serm.graphs.resources import Resources
 
     with Resources(load_settings(config)) as resources:
         found = prunable(resources, keep)
         for item in found:
             print(f"version {item.version} ({item.model_id}): {size(item.bytes)}")
-        told = f"{count(len(found), 'version')}, {size(sum(item.bytes for item in found))}"
-        if dry_run or not found:
-            print(f"To prune: {told}." if found else "Nothing to prune.")
+        states = unused_states(resources, found)
+        if states:
+            print(f"layer states that no version uses: {size(bytes_of(states))}")
+        told = f"{count(len(found), 'version')}, {size(sum(item.bytes for item in found) + bytes_of(states))}"
+        if dry_run or not (found or states):
+            print(f"To prune: {told}." if found or states else "Nothing to prune.")
             return
         if not yes:
-            typer.confirm(f"Remove weights and embeddings of {told}?", abort=True)
+            typer.confirm(f"Remove weights, embeddings and states of {told}?", abort=True)
         for item in found:
             remove(resources, item)
+        for folder in states:
+            remove_folder(folder)
     print(f"Pruned {told}.")
 
 

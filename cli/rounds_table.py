@@ -10,8 +10,8 @@ from rich.table import Table
 from rich.text import Text
 
 from serm.cli.rounds import Report
+from serm.core.settings_data import EVOLVING
 
-EVOLVING = "evolving"
 _VERDICTS = {"promoted": ("promoted", "green"), "rolled_back": ("rolled back", "yellow")}
 
 

@@ -225,4 +225,5 @@ class Decision:
     grades_needed: int = 0  # human grades that `queries_needed` comes to, at the gate's pairs per query
     champion: tuple[tuple[str, float], ...] = field(default=())  # (measure, value) on all gate queries
     challenger: tuple[tuple[str, float], ...] = field(default=())
+    note: str = ""  # what `champion` and `challenger` may not be read for
     judged: JudgedShare | None = None  # where gate.judged_share is above 0

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from datetime import datetime
 from pathlib import Path
-from typing import Literal
+from typing import Final, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
 SetName = Literal["seed", "gate", "stream", "test"]
+EVOLVING: Final = "evolving"
+"""What reports call the set that is window t+1, measured after round t and before anything of it is used."""
 
 
 class Section(BaseModel):
@@ -62,10 +64,17 @@ class WindowSettings(Section):
 class TestRule(Section):
     """A named test set among the rows of the set `test`."""
 
-    name: str  # as reports call it
+    name: str  # as reports call it; not `evolving`, which is the next window
     when: When = When()
     role: Literal["static", "last", "plain"] = "plain"
     """`static`: the first market's or year's queries; `last`: the last window's; `plain`: one more."""
+
+    @field_validator("name")
+    @classmethod
+    def _is_not_taken(cls, name: str) -> str:
+        if name == EVOLVING:
+            raise ValueError(f"`{EVOLVING}` is what reports call the next window; give the test another name")
+        return name
 
 
 class Source(Section):

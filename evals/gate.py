@@ -34,6 +34,10 @@ from serm.evals.prediction_powered import PredictionPowered
 from serm.relevance_model.base import Scores
 
 CUTOFF: Final = 4
+_IN_SAMPLE: Final = (
+    "grade measures are in-sample: the challenger's probabilities were fitted to all of these rows, the "
+    "champion's to those that were open when it was trained"
+)
 _DIGITS: Final = 12  # of a change in NDCG: less is the rounding of two ways to the same sum
 
 
@@ -51,9 +55,10 @@ def decide(
     """Promote or roll back, with the evidence.
 
     `gate` has the opened gate pairs (n rows: query_id, doc_id, grade, language, window), both `Scores` are
-    of its rows; `newest_window` is the value of `window` that this round opened; `looks` counts the gate's
-    decisions so far, this one included; `judged` is what a panel's grades say of the gate's queries and of
-    further ones. Never raises for too little evidence: that is a roll-back.
+    of its rows, and rank by what was not fitted to them; `newest_window` is the value of `window` that this
+    round opened; `looks` counts the gate's decisions so far, this one included; `judged` is what a panel's
+    grades say of the gate's queries and of further ones. Never raises for too little evidence: that is a
+    roll-back.
     """
     every = _paired(gate, champion, challenger)
     table = every[every["mixed"]].reset_index(drop=True)
@@ -107,6 +112,7 @@ def decide(
         grades_needed=round(further * pairs_per_query) if further > 0 else 0,
         champion=_evidence(gate, champion, table, "champion"),
         challenger=_evidence(gate, challenger, table, "challenger"),
+        note=_IN_SAMPLE if len(gate) else "",
         judged=None if powered is None or judged is None else _share(powered, human, judged),
     )
 

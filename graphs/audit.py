@@ -12,7 +12,6 @@ from numpy.typing import NDArray
 
 from serm.core.columns import KEY
 from serm.core.errors import DataError
-from serm.core.hashing import digest
 from serm.evals.decay import CUTOFF, Change, Measured, compare, expected_ndcg, measured_mean
 from serm.evals.measures import ndcg_column, per_query
 from serm.graphs.drift import WindowDrift, drift_of
@@ -111,7 +110,7 @@ class _Auditor:
     @cached_property
     def _gate(self) -> tuple[pd.DataFrame, Scores]:
         frame = self._.dataset.gate(self._number - 1)
-        key = digest(["gate", gate_key(self._, self._number), self._state["champion"]])
+        key = self._.score_key("gate", gate_key(self._, self._number), self._state["champion"])
         model = self._.models.open(self._state["champion"])
         return frame, stored_scores(self._.workspace.scores, key, model, frame)
 

@@ -9,6 +9,7 @@ from typing import Any
 from serm.graphs.reporting import read_report
 from serm.graphs.resources import Resources
 from serm.graphs.state import SupervisorState
+from serm.storage.mlflow_names import metric_part
 from serm.storage.trace import Span, SpanKind, read_spans
 from serm.storage.traces_mlflow import export_round
 
@@ -45,7 +46,7 @@ def _params(state: SupervisorState) -> dict[str, str]:
 def _metrics(report: Mapping[str, Any]) -> dict[str, float]:
     """Figures by set, role and measure, named as MLflow allows."""
     metrics = {
-        f"{name}/{role}/{measure.replace('@', '_at_')}": float(value)
+        f"{metric_part(name)}/{role}/{measure.replace('@', '_at_')}": float(value)
         for name, table in report["evaluations"].items()
         for role in ("untrained", "frozen", "champion")
         for measure, value in table[role].items()

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from concurrent.futures import ThreadPoolExecutor
 from contextvars import copy_context
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Final
 
@@ -13,7 +13,7 @@ import pandas as pd
 
 from serm.agents.panel import Panel, pairs_of
 from serm.core.columns import KEY
-from serm.core.hashing import digest, digest_texts
+from serm.core.hashing import digest_texts
 from serm.core.records import Judgment
 from serm.evals.gate import CUTOFF
 from serm.evals.judged_gate import JudgedGate, panel_grades, query_changes
@@ -101,7 +101,11 @@ def _changes(
 
 
 def gate_scores(resources: Resources, frame: pd.DataFrame, model: str) -> Scores:
-    """A model's scores of pairs that the gate looks at, kept by the pairs' content."""
-    texts = digest_texts(str(text) for name in (*KEY, "query", "title", "text") for text in frame[name])
-    key = digest(["gate", texts, model])
-    return stored_scores(resources.workspace.scores, key, resources.models.open(model), frame)
+    """A model's scores of pairs that the gate looks at, kept by the pairs' content. What ranks them is as it
+    was before the model was fitted to the gate's grades, by which it is to be judged."""
+    columns = (*KEY, "query", "title", "text", "language")
+    texts = digest_texts(str(text) for name in columns for text in frame[name])
+    key = resources.score_key("gate", texts, model)
+    opened = resources.models.open(model)
+    scores = stored_scores(resources.workspace.scores, key, opened, frame)
+    return replace(scores, expected=opened.ranking(scores.probabilities))

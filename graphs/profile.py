@@ -12,7 +12,6 @@ from typing import Any, Final
 import pandas as pd
 
 from serm.core.columns import KEY
-from serm.core.hashing import digest
 from serm.evals.evaluate import evaluate
 from serm.graphs.mining import desk_key, open_desk
 from serm.graphs.resources import Resources
@@ -51,7 +50,7 @@ def calibration(resources: Resources, number: int, model: str) -> dict[str, Any]
     frame = resources.dataset.gate(number - 1)
     if frame.empty:
         return {"human_graded": 0}
-    key = digest(["gate", gate_key(resources, number), model])
+    key = resources.score_key("gate", gate_key(resources, number), model)
     found = evaluate(
         frame, stored_scores(resources.workspace.scores, key, resources.models.open(model), frame)
     )

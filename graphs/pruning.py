@@ -1,9 +1,9 @@
-"""Weights and embeddings of versions that nothing needs any more: found, and removed."""
+"""Weights, embeddings and layer states that nothing needs any more: found, and removed."""
 
 from __future__ import annotations
 
 import shutil
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -48,18 +48,39 @@ def prunable(resources: Resources, keep: int) -> list[Prunable]:
             vectors = _embeddings(resources, item)
             own = [vectors] if vectors is not None and vectors not in shared and vectors.is_dir() else []
             folders = (resources.models.path(item.model_id), *own)
-            found.append(Prunable(item.version, item.model_id, folders, sum(map(_bytes, folders))))
+            found.append(Prunable(item.version, item.model_id, folders, bytes_of(folders)))
             shared.add(vectors)  # of two that go, one brings what they have in common
     return found
+
+
+def unused_states(resources: Resources, going: Sequence[Prunable]) -> list[Path]:
+    """Folders of layer states that no version uses but those that go: of lower layers that no model has any
+    more, of another length limit or precision. None where other workspaces may use them."""
+    states = resources.workspace.states
+    if states.is_symlink():
+        return []
+    gone = {item.model_id for item in going}
+    staying = [name for name in _names(resources.workspace.models) if name not in gone]
+    used = {folder.name for name in staying if (folder := resources.models.open(name).states) is not None}
+    return [states / name for name in _names(states) if name not in used]
+
+
+def _names(folder: Path) -> list[str]:
+    return sorted(item.name for item in folder.iterdir() if item.is_dir() and not item.name.startswith("."))
 
 
 def remove(resources: Resources, item: Prunable) -> None:
     """Tag the version, then remove its folders: a kill leaves a tag and folders that the next call finds."""
     resources.registry.set_tag(item.version, WEIGHTS, PRUNED)
     for folder in reversed(item.folders):  # the weights last: without them the version is not found again
-        doomed = folder.with_name(f".{folder.name}")  # half removed it would look whole
-        folder.rename(doomed)
-        shutil.rmtree(doomed, ignore_errors=True)
+        remove_folder(folder)
+
+
+def remove_folder(folder: Path) -> None:
+    """Under another name first: half removed it would look whole."""
+    doomed = folder.with_name(f".{folder.name}")
+    folder.rename(doomed)
+    shutil.rmtree(doomed, ignore_errors=True)
 
 
 def _needed(versions: Sequence[ModelVersion], rounds: Sequence[dict[str, Any]], keep: int) -> set[str]:
@@ -73,5 +94,6 @@ def _embeddings(resources: Resources, version: ModelVersion) -> Path | None:
     return resources.models.open(version.model_id).embeddings
 
 
-def _bytes(folder: Path) -> int:
-    return sum(file.stat().st_size for file in folder.rglob("*") if file.is_file())
+def bytes_of(folders: Iterable[Path]) -> int:
+    """What the files in them take."""
+    return sum(file.stat().st_size for folder in folders for file in folder.rglob("*") if file.is_file())

@@ -10,7 +10,6 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from serm.core.hashing import digest
 from serm.graphs.resources import Resources
 from serm.relevance_model.base import RelevanceModel
 from serm.relevance_model.scoring import stored_scores
@@ -101,7 +100,7 @@ def _outputs(
             frame, place = resources.dataset.seed(), resources.dataset.seed_id
         else:
             frame, place = resources.pairs(number - 1), resources.window(number - 1).id
-        key = digest([place, champion])
+        key = resources.score_key(place, champion)
         scores = stored_scores(resources.workspace.scores, key, model, frame)
         codes, distinct = pd.factorize(frame["query"])
         index = codes.astype(np.int64)

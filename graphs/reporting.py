@@ -13,7 +13,7 @@ from typing import Any
 import pandas as pd
 
 from serm.core.columns import KEY
-from serm.core.hashing import digest
+from serm.core.settings_data import EVOLVING
 from serm.evals.evaluate import Evaluation, compare, evaluate, summarise
 from serm.evals.plain import plain
 from serm.graphs.crediting import credit_round
@@ -33,9 +33,6 @@ from serm.storage.trace import worked
 
 ANNOTATION = "annotation.json"
 """Beside the labels: what the annotator's stages did and took."""
-
-EVOLVING = "evolving"
-"""The set that is window t+1, measured after round t and before anything of it is used."""
 
 
 def report_start(resources: Resources, state: SupervisorState) -> None:
@@ -112,6 +109,7 @@ def _write_report(resources: Resources, state: SupervisorState, report: Mapping[
         },
         "verdict": state.get("verdict", ""),
         "trace_id": resources.trace_id(number),
+        "precision": resources.precision,
         "static_test": _name(resources.dataset.static_test),
         "last_test": _name(resources.dataset.last_test),
         **report,
@@ -162,7 +160,7 @@ def _sets(resources: Resources, number: int) -> Iterator[tuple[str, str, pd.Data
 
 def _measured(resources: Resources, key: str, frame: pd.DataFrame, model: str) -> Evaluation:
     """One model on one set, measured once: its table by query stays in the workspace's reports/."""
-    name = digest([resources.dataset.id, key, model])
+    name = resources.score_key(resources.dataset.id, key, model)
     table = resources.workspace.reports / f"{name}.parquet"
     if not table.is_file():
         scores = stored_scores(resources.workspace.scores, name, resources.models.open(model), frame)

@@ -19,6 +19,7 @@ from serm.graphs.knowledge import round_knowledge
 from serm.graphs.panel_resources import PanelResources
 from serm.llm.spec import IN_USE
 from serm.relevance_model.base import FloatArray, Scores
+from serm.relevance_model.compute import resolve_compute
 from serm.relevance_model.executors import shard_map
 from serm.relevance_model.lower import SharedLayers
 from serm.relevance_model.registry import ROLE, ModelRegistry
@@ -125,9 +126,21 @@ class Resources(PanelResources):
             progress=lambda done, total: self.emit(Event(number, "knowledge", done=done, total=total)),
         )
 
+    @cached_property
+    def precision(self) -> str:
+        """At what `auto` makes this machine compute, on which scores depend; "" where the config says it,
+        whose word is in the models' keys."""
+        model = self.settings.model
+        return resolve_compute(model).precision if model.precision == "auto" else ""
+
+    def score_key(self, *what: object) -> str:
+        """The name of scores: a hash of the pairs and the model, and of the precision that `auto` found. So a
+        run that goes on on another machine compares no scores of the two."""
+        return digest([*what, *filter(None, [self.precision])])
+
     def scores(self, number: int, model: str) -> tuple[str, Scores]:
         """A window's scores by one model, and the name they are kept under."""
-        key = digest([self.window(number).id, model])
+        key = self.score_key(self.window(number).id, model)
         frame, scorer = self.coded_pairs(number), self.models.open(model)
         shards = shard_map(self.settings.miner.executor)
         return key, stored_scores(self.workspace.scores, key, scorer, frame, shards)

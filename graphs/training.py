@@ -113,9 +113,8 @@ def gate_key(resources: Resources, number: int) -> str:
     """Content hash of the gate rows that are open in a round. The data set's own id would not do: it changes
     with the sealed grades, and nothing that trains or decides may depend on those."""
     frame = resources.dataset.gate(number - 1)
-    return digest_texts(
-        text for name in (*KEY, "query", "title", "text", "grade") for text in frame[name].astype(str)
-    )
+    columns = (*KEY, "query", "title", "text", "language", "grade")
+    return digest_texts(text for name in columns for text in frame[name].astype(str))
 
 
 def round_folder(resources: Resources, number: int) -> Path:

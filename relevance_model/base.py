@@ -57,6 +57,10 @@ class RelevanceModel(Protocol):
     def embeddings(self) -> Path | None:
         """The folder of the vectors that the network made; None where they are in memory alone."""
 
+    @property
+    def states(self) -> Path | None:
+        """The folder of what its lower layers made of texts; None where it keeps nothing on disk."""
+
     def score(
         self, queries: Sequence[str], documents: Sequence[str], languages: Sequence[str] | None = None
     ) -> Scores:
@@ -64,6 +68,11 @@ class RelevanceModel(Protocol):
 
     def score_pairs(self, pairs: CodedPairs, shards: ShardMap = ...) -> Scores:
         """Score n pairs. What the network must read is cut into shards that `shards` maps over."""
+
+    def ranking(self, probabilities: FloatArray) -> FloatArray:
+        """(n, 4) probabilities that it gave -> (n,) scores, of which nothing that was fitted to the gate's
+        grades can change the order: what the gate ranks by. For a bi-encoder they are the expected grades:
+        its order can hang on the gate where one query has documents in several languages, by their biases."""
 
     def stochastic(
         self, pairs: CodedPairs, *, passes: int, seed: int, layers: int | None = None

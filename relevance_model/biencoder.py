@@ -45,6 +45,10 @@ class BiEncoder:
     def embeddings(self) -> Path | None:
         return self.encoder.folder
 
+    @property
+    def states(self) -> Path | None:
+        return self.encoder.lower.folder if self.encoder.lower else None
+
     def description(self) -> dict[str, object]:
         """Everything but the weights: what `serm.json` holds."""
         return {
@@ -66,6 +70,9 @@ class BiEncoder:
         sides = self.embed_queries(pairs.queries), self.embed_documents(pairs.documents)
         probabilities = self._probabilities(pairs, *sides)
         return Scores(probabilities, expected_grade(probabilities))
+
+    def ranking(self, probabilities: FloatArray) -> FloatArray:
+        return expected_grade(probabilities)
 
     def cosines(self, queries: Sequence[str], documents: Sequence[str]) -> FloatArray:
         """(n,), a row a pair."""

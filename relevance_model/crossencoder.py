@@ -82,6 +82,10 @@ class CrossEncoderModel:
     def embeddings(self) -> Path | None:
         return self.texts.folder
 
+    @property
+    def states(self) -> Path | None:
+        return None
+
     def description(self) -> dict[str, object]:
         """Everything but the weights: what `serm.json` holds."""
         return {
@@ -101,6 +105,12 @@ class CrossEncoderModel:
     def score_pairs(self, pairs: CodedPairs, shards: ShardMap = local) -> Scores:
         probabilities = softmax(self._logits(pairs, shards) / self.temperature)
         return Scores(probabilities, expected_grade(probabilities))
+
+    def ranking(self, probabilities: FloatArray) -> FloatArray:
+        """The expected grades before the temperature: it can turn the order of two pairs round."""
+        with np.errstate(divide="ignore"):  # a probability of 0 stays 0
+            logits = np.log(np.asarray(probabilities, dtype=np.float64)) * self.temperature
+        return expected_grade(softmax(logits.astype(np.float32)))
 
     def logits(self, queries: Sequence[str], documents: Sequence[str]) -> FloatArray:
         """(n, 4), before the temperature. Equal pairs are read once."""

@@ -18,7 +18,7 @@ from serm.relevance_model.identity import weights_id
 from serm.relevance_model.lower import LowerLayers, SharedLayers, lower_layers, upper_reader
 from serm.relevance_model.passes import MaskedReader, Passes
 from serm.relevance_model.shards import Reader, local, shards_of
-from serm.storage.artifacts import storage_errors
+from serm.storage.artifacts import rust_errors, storage_errors
 from serm.storage.embeddings import EmbeddingCache, text_hash
 
 RANDOMNESS = threading.RLock()
@@ -131,8 +131,9 @@ def seeded(seed: int, compute: Compute) -> Iterator[None]:
 
 
 def save_model(model: Any, folder: Path) -> None:
-    """Write a SentenceTransformer or CrossEncoder; the same weights give the same bytes."""
-    with storage_errors(folder):
+    """Write a SentenceTransformer or CrossEncoder; the same weights give the same bytes. Raises StorageError
+    where the disk is full or cannot be written."""
+    with storage_errors(folder), rust_errors():
         # What the tokenizer was last used for is no part of the model, but would go into its file.
         backend = getattr(model.tokenizer, "backend_tokenizer", None)
         if backend is not None:

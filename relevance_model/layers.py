@@ -8,6 +8,7 @@ from typing import Any
 import torch
 
 from serm.core.errors import ModelError
+from serm.relevance_model.dependence import feeding
 
 
 def dropout_on(model: torch.nn.Module) -> None:
@@ -29,17 +30,23 @@ def layer_stack(model: torch.nn.Module) -> torch.nn.ModuleList | None:
 
 
 def freeze(model: torch.nn.Module, layers: int) -> None:
-    """Freeze the embeddings and the `layers` lower layers of a transformer; 0 freezes nothing."""
+    """Freeze the embeddings, the `layers` lower layers of a transformer and whatever else these depend on,
+    such as relative positions that all layers read (MPNet, DeBERTa); 0 freezes nothing."""
     if layers == 0:
         return
     stack = layer_stack(model)
-    embeddings = next((module for name, module in model.named_modules() if name.endswith("embeddings")), None)
-    if stack is None or embeddings is None:
+    if stack is None:
         raise ModelError(
-            "the base model has no layers that serm knows how to freeze.", "Set `training.freeze_layers: 0`."
+            "the base model has no layers that serm knows how to freeze.",
+            "Set `training.freeze_layers: 0`, or `model.base` to a transformer.",
         )
-    for module in (embeddings, *stack[:layers]):
+    lowest = stack[:layers]
+    below = feeding(model, lowest[-1])
+    embeddings = [module for name, module in model.named_modules() if name.endswith("embeddings")][:1]
+    for module in (*embeddings, *lowest):
         module.requires_grad_(False)
+    for name in below:
+        model.get_parameter(name).requires_grad_(False)
 
 
 @torch.no_grad()
@@ -60,11 +67,12 @@ def average_into(model: torch.nn.Module, start: torch.nn.Module, share: float) -
 class Replay(torch.nn.Module):
     """In the place of the lower layers: gives out states that were computed before."""
 
-    def __init__(self, told: dict[str, Any], *, as_tuple: bool) -> None:
-        """told: what an encoder may ask of its first layer (ModernBERT: `attention_type`)."""
+    def __init__(self, told: dict[str, Any], *, outputs: int) -> None:
+        """told: what an encoder may ask of its first layer (ModernBERT: `attention_type`). outputs: how many
+        things a layer gives, the states first; 0: the states alone, in no tuple."""
         super().__init__()
         self.states: torch.Tensor | None = None
-        self._as_tuple = as_tuple
+        self._outputs = outputs
         for name, value in told.items():
             setattr(self, name, value)
 
@@ -72,10 +80,10 @@ class Replay(torch.nn.Module):
         if self.states is None:
             raise RuntimeError("the states of this batch were not set")
         found = self.states.to(states.device)
-        return (found,) if self._as_tuple else found
+        return (found, *[None] * (self._outputs - 1)) if self._outputs else found
 
 
-def lift(network: Any, layers: int, *, as_tuple: bool) -> list[torch.nn.Module]:
+def lift(network: Any, layers: int, *, outputs: int) -> list[torch.nn.Module]:
     """Put a Replay in the place of the lowest layers, in place; what was there."""
     stack = layer_stack(network)
     assert stack is not None
@@ -86,7 +94,7 @@ def lift(network: Any, layers: int, *, as_tuple: bool) -> list[torch.nn.Module]:
         if isinstance(value, str | int | float | bool) and not name.startswith("_") and name != "training"
     }
     del stack[1:layers]
-    stack[0] = Replay(told, as_tuple=as_tuple)
+    stack[0] = Replay(told, outputs=outputs)
     return removed
 
 

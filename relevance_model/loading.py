@@ -8,6 +8,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Final
 
+import torch
 from sentence_transformers import CrossEncoder, SentenceTransformer
 from transformers.utils import logging as transformers_logging
 
@@ -24,6 +25,9 @@ from serm.relevance_model.head import UNTRAINED, OrdinalHead
 from serm.relevance_model.lower import SharedLayers
 
 HEAD_SEED = 0  # of a new classifier's weights, chosen
+_WEIGHTS: Final = {"dtype": torch.float32}
+"""Whatever they were saved in: float16 overflows in training, bfloat16 rounds its small steps away. How
+precisely a network computes is for `Compute` to say."""
 
 
 def open_base(
@@ -86,7 +90,7 @@ def _load_biencoder(
     shared: SharedLayers | None,
 ) -> RelevanceModel:
     compute = resolve_compute(settings)
-    model = _network(SentenceTransformer, location, device=compute.device)
+    model = _network(SentenceTransformer, location, device=compute.device, model_kwargs=_WEIGHTS)
     return BiEncoder(
         TextEncoder(
             model,
@@ -116,9 +120,9 @@ def _load_crossencoder(
             location,
             device=compute.device,
             num_labels=N_GRADES,
-            model_kwargs={"ignore_mismatched_sizes": True},
+            model_kwargs={**_WEIGHTS, "ignore_mismatched_sizes": True},
         )
-    return CrossEncoderModel(
+    model = CrossEncoderModel(
         network,
         compute,
         max_length=_fitting_length(network[0], int(description["max_length"])),
@@ -128,6 +132,21 @@ def _load_crossencoder(
         document_prefix=str(description["document_prefix"]),
         cache=cache,
     )
+    _check_outputs(model, location)
+    return model
+
+
+def _check_outputs(model: CrossEncoderModel, location: str) -> None:
+    """`num_labels` reaches models for the classification of sequences alone: what a causal one gives is one
+    number, the logit of a yes."""
+    try:
+        model.reader([("a", "b")])
+    except ModelError as error:
+        raise ModelError(
+            f"the model {location} cannot be a cross-encoder: {error.message}",
+            "Set `model.base` to a model for sequence classification (its config.json names an architecture "
+            "...ForSequenceClassification) or to an encoder without a head; a causal language model is none.",
+        ) from error
 
 
 def _network(make: Callable[..., Any], location: str, **arguments: object) -> Any:

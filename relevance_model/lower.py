@@ -11,19 +11,23 @@ import copy
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 import numpy as np
 import torch
 
 from serm.core.hashing import digest
 from serm.relevance_model.compute import Compute
+from serm.relevance_model.dependence import feeding
 from serm.relevance_model.identity import weights_id
 from serm.relevance_model.layers import layer_stack, lift, replay_of
 from serm.relevance_model.shards import Reader, shards_of
 from serm.relevance_model.tokens import FEWEST, Features, length_batches, token_batches
 from serm.storage.embeddings import text_hash
-from serm.storage.states import States, StateStore
+from serm.storage.states import States, StateStore, open_states
+
+_SAMPLE: Final = ("a network that is cut in two gives a text the same vector",)
+_ALIKE: Final = 0.999  # cosine, chosen: the rounding of float16 and bfloat16 leaves more
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,7 +36,7 @@ class SharedLayers:
 
     layers: int  # 0: none
     folder: Path | None  # None: in memory
-    limit: int  # bytes
+    limit: int  # bytes, of all that the folder holds
 
 
 class LowerLayers:
@@ -49,17 +53,24 @@ class LowerLayers:
         assert lowest is not None
         del lowest[shared.layers :]
         self._top = lowest[-1]
-        self.id = digest(
-            [weights_id(self._network), shared.layers, network.max_seq_length, compute.precision]
+        # What lies above the layers (a last norm, a dense layer) is trained, and no part of them.
+        above = feeding(self._network, self._network, "sentence_embedding") - feeding(
+            self._network, self._top
         )
-        folder = None if shared.folder is None else shared.folder / self.id
-        self._store: StateStore | None = StateStore(folder, shared.limit)
-        self.as_tuple = False  # whether a layer gives a tuple
-        self._made(["a"])
+        weights = weights_id(self._network, without=above)
+        self.id = digest([weights, shared.layers, network.max_seq_length, compute.precision])
+        self._store: StateStore | None = open_states(shared.folder, self.id, shared.limit)
+        self.outputs = 0  # of a layer: see Replay
+        self.made(["a"])
 
     def __getstate__(self) -> dict[str, Any]:
         """Another process computes what it needs: the store may lie on this machine alone."""
         return {**self.__dict__, "_store": None}
+
+    @property
+    def folder(self) -> Path | None:
+        """Where the states of these layers are kept; None: in memory alone."""
+        return self._store.folder if self._store else None
 
     def states(self, texts: Sequence[str]) -> list[States]:
         """(tokens, d) of each text; the same bits whether they were kept or are computed now."""
@@ -69,7 +80,7 @@ class LowerLayers:
             found = self._store.get(hashes)
         missing = [row for row, state in enumerate(found) if state is None]
         if missing:
-            made = self._made([texts[row] for row in missing])
+            made = self.made([texts[row] for row in missing])
             if self._store:
                 self._store.put([hashes[row] for row in missing], made)
             for row, state in zip(missing, made, strict=True):
@@ -78,11 +89,14 @@ class LowerLayers:
 
     def keep(self, texts: Sequence[str]) -> None:
         """Compute what is missing, shard by shard."""
-        for shard in shards_of(sorted(set(texts)), self._batch_size, len):
+        distinct = sorted(set(texts))
+        missing = self._store.missing([text_hash(text) for text in distinct]) if self._store else ()
+        for shard in shards_of([distinct[row] for row in missing], self._batch_size, len):
             self.states(shard)
 
     @torch.inference_mode()
-    def _made(self, texts: Sequence[str]) -> list[States]:
+    def made(self, texts: Sequence[str]) -> list[States]:
+        """(tokens, d) of each text, computed now and not kept."""
         result: list[States] = [np.empty((0, 0), np.float16)] * len(texts)
         caught: list[Any] = []
         # What stands above the layers in the network (pooling, a last norm) runs too, and is not asked.
@@ -93,8 +107,8 @@ class LowerLayers:
                 with self._compute.autocast():
                     self._network(features)
                 output = caught.pop()
-                self.as_tuple = isinstance(output, tuple)
-                block = (output[0] if self.as_tuple else output).to(torch.float16).cpu().numpy()
+                self.outputs = len(output) if isinstance(output, tuple) else 0
+                block = (output[0] if self.outputs else output).to(torch.float16).cpu().numpy()
                 for position, row in enumerate(rows):
                     result[row] = np.ascontiguousarray(block[position, : counts[position]])
         finally:
@@ -111,12 +125,31 @@ def lower_layers(
     like: LowerLayers | None = None,
 ) -> LowerLayers | None:
     """The lower layers of a network, `like` where it has the same ones. None where nothing is shared, where
-    the network has no upper layers left, and on an accelerator, which runs layers faster than it is fed."""
+    the network has no upper layers left or cannot be cut, and on an accelerator, which runs layers faster
+    than it is fed."""
     stack = layer_stack(network)
     if shared is None or stack is None or compute.kind != "cpu" or not 0 < shared.layers < len(stack):
         return None
     found = LowerLayers(network, shared, compute, batch_size)
-    return like if like is not None and like.id == found.id else found
+    if like is not None and like.id == found.id:
+        return like
+    return found if _can_be_cut(network, found, compute) else None
+
+
+@torch.inference_mode()
+def _can_be_cut(network: Any, lower: LowerLayers, compute: Compute) -> bool:
+    """Whether the upper layers make the same of the lower ones' states as the whole network does. Some read
+    more than these: what the first layer gave besides (T5), or the embeddings (DeBERTa's convolution)."""
+    whole = Reader(
+        network, "sentence_embedding", network.get_embedding_dimension(), 1, compute, normalize=True
+    )
+    upper = upper_reader(whole, lower)
+    try:
+        (_, features), *_ = replayed(upper.network, lower.made(_SAMPLE), 1, compute.device)
+        cut = upper.values(features, 1)
+    except (AttributeError, IndexError, TypeError, ValueError):  # what a layer misses
+        return False
+    return bool((cut * whole(_SAMPLE)).sum() > _ALIKE)
 
 
 @dataclass(frozen=True)
@@ -134,7 +167,7 @@ class UpperReader(Reader):
 def upper_reader(reader: Reader, lower: LowerLayers) -> UpperReader:
     """A reader of the same network that starts from what `lower` gives it."""
     network = copy.deepcopy(reader.network)
-    lift(network, lower.layers, as_tuple=lower.as_tuple)
+    lift(network, lower.layers, outputs=lower.outputs)
     return UpperReader(
         network,
         reader.output,

@@ -24,6 +24,7 @@ ROLE = "serm.role"
 WEIGHTS, PRUNED = "serm.weights", "pruned"
 """The tag of a version whose weights were removed."""
 _PAGE = 1_000
+_BATCH = 1_000  # metrics that MLflow takes at a time
 _REMEDY: Final = (
     "Check `storage.mlflow`, that its server runs and that the disk is not full; the same command goes on."
 )
@@ -138,10 +139,9 @@ class ModelRegistry:
         run_id = str(run.info.run_id)
         if run.info.status != RunStatus.to_string(RunStatus.FINISHED):
             now = time.time_ns() // 1_000_000
-            self._client.log_batch(  # one call: a call for each of a hundred figures takes seconds
-                run_id,
-                metrics=[Metric(name, number, now, 0) for name, number in metrics.items()],
-                params=[Param(name, str(value)) for name, value in params.items()],
-            )
+            self._client.log_batch(run_id, params=[Param(name, str(value)) for name, value in params.items()])
+            figures = [Metric(name, number, now, 0) for name, number in metrics.items()]
+            for start in range(0, len(figures), _BATCH):  # a call for each of a hundred figures takes seconds
+                self._client.log_batch(run_id, metrics=figures[start : start + _BATCH])
             self._client.set_terminated(run_id)
         return run_id

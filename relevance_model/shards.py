@@ -9,6 +9,7 @@ from typing import Any, Final
 import numpy as np
 import torch
 
+from serm.core.errors import ModelError
 from serm.relevance_model.base import FloatArray, Read
 from serm.relevance_model.compute import Compute
 from serm.relevance_model.tokens import Features, token_batches
@@ -53,9 +54,13 @@ class Reader:
         return token_batches(self.network, inputs, self.batch_size, self.compute.device)
 
     def values(self, features: Features, rows: int) -> FloatArray:
-        """What the network makes of the first `rows` of a batch: (rows, width)."""
+        """What the network makes of the first `rows` of a batch: (rows, width). Raises ModelError where it
+        makes another number of them, which numpy would repeat."""
         with self.compute.autocast():
             values = self.network(features)[self.output][:rows].float()
+        if values.shape != (rows, self.width):
+            found = values.shape[1] if values.ndim > 1 else 1
+            raise ModelError(f"its network gives {found} for an input where {self.width} numbers are wanted.")
         if self.normalize:
             values = torch.nn.functional.normalize(values, dim=1)
         return np.asarray(values.cpu().numpy(), dtype=np.float32)

@@ -43,7 +43,7 @@ def train_biencoder(
     network = model.encoder.copy_model()
     freeze(network, training.freeze_layers)
     lower = model.encoder.lower if _frozen(model, training) else None
-    removed = [] if lower is None else lift(network, lower.layers, as_tuple=lower.as_tuple)
+    removed = [] if lower is None else lift(network, lower.layers, outputs=lower.outputs)
     head = TrainableHead(model.head, data.languages)
     loss = PairLoss(network, head, model, data, training, lower=lower)
     finetune(

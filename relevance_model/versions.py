@@ -10,9 +10,10 @@ from pathlib import Path
 import pandas as pd
 
 from serm.core.hashing import digest
-from serm.core.settings_loop import ModelSettings, TrainingSettings
+from serm.core.settings_loop import PACKAGED_MODEL, ModelSettings, TrainingSettings
 from serm.relevance_model.base import RelevanceModel
-from serm.relevance_model.loading import load_model, open_base
+from serm.relevance_model.identity import folder_id
+from serm.relevance_model.loading import base_location, load_model, open_base
 from serm.relevance_model.lower import SharedLayers
 from serm.relevance_model.train import calibrate, train
 from serm.storage.artifacts import find_or_create
@@ -32,7 +33,7 @@ class ModelVersions:
         base: ModelSettings | None = None,
         shared: SharedLayers | None = None,
     ) -> None:
-        """`base`: the same settings with the base's place made absolute; keys hold the config's words.
+        """`base`: the same settings with the base's place made absolute.
         `shared`: lower layers that training never changes."""
         self._shared = shared
         self._folder, self._embeddings, self._settings = folder, embeddings, settings
@@ -45,9 +46,18 @@ class ModelVersions:
 
     def untrained(self) -> str:
         """The base model as it comes, with the head's stated defaults."""
-        key = f"untrained-{digest(self._settings.model_dump(mode='json'))}"
+        key = f"untrained-{digest(self._settings.model_dump(mode='json') | self._shared_base())}"
         find_or_create(self._folder, key, lambda folder: open_base(self._base, None).save(folder))
         return key
+
+    def _shared_base(self) -> dict[str, str]:
+        """What stands for the base in a key that several workspaces may use: what is in its folder, for under
+        one path another config may have another model. A package and a hub's id say what they are, and in a
+        workspace of its own the config's words are enough."""
+        if self._settings.base == PACKAGED_MODEL or not self._folder.is_symlink():
+            return {}
+        folder = Path(base_location(self._base.base))
+        return {"base": folder_id(folder)} if folder.is_dir() else {}
 
     def trained(
         self,

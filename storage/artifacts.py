@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import json
 import os
+import re
 import shutil
 import sqlite3
 import tempfile
@@ -14,13 +15,20 @@ from pathlib import Path
 
 from serm.core.errors import StorageError
 
+_OPEN_FILES = (
+    "too many files are open",
+    "Allow more with `ulimit -n 4096`, or close other programs, and run the same command again.",
+)
 _REMEDIES = {
     errno.ENOSPC: ("the disk is full", "Free some space and run the same command again; nothing is lost."),
     errno.EDQUOT: ("the disk quota is used up", "Free some space and run the same command again."),
     errno.EROFS: ("the disk is read-only", "Choose another workspace with `workspace:` in the config."),
+    errno.EMFILE: _OPEN_FILES,
+    errno.ENFILE: _OPEN_FILES,
     errno.EACCES: ("permission is denied", "Make the folder writable, or choose another workspace."),
 }
 
+_OS_ERROR = re.compile(r"\(os error (\d+)\)")
 
 _LOCKED = ("another program holds it locked", "Close what has it open and run the same command again.")
 _SQLITE_REMEDIES = {
@@ -61,6 +69,19 @@ def sqlite_errors(path: Path) -> Iterator[None]:
         if found is None:
             raise
         raise StorageError(f"{path} cannot be used: {found[0]}.", found[1]) from error
+
+
+@contextmanager
+def rust_errors() -> Iterator[None]:
+    """Turn what a library in Rust says of the disk, in an exception of its own, into the OSError that it is:
+    safetensors and tokenizers write files so. To be used inside of `storage_errors`."""
+    try:
+        yield
+    except Exception as error:
+        code = _OS_ERROR.search(str(error))
+        if isinstance(error, OSError) or code is None:
+            raise
+        raise OSError(int(code[1]), str(error)) from error
 
 
 def find_or_create(folder: Path, key: str, make: Callable[[Path], None]) -> Path:

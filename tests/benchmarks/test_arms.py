@@ -10,11 +10,12 @@ import pandas as pd
 import pytest
 
 from serm.benchmarks.arm_tables import by_slice, last_round, per_thousand
-from serm.benchmarks.arms import EVOLVING, Results
+from serm.benchmarks.arms import Results
 from serm.benchmarks.drops import gap_by_window, gap_closed, relative_drops
 from serm.benchmarks.protocol import Protocol
 from serm.benchmarks.runner import Run, runs_of
 from serm.benchmarks.timeline import drift_timeline
+from serm.core.settings_data import EVOLVING
 from serm.evals.tables import NOTHING
 from serm.storage.trace import SpanKind, Tracer, span
 

@@ -49,6 +49,7 @@ def test_a_clearly_better_challenger_is_promoted() -> None:
     assert found.change.low > 0
     assert (found.change.n, found.newest.n, found.looks) == (90, 30, 3)
     assert "look 3 at the gate" in found.reasons
+    assert "in-sample: the challenger's" in found.note
 
 
 def test_a_clearly_worse_challenger_is_rolled_back_and_both_halves_of_the_rule_say_why() -> None:

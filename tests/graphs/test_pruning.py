@@ -14,7 +14,7 @@ from serm.cli.main import app, run
 from serm.core import Settings
 from serm.core.errors import WorkspaceError
 from serm.graphs import evolve
-from serm.graphs.pruning import Prunable, prunable
+from serm.graphs.pruning import Prunable, prunable, unused_states
 from serm.graphs.resources import Resources
 
 WRONG = [{"backend": "simulated:accuracy=0.02,shared=1,seed=3", "name": "wrong"}]
@@ -81,3 +81,32 @@ def test_weights_that_others_share_are_left_alone(tmp_path: Path, tiny_encoder: 
     shared = Settings.from_mapping(given, folder=tmp_path, environment={})
     with pytest.raises(WorkspaceError, match="shared with others"):
         found_in(shared, keep=1)
+
+
+def test_layer_states_that_no_version_uses_go_too(
+    config: Path, settings: Settings, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run(["models", "prune", str(config), "--yes"]) == 0
+    with Resources(settings) as resources:
+        stale = resources.workspace.states / "0123456789abcdef"
+    stale.mkdir()
+    (stale / "a.npy").write_bytes(b"x" * 1_500_000)
+    capsys.readouterr()
+    assert run(["models", "prune", str(config), "--yes"]) == 0
+    assert "layer states that no version uses: 2 MB" in capsys.readouterr().out
+    assert not stale.exists()
+    assert run(["models", "prune", str(config), "--yes"]) == 0
+    assert "Nothing to prune" in capsys.readouterr().out
+
+
+def test_layer_states_that_a_version_uses_stay(tmp_path: Path, tiny_encoder: Path) -> None:
+    training = world(tmp_path, tiny_encoder)["training"] | {"freeze_layers": 1}
+    given = world(tmp_path, tiny_encoder, training=training)
+    with Resources(Settings.from_mapping(given, folder=tmp_path, environment={})) as resources:
+        model = resources.models.open(resources.models.untrained())
+        model.embed_queries(["red lamp"])
+        assert model.states is not None
+        assert model.states.is_dir()
+        assert unused_states(resources, []) == []
+        gone = Prunable(1, resources.models.untrained(), (), 0)
+        assert unused_states(resources, [gone]) == [model.states]

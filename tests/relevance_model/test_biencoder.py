@@ -10,6 +10,7 @@ import pytest
 
 from serm.core.errors import ModelError
 from serm.core.settings_loop import ModelSettings
+from serm.relevance_model.base import expected_grade
 from serm.relevance_model.biencoder import BiEncoder
 from serm.relevance_model.head import OrdinalHead
 from serm.relevance_model.loading import load_model, open_base
@@ -216,3 +217,18 @@ def test_several_threads_may_score_at_once(tiny: ModelSettings, toy: pd.DataFram
         noisy = list(pool.map(lambda _: model.stochastic(pairs, passes=1, seed=3), range(4)))
     assert all((item == plain).all() for item in found)
     assert all((item == noisy[0]).all() for item in noisy)
+
+
+def test_fitted_numbers_can_turn_round_documents_of_two_languages_alone(tiny: ModelSettings) -> None:
+    """So a bi-encoder ranks at the gate by what it always ranks by (docs/evaluation.md)."""
+    plain = OrdinalHead()
+    fitted = OrdinalHead(4.0, (0.1, 0.5, 0.6), (("de", 3.0),))
+    cosines = np.linspace(-1, 1, 50, dtype=np.float32)
+    for language in ("en", "de"):
+        expected = expected_grade(fitted.probabilities(cosines, [language] * 50))
+        assert (np.diff(expected) >= 0).all()
+    two = np.array([0.5, 0.4])
+    assert np.diff(expected_grade(plain.probabilities(two, ["en", "de"])))[0] < 0
+    probabilities = fitted.probabilities(two, ["en", "de"])
+    assert np.diff(expected_grade(probabilities))[0] > 0
+    assert (_biencoder(tiny).ranking(probabilities) == expected_grade(probabilities)).all()

@@ -1,15 +1,19 @@
 from __future__ import annotations
 
 import filecmp
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import pytest
 import torch
+from transformers import BertTokenizerFast, Qwen2Config, Qwen2ForCausalLM
 
+from serm.core.errors import ModelError
 from serm.core.settings_loop import ModelSettings, TrainingSettings
-from serm.relevance_model.crossencoder import CrossEncoderModel
+from serm.relevance_model.base import expected_grade
+from serm.relevance_model.crossencoder import CrossEncoderModel, softmax
 from serm.relevance_model.loading import load_model, open_base
 from serm.relevance_model.pairs import CodedPairs
 from serm.relevance_model.train import calibrate, train
@@ -28,6 +32,25 @@ def model(tiny: ModelSettings) -> CrossEncoderModel:
 def _likelihood(model: CrossEncoderModel, frame: pd.DataFrame) -> float:
     probabilities = model.score(frame["query"].tolist(), frame["text"].tolist()).probabilities
     return float(np.log(probabilities[np.arange(len(frame)), frame["grade"]]).mean())
+
+
+def test_a_causal_language_model_is_refused_where_it_is_opened(tiny: ModelSettings, tmp_path: Path) -> None:
+    sizes = {"hidden_size": 16, "intermediate_size": 32, "num_hidden_layers": 1, "num_attention_heads": 2}
+    Qwen2ForCausalLM(Qwen2Config(vocab_size=40, num_key_value_heads=2, **sizes)).save_pretrained(tmp_path)
+    (tmp_path / "vocab.txt").write_text(
+        "\n".join(["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", "yes", "no"])
+    )
+    BertTokenizerFast(vocab=str(tmp_path / "vocab.txt")).save_pretrained(tmp_path)
+    with pytest.raises(
+        ModelError, match=r"cannot be a cross-encoder: its network gives 1 .* 4 numbers"
+    ) as error:
+        open_base(tiny.model_copy(update={"kind": "crossencoder", "base": str(tmp_path)}), None)
+    assert "ForSequenceClassification" in error.value.remedy
+
+
+def test_a_network_of_another_width_is_an_error_and_no_broadcast(model: CrossEncoderModel) -> None:
+    with pytest.raises(ModelError, match="gives 4 for an input where 3 numbers are wanted"):
+        replace(model.reader, width=3)([("red ask1", "the answer1")])
 
 
 def test_it_gives_a_distribution_over_four_grades_and_reads_equal_pairs_once(
@@ -76,6 +99,17 @@ def test_no_epoch_trains_its_classifier_alone(
     assert isinstance(trained, CrossEncoderModel)
     assert (trained.embed_documents(["the answer1"]) == model.embed_documents(["the answer1"])).all()
     assert _likelihood(trained, toy) > _likelihood(model, toy)
+
+
+def test_what_ranks_at_the_gate_does_not_hang_on_the_temperature(model: CrossEncoderModel) -> None:
+    logits = np.array([[-3.0, 2.0, 1.0, 1.0], [1.0, 0.0, 2.0, -2.0]], dtype=np.float32)
+    first = []
+    for temperature in (0.5, 2.0):
+        probabilities = softmax(logits / temperature)
+        first.append(int(expected_grade(probabilities).argmax()))
+        found = replace(model, temperature=temperature).ranking(probabilities)
+        np.testing.assert_allclose(found, expected_grade(softmax(logits)), atol=1e-4)
+    assert first == [1, 0], "the temperature turns the two round"
 
 
 def test_calibration_sets_a_temperature_that_makes_grades_likelier(

@@ -7,11 +7,12 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
+from sentence_transformers import SentenceTransformer
 
 from serm.core.errors import MissingDependencyError, ModelError
 from serm.core.settings_loop import ModelSettings, TrainingSettings
 from serm.relevance_model.compute import resolve_compute
-from serm.relevance_model.loading import base_location, open_base
+from serm.relevance_model.loading import base_location, load_model, open_base
 from serm.relevance_model.pairs import CodedPairs
 from serm.relevance_model.train import train
 
@@ -45,6 +46,31 @@ def test_a_base_folder_is_opened_without_asking_a_hub(
     monkeypatch.setattr(socket.socket, "connect", refuse)
     open_base(tiny, None)
     open_base(tiny.model_copy(update={"kind": "crossencoder"}), None)
+
+
+@pytest.fixture(params=["float16", "bfloat16"])
+def half(request: pytest.FixtureRequest, tiny: ModelSettings, tmp_path: Path) -> ModelSettings:
+    """The tiny base as half precision saves it."""
+    base = SentenceTransformer(tiny.base, device="cpu").to(getattr(torch, request.param))
+    base.save(str(tmp_path / "half"), create_model_card=False)
+    return tiny.model_copy(update={"base": str(tmp_path / "half")})
+
+
+@pytest.mark.parametrize("kind", ["biencoder", "crossencoder"])
+def test_a_base_in_half_precision_is_trained_in_float32(
+    kind: str, half: ModelSettings, quick: TrainingSettings, toy: pd.DataFrame, tmp_path: Path
+) -> None:
+    settings = half.model_copy(update={"kind": kind})
+    start = open_base(settings, None)
+    assert {item.dtype for item in start.network.parameters()} == {torch.float32}
+
+    small = quick.model_copy(update={"epochs": 1, "learning_rate": 1e-5})  # bfloat16 would lose such steps
+    train(start, toy, small, seed=1).save(tmp_path / "trained")
+    before = start.network.state_dict()
+    after = load_model(tmp_path / "trained", settings, None).network.state_dict()
+    name = next(name for name in before if name.endswith("layer.1.output.dense.weight"))
+    assert (before[name] != after[name]).float().mean() > 0.9
+    assert torch.isfinite(after[name]).all()
 
 
 @pytest.mark.parametrize("device", ["tpu", "cuda:99", "nonsense"])

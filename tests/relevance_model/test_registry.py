@@ -111,3 +111,11 @@ def test_an_mlflow_that_cannot_be_used_is_a_sentence_that_names_it_without_its_l
         ModelRegistry(uri)
     assert raised.value.remedy
     assert "s3cret" not in str(raised.value)
+
+
+def test_a_round_may_have_more_figures_than_mlflow_takes_at_a_time(
+    registry: ModelRegistry, database: str
+) -> None:
+    figures = {f"test {number}/ndcg": 0.5 for number in range(1_001)}
+    run = MlflowClient(database).get_run(registry.log_round("round-1", {"pairs": 600}, figures))
+    assert run.data.metrics == figures

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import subprocess
 from collections.abc import Callable, Iterator
@@ -14,6 +15,7 @@ import pytest
 from serm.core import Settings
 from serm.core.errors import StorageError
 from serm.core.records import Reject
+from serm.storage.artifacts import storage_errors
 from serm.storage.ingest import ingest
 from serm.storage.rejects import RejectLog
 from serm.storage.snapshots import build_snapshot
@@ -112,3 +114,9 @@ def test_a_rejects_file_that_cannot_be_written_is_an_error_and_not_a_lost_row() 
     log.add(Reject("f", 1, "grade", "out of range"))
     with pytest.raises(StorageError, match="the disk is full"):
         log.close()
+
+
+def test_too_many_open_files_are_a_sentence_and_a_remedy(tmp_path: Path) -> None:
+    with pytest.raises(StorageError, match="too many files are open") as raised, storage_errors(tmp_path):
+        raise OSError(errno.EMFILE, os.strerror(errno.EMFILE))
+    assert "ulimit -n" in raised.value.remedy
