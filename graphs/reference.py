@@ -10,6 +10,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from serm.core.hashing import digest
 from serm.graphs.resources import Resources
 from serm.relevance_model.base import RelevanceModel
 from serm.relevance_model.scoring import stored_scores
