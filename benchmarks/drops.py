@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 import numpy as np
@@ -93,6 +94,10 @@ class _Gap:
     @property
     def told(self) -> str:
         size = self.size
+        if math.isnan(size.mean):
+            return NOTHING
+        if math.isnan(size.low):
+            return f"{100 * size.mean:.1f} (too few queries for an interval)"
         told = f"{100 * size.mean:.1f} [{100 * size.low:.1f}, {100 * size.high:.1f}]"
         return told if size.low > 0 else f"{told} within noise"
 
@@ -129,11 +134,19 @@ def _gaps(results: Results, test: str) -> dict[str, _Gap]:
 
 def _drop(results: Results, arm: str, static: str, number: int, role: str) -> str:
     now, later = results.of(arm, static, number, role), results.of(arm, EVOLVING, number, role)
-    found = results.measured([[now], [later]], lambda a, b: (a - b) / a)
-    return _share(found)
+
+    def drop(first: Floats, then: Floats) -> Floats:
+        return np.where(first > 0, (first - then) / np.maximum(first, LEAST_GAP), np.nan)
+
+    return _share(results.measured([[now], [later]], drop))
 
 
 def _share(found: Interval) -> str:
+    """A share with its interval; nothing where it is not known, as of a slice without queries."""
+    if not math.isfinite(found.mean):
+        return NOTHING
+    if not (math.isfinite(found.low) and math.isfinite(found.high)):
+        return f"{round(100 * found.mean) + 0:d}% (too few queries for an interval)"
     mean, low, high = (f"{round(100 * value) + 0:d}%" for value in (found.mean, found.low, found.high))
     return f"{mean} [{low}, {high}]"
 

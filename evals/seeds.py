@@ -70,14 +70,19 @@ def measure_interval(
     measure: the (b,) mean over seeds of each array, in order -> (b,) figures; NaN where it is not defined.
     common: all seeds have the same queries, in the same order, and draw the same ones.
 
+    A seed that measured no query of some group is left out of all; without any seed everything is NaN. Where
+    a seed has one query alone there is no interval, and the bounds are NaN.
     What seeds add is that to the measure's linear part at the means (the delta method).
     """
+    kept = _with_queries([_kept(group, common) for group in groups])
+    if not kept:
+        return Interval(math.nan, math.nan, math.nan, 0, level)
     sides = [
-        side
-        for number, group in enumerate(groups)
-        for side in _sides(group, common, resamples, seed + number)
+        side for number, group in enumerate(kept) for side in _sides(group, common, resamples, seed + number)
     ]
     point = float(measure(*(np.array([side.means.mean()]) for side in sides))[0])
+    if min(table.shape[1] for group in kept for table in group) < 2:
+        return Interval(point, math.nan, math.nan, sides[0].n, level)
     drawn = measure(*(side.drawn.mean(axis=0) for side in sides))
     low, high = np.nanquantile(drawn, tails(level, False)) if np.isfinite(drawn).any() else (np.nan, np.nan)
     slopes = _slopes(measure, [float(side.means.mean()) for side in sides])
@@ -105,13 +110,24 @@ class _Side:
     n: int  # queries, of all seeds together where each has its own
 
 
-def _sides(group: Sequence[Sequence[Floats]], common: bool, resamples: int, seed: int) -> list[_Side]:
-    seeds = len(group[0])
-    tables = [np.stack([array[row] for array in group]) for row in range(seeds)]  # (arrays, n_i) of each seed
+def _kept(group: Sequence[Sequence[Floats]], common: bool) -> list[Floats]:
+    """(arrays, n_i) of each seed: the queries that every array of a group has measured."""
+    tables = [np.stack([array[row] for array in group]) for row in range(len(group[0]))]
     there = [~np.isnan(table).any(axis=0) for table in tables]
-    if common:
-        there = [np.logical_and.reduce(there)] * seeds
-    kept = [table[:, mask] for table, mask in zip(tables, there, strict=True)]
+    if common and there:
+        there = [np.logical_and.reduce(there)] * len(there)
+    return [table[:, mask] for table, mask in zip(tables, there, strict=True)]
+
+
+def _with_queries(groups: Sequence[list[Floats]]) -> list[list[Floats]]:
+    """The groups with the seeds alone that have a query in each of them; none where no seed has."""
+    seeds = range(len(groups[0])) if groups else ()
+    whole = [all(tables[row].shape[1] for tables in groups) for row in seeds]
+    found = [[table for table, keep in zip(tables, whole, strict=True) if keep] for tables in groups]
+    return found if any(whole) else []
+
+
+def _sides(kept: Sequence[Floats], common: bool, resamples: int, seed: int) -> list[_Side]:
     drawn = []
     for row, table in enumerate(kept):
         source = seed if common else seed + 1_000 * (row + 1)
@@ -124,7 +140,7 @@ def _sides(group: Sequence[Sequence[Floats]], common: bool, resamples: int, seed
             np.stack([item[place] for item in drawn]),
             n,
         )
-        for place in range(len(group))
+        for place in range(len(kept[0]))
     ]
 
 

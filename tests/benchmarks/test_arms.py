@@ -138,6 +138,22 @@ def test_a_relative_drop_is_what_is_lost_as_a_share_of_what_there_was(tmp_path: 
     assert int(ours[2].split("%")[0]) == pytest.approx(10, abs=4)  # after a round, half of the gain
 
 
+def test_a_slice_without_a_measured_query_has_no_share(tmp_path: Path) -> None:
+    results = made_up(tmp_path, marketplace=True)
+    facts, table = results.facts, results.table
+    first = next(key for key in facts.index if key[:2] == ("static", 1))
+    facts.loc[facts["stratum"] == "head", "stratum"] = "tail"
+    facts.loc[first, "stratum"] = "head"  # one query of one seed, and all its grades are one
+    later = facts.loc[("last", 1)].index[0]
+    facts.loc[("last", 1, later), "stratum"] = "head"
+    alone = (table["set"] == "static") & (table["seed"] == 1) & (table["query_id"] == first[2])
+    table.loc[alone, "ndcg@4"] = np.nan
+    cells = gap_closed(results)
+    rows = {row[0]: dict(zip(cells.headers[1:], row[1:], strict=True)) for row in cells.rows}
+    assert rows["gap in points"]["head"] == rows["ours"]["head"] == NOTHING
+    assert rows["gap in points"]["tail"].startswith("30.")
+
+
 def test_folds_are_pooled_and_stream_queries_that_they_share_count_once(tmp_path: Path) -> None:
     results = made_up(tmp_path, marketplace=False, folds=("a", "b"))
     assert results.of("ours", "last").shape == (3, 2 * QUERIES)

@@ -118,3 +118,28 @@ def test_arrays_of_a_group_are_drawn_together() -> None:
 
 def test_what_an_interval_can_see_is_wider_than_itself_by_the_power() -> None:
     assert smallest_seen(Interval(0.0, -0.0196, 0.0196, 50, 0.95)) == pytest.approx(0.028, abs=1e-3)
+
+
+@pytest.mark.parametrize("common", [False, True])
+def test_without_a_query_there_is_no_figure_and_with_one_no_interval(common: bool) -> None:
+    def change(before: Floats, after: Floats) -> Floats:
+        return after - before
+
+    full, empty, one = np.array([0.1, 0.2, 0.4]), np.full(3, np.nan), np.array([0.3, np.nan, np.nan])
+    nothing = measure_interval([[[empty, empty]], [[full, full]]], change, 0.95, 50, 0, common=common)
+    assert nothing.n == 0
+    assert np.isnan([nothing.mean, nothing.low, nothing.high]).all()
+    single = measure_interval([[[one, one]], [[full, full]]], change, 0.95, 50, 0, common=common)
+    assert single.mean == pytest.approx(full.mean() - 0.3)
+    assert np.isnan([single.low, single.high]).all()
+    assert seeds_interval(np.stack([empty, empty]), 0.95, 50, 0).n == 0
+    assert nested_interval([empty, empty], 0.95, 50, 0).n == 0
+    assert measure_interval([], change, 0.95, 50, 0, common=common).n == 0
+
+
+def test_a_seed_without_a_query_of_a_side_is_left_out_of_both() -> None:
+    full, empty = np.array([0.1, 0.2, 0.4]), np.full(3, np.nan)
+    rows = [[[full, full + 0.2]], [[full, empty]]]
+    found = measure_interval(rows, lambda a, b: a - b, 0.95, 50, 0, common=False)
+    assert found.mean == pytest.approx(0.0)  # the second seed's 0.2 stands on one side alone
+    assert found.n == 3
