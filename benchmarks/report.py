@@ -13,22 +13,23 @@ from serm.benchmarks.collect import collect, reports
 from serm.benchmarks.confusion import one_table
 from serm.benchmarks.html_report import html_report
 from serm.benchmarks.protocol import Protocol
-from serm.benchmarks.report_tables import ReportTables
+from serm.benchmarks.report_tables import BEFORE_USE, FREE, PER_THOUSAND, UNDER_TABLES, ReportTables
 from serm.benchmarks.runner import Run
 from serm.evals.tables import Cells, markdown
 from serm.storage.artifacts import write_file
 
 
 def write_report(protocol: Protocol, out: Path, runs: Sequence[Run]) -> list[Path]:
-    """Write all files over the runs that are done; returns their paths."""
+    """Write all files over the runs that are done, what was measured first; returns their paths."""
     table = collect(runs)
+    rows = write_file(out / "results.parquet", lambda path: table.to_parquet(path, index=False))
     results = Results(protocol, table, runs)
     tables = ReportTables(results)
     text = results_markdown(tables)
     page = html_report(tables, made_by(results), simulated_judges(results))
     return [
         write_file(out / "report.html", lambda path: _write(path, page)),
-        write_file(out / "results.parquet", lambda path: table.to_parquet(path, index=False)),
+        rows,
         write_file(out / "results.md", lambda path: _write(path, text)),
     ]
 
@@ -45,10 +46,10 @@ def results_markdown(tables: ReportTables) -> str:
         head,
         "\n".join(notes) + "\n" if notes else "",
         "**After the last round**, in points, differences paired over queries and seeds with their "
-        f"{LEVEL:.0%} bootstrap interval\n\n" + markdown(tables.last_round),
-        "**Round by round**, the model in use minus frozen\n\n" + markdown(tables.by_round),
+        f"{LEVEL:.0%} bootstrap interval. {UNDER_TABLES} {FREE}\n\n" + markdown(tables.last_round),
         *(f"{title}\n\n{markdown(cells)}" for title, cells in _further(tables) if cells.rows),
-        "**What it took**, a seed on average\n\n" + markdown(tables.costs),
+        "**What it took**, a seed on average; kept right: of the labels that have a human grade\n\n"
+        + markdown(tables.costs),
     ]
     return "\n".join(part for part in parts if part)
 
@@ -56,6 +57,11 @@ def results_markdown(tables: ReportTables) -> str:
 def _further(tables: ReportTables) -> Iterator[tuple[str, Cells]]:
     """Tables that are there where the data has what they show."""
     ours = tables.results.ours
+    yield f"**On windows before they are used**: {BEFORE_USE}", tables.before_use
+    yield (
+        "**Round by round**, the model in use minus frozen; the next window before anything of it is used",
+        tables.by_round,
+    )
     sliced = "the model in use minus frozen after the last round, queries in brackets"
     yield f"**By language**, {sliced}", tables.languages
     yield f"**By how often a query is asked**, {sliced}", tables.strata
@@ -72,7 +78,7 @@ def _further(tables: ReportTables) -> Iterator[tuple[str, Cells]]:
         "**RnDCG**, the relative drop from the static test to each window before anything of it is used",
         tables.drops,
     )
-    yield "**For every 1,000 pairs judged**, in points over frozen", tables.per_thousand
+    yield f"**For every 1,000 pairs judged**, {PER_THOUSAND}", tables.per_thousand
     yield f"**Drift**, as the drift agent of {ours} saw it", tables.drift
     yield f"**Judges against human grades**, pairs of {ours}", one_table(tables.confusions)
 
