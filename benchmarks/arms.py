@@ -4,16 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, reduce
 
 import numpy as np
 import pandas as pd
 
 from serm.benchmarks.carrying import EVOLVING
+from serm.benchmarks.collect import NDCG
 from serm.benchmarks.finished import Finished
 from serm.benchmarks.query_facts import query_facts
 from serm.core.records import Interval
 from serm.evals.bootstrap import Floats
+from serm.evals.evaluate import SUMS
 from serm.evals.seeds import measure_interval, nested_interval, seeds_interval
 
 LEVEL, RESAMPLES = 0.95, 2_000
@@ -77,10 +79,11 @@ class Results(Finished):
         last = self.rounds[-1] if number is None and self.rounds else number
         return [self._values.get((model.arm, model.role, name, last, seed), NO_VALUES) for seed in seeds]
 
-    def _stacked(self, series: Sequence[pd.Series[float]]) -> Floats:
+    def stacked(self, series: Sequence[pd.Series[float]]) -> Floats:
+        """(seeds, queries) of each seed's values by query."""
         if not series:
             return np.empty((0, 0))
-        if self._same_queries:
+        if self.same_queries:
             together = pd.concat(series, axis=1).sort_index()
             return np.asarray(together.to_numpy(dtype=np.float64).T)
         longest = max(map(len, series))
@@ -97,18 +100,18 @@ class Results(Finished):
         """(seeds, queries) of a test after a round (the last by default); of `evolving` without a number each
         window before anything of it is used. The queries are in the order of their ids."""
         seeds = self.seeds_of(arm)
-        return self._stacked(_only(self._series(Model(arm, role), name, number, seeds), seeds, only))
+        return self.stacked(_only(self._series(Model(arm, role), name, number, seeds), seeds, only))
 
     def interval(self, values: Floats) -> Interval:
         """The mean of (seeds, queries) values, drawn over both."""
-        if self._same_queries:
+        if self.same_queries:
             return seeds_interval(values, LEVEL, RESAMPLES, seed=0)
         return nested_interval(list(values), LEVEL, RESAMPLES, seed=0)
 
     def measured(self, groups: Sequence[Sequence[Floats]], measure: Callable[..., Floats]) -> Interval:
         """A figure made of several means of (seeds, queries) values: see `measure_interval`."""
         rows = [[list(array) for array in group] for group in groups]
-        return measure_interval(rows, measure, LEVEL, RESAMPLES, seed=0, common=self._same_queries)
+        return measure_interval(rows, measure, LEVEL, RESAMPLES, seed=0, common=self.same_queries)
 
     def change(
         self,
@@ -124,7 +127,7 @@ class Results(Finished):
             return self._changes[key]
         seeds = self.seeds_of(model.arm, None if model.arm == other.arm else other.arm)
         sides = [_only(self._series(side, name, number, seeds), seeds, only) for side in (model, other)]
-        found = self.interval(self._stacked([one - two for one, two in zip(*sides, strict=True)]))
+        found = self.interval(self.stacked([one - two for one, two in zip(*sides, strict=True)]))
         if only is None:
             self._changes[key] = found
         return found
@@ -140,6 +143,30 @@ class Results(Finished):
         """What the model in use adds to frozen, or to that of another arm."""
         other = Model(arm, FROZEN) if over is None else Model(over)
         return self.change(Model(arm), other, name, number, only)
+
+    @cached_property
+    def _last(self) -> dict[tuple[object, ...], pd.DataFrame]:
+        """By arm, role, set and seed all measures by query, on tests after the last round."""
+        table = self.carried
+        table = table[(table["round"] == self.rounds[-1]) & table["set"].isin(self.sets)]
+        keys = ["arm", "role", "set", "seed", "query_id"]
+        columns = [name for name in (*NDCG, *SUMS) if name in table]
+        rows = table.groupby(keys, sort=True)[columns].mean().reset_index()
+        return {tuple(place): of for place, of in rows.set_index("query_id").groupby(keys[:-1], sort=False)}
+
+    def last_tables(self, model: Model, name: str) -> list[pd.DataFrame]:
+        """By seed what was measured on a test after the last round: a row a query, NDCG and the sums of the
+        grade measures. The queries are those of `of`, and under one config the same for every seed."""
+        seeds = self.seeds_of(model.arm)
+        ids = [series.index for series in self._series(model, name, None, seeds)]
+        if self.same_queries and ids:
+            ids = [reduce(lambda one, two: one.intersection(two, sort=True), ids)] * len(ids)
+        places = [(model.arm, model.role, name, seed) for seed in seeds]
+        return [
+            self._last[place].reindex(index)
+            for place, index in zip(places, ids, strict=True)
+            if place in self._last
+        ]
 
     def same(self, one: Model, other: Model) -> bool:
         """Two models have the same values on every test, as far as both were measured."""
@@ -157,7 +184,7 @@ class Results(Finished):
         measured = ~np.isnan(values)
         if not measured.size:
             return 0
-        return int(measured.all(axis=0).sum()) if self._same_queries else round(measured.sum(axis=1).mean())
+        return int(measured.all(axis=0).sum()) if self.same_queries else round(measured.sum(axis=1).mean())
 
     # -- slices
 
@@ -174,7 +201,7 @@ class Results(Finished):
         return {value: _by_seed(told[told == value]) for value in values}
 
     @property
-    def _same_queries(self) -> bool:
+    def same_queries(self) -> bool:
         return self.protocol.marketplace is None
 
 

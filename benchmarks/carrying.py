@@ -16,9 +16,8 @@ def carried(table: pd.DataFrame) -> pd.DataFrame:
 
     The model in use when a run ended stays in use. What it would have had on a later window is not known.
     """
-    if table.empty:
-        return table
-    return pd.concat([table, *_repeated(table)], ignore_index=True)
+    repeated = list(_repeated(table)) if len(table) else []
+    return pd.concat([table, *repeated], ignore_index=True) if repeated else table
 
 
 def ended_early(table: pd.DataFrame) -> list[tuple[str, str]]:

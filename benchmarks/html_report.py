@@ -10,11 +10,12 @@ from markupsafe import Markup
 
 from serm.benchmarks.arm_tables import arms_in_order
 from serm.benchmarks.arms import LEVEL, Results
+from serm.benchmarks.captions import CAPTIONS
 from serm.benchmarks.carrying import EVOLVING
 from serm.benchmarks.charts import Curve, curves, forest
 from serm.benchmarks.collect import reports
 from serm.benchmarks.report_pairs import pair_stories
-from serm.benchmarks.report_tables import BEFORE_USE, FREE, PER_THOUSAND, UNDER_TABLES, ReportTables
+from serm.benchmarks.report_tables import ReportTables
 from serm.evals.tables import Cells
 
 TEMPLATE = Path(__file__).resolve().parent / "report.html"
@@ -36,7 +37,7 @@ def html_report(tables: ReportTables, made_by: str, simulated: Sequence[str]) ->
         baseline=results.baseline,
         curves=[(title, Markup(chart)) for title, chart in _charts(results, _curves, "the next window")],
         forests=[(title, Markup(chart)) for title, chart in _charts(results, _forest, "all windows")],
-        texts={"before_use": BEFORE_USE, "under": UNDER_TABLES, "free": FREE, "thousand": PER_THOUSAND},
+        captions=CAPTIONS,
         tables=tables,
         decisions=_decisions(results),
         pairs=pair_stories(own[0]) if own else [],

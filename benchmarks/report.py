@@ -9,11 +9,12 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from serm.benchmarks.arms import LEVEL, Results
+from serm.benchmarks.captions import CAPTIONS
 from serm.benchmarks.collect import collect, reports
 from serm.benchmarks.confusion import one_table
 from serm.benchmarks.html_report import html_report
 from serm.benchmarks.protocol import Protocol
-from serm.benchmarks.report_tables import BEFORE_USE, FREE, PER_THOUSAND, UNDER_TABLES, ReportTables
+from serm.benchmarks.report_tables import ReportTables
 from serm.benchmarks.runner import Run
 from serm.evals.tables import Cells, markdown
 from serm.storage.artifacts import write_file
@@ -46,10 +47,9 @@ def results_markdown(tables: ReportTables) -> str:
         head,
         "\n".join(notes) + "\n" if notes else "",
         "**After the last round**, in points, differences paired over queries and seeds with their "
-        f"{LEVEL:.0%} bootstrap interval. {UNDER_TABLES} {FREE}\n\n" + markdown(tables.last_round),
+        f"{LEVEL:.0%} bootstrap interval. {CAPTIONS['free']} {CAPTIONS['under']}\n\n"
+        + markdown(tables.last_round),
         *(f"{title}\n\n{markdown(cells)}" for title, cells in _further(tables) if cells.rows),
-        "**What it took**, a seed on average; kept right: of the labels that have a human grade\n\n"
-        + markdown(tables.costs),
     ]
     return "\n".join(part for part in parts if part)
 
@@ -57,14 +57,11 @@ def results_markdown(tables: ReportTables) -> str:
 def _further(tables: ReportTables) -> Iterator[tuple[str, Cells]]:
     """Tables that are there where the data has what they show."""
     ours = tables.results.ours
-    yield f"**On windows before they are used**: {BEFORE_USE}", tables.before_use
-    yield (
-        "**Round by round**, the model in use minus frozen; the next window before anything of it is used",
-        tables.by_round,
-    )
-    sliced = "the model in use minus frozen after the last round, queries in brackets"
-    yield f"**By language**, {sliced}", tables.languages
-    yield f"**By how often a query is asked**, {sliced}", tables.strata
+    yield f"**Other measures**. {CAPTIONS['measures']}", tables.measures
+    yield f"**On windows before they are used**. {CAPTIONS['before_use']}", tables.before_use
+    yield f"**Round by round**. {CAPTIONS['by_round']}", tables.by_round
+    yield f"**By language**. {CAPTIONS['sliced']}", tables.languages
+    yield f"**By how often a query is asked**. {CAPTIONS['sliced']}", tables.strata
     yield (
         "**Gap closed**: what frozen has on the static test less what it has on the last one, and how much "
         "of that each arm makes good",
@@ -78,9 +75,10 @@ def _further(tables: ReportTables) -> Iterator[tuple[str, Cells]]:
         "**RnDCG**, the relative drop from the static test to each window before anything of it is used",
         tables.drops,
     )
-    yield f"**For every 1,000 pairs judged**, {PER_THOUSAND}", tables.per_thousand
+    yield f"**For every 1,000 pairs judged**. {CAPTIONS['per_thousand']}", tables.per_thousand
     yield f"**Drift**, as the drift agent of {ours} saw it", tables.drift
     yield f"**Judges against human grades**, pairs of {ours}", one_table(tables.confusions)
+    yield f"**What it took**. {CAPTIONS['costs']}", tables.costs
 
 
 def made_by(results: Results) -> str:

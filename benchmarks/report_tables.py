@@ -9,25 +9,9 @@ from serm.benchmarks.arms import Results
 from serm.benchmarks.confusion import confusions
 from serm.benchmarks.costs import costs, per_thousand
 from serm.benchmarks.drops import gap_by_window, gap_closed, relative_drops
+from serm.benchmarks.measure_table import other_measures
 from serm.benchmarks.timeline import drift_timeline
 from serm.evals.tables import Cells
-
-BEFORE_USE = (
-    "each window before anything of it is used, by the model in use after the round before it (the first by "
-    "frozen); all windows together, and a query that comes in several counts once"
-)
-UNDER_TABLES = (
-    "Under a table stands the smallest change that so many queries and seeds show in four cases of five: the "
-    "median over its arms."
-)
-FREE = (
-    "What is not matched by cost stands last, and with it untrained and frozen, which cost no label. "
-    "An arm's change is from its own frozen model."
-)
-PER_THOUSAND = (
-    "points over frozen after the last round, divided by the pairs that were sent to the panel; tests alone, "
-    "since windows are measured before most labels are there"
-)
 
 
 class ReportTables:
@@ -43,6 +27,10 @@ class ReportTables:
     @cached_property
     def before_use(self) -> Cells:
         return before_use(self.results)
+
+    @cached_property
+    def measures(self) -> Cells:
+        return other_measures(self.results)
 
     @cached_property
     def by_round(self) -> Cells:

@@ -22,7 +22,7 @@ from numpy.typing import ArrayLike
 from scipy.stats import norm, t
 
 from serm.core.records import Interval
-from serm.evals.bootstrap import POWER, Floats, drawn_rows, mean_interval, measured, tails
+from serm.evals.bootstrap import POWER, Floats, drawn_counts, drawn_rows, mean_interval, measured, tails
 
 _STEP: Final = 1e-4  # of NDCG, for the slope of a measure
 _TINY: Final = 1e-18  # variance of NDCG: less is rounding
@@ -95,6 +95,55 @@ def measure_interval(
     return Interval(point, low, high, sides[0].n, level)
 
 
+def statistics_intervals(
+    statistics: Sequence[Callable[[Floats], Floats]],
+    sizes: Sequence[int],
+    level: float,
+    resamples: int,
+    seed: int,
+    *,
+    common: bool,
+) -> list[Interval]:
+    """The means over seeds of measures that are no means over queries (kappa), all from the same draws.
+
+    statistics: of each seed, (b, n) counts, how often each of its n queries was drawn -> (b, m) measures.
+    sizes: the queries of each seed. Without a query there is no measure, and the list is empty; where a seed
+    has one query alone, the bounds are NaN. A sample in which a measure is not defined does not count for it.
+    """
+    some = [(statistic, n) for statistic, n in zip(statistics, sizes, strict=True) if n]
+    if not some:
+        return []
+    means = np.stack([statistic(np.ones((1, n)))[0] for statistic, n in some])  # (s, m)
+    n = some[0][1] if common else sum(size for _, size in some)
+    if min(size for _, size in some) < 2:
+        return [Interval(float(mean), math.nan, math.nan, n, level) for mean in means.mean(axis=0)]
+    drawn = np.stack(  # (s, b, m)
+        [
+            np.concatenate(
+                [statistic(drawn_counts(rows, size)) for rows in drawn_rows(size, resamples, source)]
+            )
+            for source, (statistic, size) in zip(_sources(seed, len(some), common), some, strict=True)
+        ]
+    )
+    return [_of_statistic(means[:, place], drawn[:, :, place], n, level) for place in range(means.shape[1])]
+
+
+def _of_statistic(means: Floats, drawn: Floats, n: int, level: float) -> Interval:
+    """(s,) measures and (s, b) those of samples."""
+    kept = drawn[:, ~np.isnan(drawn).any(axis=0)]
+    point = float(means.mean())
+    if math.isnan(point) or not kept.size:
+        return Interval(point, math.nan, math.nan, n, level)
+    low, high = np.quantile(kept.mean(axis=0), tails(level, False))
+    low, high = _with_seeds((float(low), point, float(high)), means, kept, level)
+    return Interval(point, low, high, n, level)
+
+
+def _sources(seed: int, count: int, common: bool) -> list[int]:
+    """What each random seed's queries are drawn by: the same for all that share them."""
+    return [seed if common else seed + 1_000 * (row + 1) for row in range(count)]
+
+
 def smallest_seen(interval: Interval, power: float = POWER) -> float:
     """The smallest true mean whose two-sided interval, as wide as this one, leaves 0 out with `power`."""
     tail = norm.ppf(tails(interval.level, False)[1])
@@ -129,8 +178,7 @@ def _with_queries(groups: Sequence[list[Floats]]) -> list[list[Floats]]:
 
 def _sides(kept: Sequence[Floats], common: bool, resamples: int, seed: int) -> list[_Side]:
     drawn = []
-    for row, table in enumerate(kept):
-        source = seed if common else seed + 1_000 * (row + 1)
+    for source, table in zip(_sources(seed, len(kept), common), kept, strict=True):
         blocks = drawn_rows(table.shape[1], resamples, source)
         drawn.append(np.concatenate([table[:, rows].mean(axis=2) for rows in blocks], axis=1))
     n = kept[0].shape[1] if common else sum(table.shape[1] for table in kept)

@@ -9,7 +9,13 @@ import pytest
 
 from serm.core.records import Interval
 from serm.evals.bootstrap import Floats, mean_interval
-from serm.evals.seeds import measure_interval, nested_interval, seeds_interval, smallest_seen
+from serm.evals.seeds import (
+    measure_interval,
+    nested_interval,
+    seeds_interval,
+    smallest_seen,
+    statistics_intervals,
+)
 
 RUNS = 300
 
@@ -143,3 +149,29 @@ def test_a_seed_without_a_query_of_a_side_is_left_out_of_both() -> None:
     found = measure_interval(rows, lambda a, b: a - b, 0.95, 50, 0, common=False)
     assert found.mean == pytest.approx(0.0)  # the second seed's 0.2 stands on one side alone
     assert found.n == 3
+
+
+@pytest.mark.parametrize("common", [False, True])
+def test_a_measure_that_is_a_mean_has_the_interval_of_the_mean(common: bool) -> None:
+    rng = np.random.default_rng(5)
+    rows = [rng.normal(0.3 + shift, 0.2, 60) for shift in (0.0, 0.05, 0.2)]
+
+    def mean_of(row: Floats) -> Callable[[Floats], Floats]:
+        return lambda counts: np.stack([counts @ row / 60, np.full(len(counts), np.nan)], axis=1)
+
+    sizes = [60, 60, 60]
+    found, nothing = statistics_intervals([*map(mean_of, rows)], sizes, 0.95, 400, 0, common=common)
+    wanted = measure_interval([[rows]], lambda mean: mean, 0.95, 400, 0, common=common)
+    assert (found.mean, found.low, found.high) == pytest.approx((wanted.mean, wanted.low, wanted.high))
+    assert found.n == wanted.n
+    assert np.isnan([nothing.mean, nothing.low, nothing.high]).all()
+
+
+def test_measures_of_no_query_are_none_and_of_one_have_no_interval() -> None:
+    def one(counts: Floats) -> Floats:
+        return np.ones((len(counts), 1))
+
+    assert statistics_intervals([one], [0], 0.95, 10, 0, common=True) == []
+    (found,) = statistics_intervals([one, one], [1, 0], 0.95, 10, 0, common=False)
+    assert (found.mean, found.n) == (1.0, 1)
+    assert np.isnan(found.low)
