@@ -14,9 +14,9 @@ from serm.evals.tables import difference
 
 WIDTH, HEIGHT = 560, 300
 LEFT, RIGHT, TOP, BOTTOM = 48, 26, 14, 40
-ROW = 32  # height of a forest's row
+ROW = 38  # height of a forest's row
 LABEL = 220  # width of its names
-NAME_LENGTH, NAME_LINE = 32, 13  # characters of a line of them, and its height
+NAME_LENGTH, NAME_LINE = 26, 16  # characters of a line of them, and its height
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,7 +54,7 @@ def curves(series: Sequence[Curve], names: Sequence[str], *, unit: str) -> str:
         )
     for position, name in enumerate(names):
         parts.append(
-            f'<text class="tick" x="{x(position):.1f}" y="{HEIGHT - BOTTOM + 18}" text-anchor="middle">'
+            f'<text class="tick" x="{x(position):.1f}" y="{HEIGHT - BOTTOM + 20}" text-anchor="middle">'
             f"{escape(name)}</text>"
         )
     for line in series:
@@ -97,7 +97,7 @@ def forest(rows: Sequence[tuple[str, Interval]], *, unit: str) -> str:
             f'<line class="{style}" x1="{x(tick):.1f}" x2="{x(tick):.1f}" y1="{TOP}" y2="{height - BOTTOM}"/>'
         )
         parts.append(
-            f'<text class="tick" x="{x(tick):.1f}" y="{height - BOTTOM + 18}" text-anchor="middle">'
+            f'<text class="tick" x="{x(tick):.1f}" y="{height - BOTTOM + 20}" text-anchor="middle">'
             f"{tick:+g}</text>"
         )
     for number, (name, interval) in enumerate(known):

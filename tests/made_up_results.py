@@ -41,7 +41,11 @@ def made_up(
             judging = {"judgments": 150, "tokens_in": 10, "tokens_out": 1, "cost": 0.5}
             report["counts"] = {"mined": 50, "labelled": 40, "judging": judging, "gate": {"judgments": 7}}
             report["label_accuracy"] = {"pairs": 10, "accuracy": 0.75}
-            report |= {"verdict": "promoted", "seconds": 60.0}
+            report |= {
+                "verdict": "promoted",
+                "seconds": 60.0,
+                "decision": {"reasons": ["ahead of the margin"]},
+            }
             report["window"] = {"name": f"window-{number}"}
             place = run.folder / "workspace" / "rounds" / f"{number:03d}"
             place.mkdir(parents=True)
