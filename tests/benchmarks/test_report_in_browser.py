@@ -31,9 +31,7 @@ pytestmark = [
 
 PHONE, DESK = (390, 844), (1280, 900)
 LONG = "random choice, three times the pairs of the others"
-HIDDEN = (
-    """[...document.querySelectorAll("details dl")].filter(pair => !pair.checkVisibility())"""
-)
+HIDDEN = """[...document.querySelectorAll("details dl")].filter(pair => !pair.checkVisibility())"""
 
 
 @dataclass(frozen=True)
