@@ -1,151 +1,136 @@
-"""The collected table of a protocol, with the ways to look at it: levels, gains and slices of arms."""
+"""The collected table of a protocol, with the ways to look at it: levels, changes and slices of arms."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, reduce
 
 import numpy as np
 import pandas as pd
-from numpy.typing import NDArray
 
-from serm.benchmarks.protocol import Protocol
+from serm.benchmarks.collect import NDCG
+from serm.benchmarks.finished import Finished
 from serm.benchmarks.query_facts import query_facts
-from serm.benchmarks.runner import Run
 from serm.core.records import Interval
 from serm.core.settings_data import EVOLVING
 from serm.evals.bootstrap import Floats
-from serm.evals.seeds import measure_interval, nested_interval, seeds_interval, smallest_seen
+from serm.evals.evaluate import SUMS
+from serm.evals.seeds import measure_interval, nested_interval, seeds_interval
 
 LEVEL, RESAMPLES = 0.95, 2_000
+CHAMPION, FROZEN, UNTRAINED = "champion", "frozen", "untrained"
+_PLACE = ["arm", "role", "set", "round", "seed"]
+NO_VALUES = pd.Series(dtype=np.float64, index=pd.Index([], dtype="str"))
 
-Mask = NDArray[np.bool_]
+Slice = Mapping[int, pd.Index]
+"""By seed the ids of the queries that count."""
+
+
+@dataclass(frozen=True, slots=True)
+class Model:
+    """What an arm has in use (`champion`), or what it began with (`frozen`, `untrained`)."""
+
+    arm: str
+    role: str = CHAMPION
 
 
 @dataclass(frozen=True)
-class Results:
+class Results(Finished):
     """`measure` is one of the table's NDCG columns.
 
     Values are (seeds, queries). Under one config the queries are the same for every seed; a marketplace has
-    others in each, and rows are then filled up with NaN and are no pairs of each other.
+    others in each, and rows are then filled up with NaN and are no pairs of each other. Seeds without a value
+    are rows of NaN.
     """
 
-    protocol: Protocol
-    table: pd.DataFrame
-    runs: Sequence[Run]
     measure: str = "ndcg@4"
 
     @cached_property
-    def done(self) -> tuple[Run, ...]:
-        """Those that are in the table: another may have ended since."""
-        there = set(self.table[["arm", "seed", "fold"]].itertuples(index=False, name=None))
-        return tuple(run for run in self.runs if (run.arm, run.seed, run.fold) in there)
-
-    @cached_property
-    def seeds(self) -> tuple[int, ...]:
-        """Those that every arm has finished, in every fold."""
-        finished = {(run.arm, run.seed, run.fold) for run in self.done}
-        return tuple(
-            seed
-            for seed in sorted({run.seed for run in self.done})
-            if all((arm, seed, fold) in finished for arm in self.arms for fold in self.protocol.folds)
-        )
-
-    @cached_property
-    def arms(self) -> tuple[str, ...]:
-        there = {run.arm for run in self.done}
-        return tuple(arm for arm in self.protocol.arms if arm in there)
-
-    @property
-    def notes(self) -> list[tuple[str, str]]:
-        """What the protocol says of the arms that were run."""
-        stated = ((name, self.protocol.arms[name].note) for name in self.arms)
-        return [(name, note) for name, note in stated if note]
-
-    @property
-    def ours(self) -> str:
-        """The arm whose pairs and judges a report shows: `ours`, or else the first."""
-        return "ours" if "ours" in self.arms else self.arms[0]
-
-    @property
-    def baseline(self) -> str:
-        """The protocol's, or where that was not run the first arm that was."""
-        return self.protocol.baseline if self.protocol.baseline in self.arms else self.arms[0]
-
-    @property
-    def own(self) -> tuple[Run, ...]:
-        """Its runs."""
-        return tuple(run for run in self.done if run.arm == self.ours)
-
-    @cached_property
-    def rounds(self) -> tuple[int, ...]:
-        return tuple(sorted(int(number) for number in self.table["round"].unique()))
-
-    @cached_property
-    def sets(self) -> tuple[str, ...]:
-        return tuple(name for name in dict.fromkeys(self.table["set"]) if name != EVOLVING)
-
-    @cached_property
-    def evolving_rounds(self) -> tuple[int, ...]:
-        """Rounds after which a next window was measured."""
-        numbers = self.table.loc[self.table["set"] == EVOLVING, "round"].unique()
-        return tuple(sorted(int(number) for number in numbers))
-
-    @cached_property
-    def _gains(self) -> dict[tuple[str, str, str | None, int | None], Interval]:
+    def _changes(self) -> dict[tuple[Model, Model, str, int | None], Interval]:
         """Over all queries, as they are asked for: several tables show them."""
         return {}
 
     @cached_property
-    def _indexed(self) -> pd.DataFrame:
-        """By arm, role, set, round, seed and query; of queries that one arm measures and another does not
-        (`gate.judged_share` keeps some of a window back), those of all arms."""
-        keys = ["arm", "role", "set", "round", "seed", "query_id"]
-        table = self.table.groupby(keys, sort=True)[[self.measure]].mean()  # folds may share stream queries
-        measured_by = table.groupby(level=keys[1:])[self.measure].transform("size")
-        return table[measured_by == len(self.arms)]
+    def _values(self) -> dict[tuple[object, ...], pd.Series[float]]:
+        """By arm, role, set, round and seed the values of queries, by their ids; of queries that one arm
+        measures and another does not (`gate.judged_share` keeps some of a window back), those of all arms
+        that measured anything there."""
+        keys = [*_PLACE, "query_id"]
+        values = self.carried.groupby(keys, sort=True)[self.measure].mean()  # folds may share stream queries
+        table = values.reset_index()
+        of_query = table.groupby(keys[1:])["arm"].transform("size")
+        of_place = table.groupby(_PLACE[1:])["arm"].transform("nunique")
+        kept = table[of_query == of_place]
+        return {
+            place: rows.set_index("query_id")[self.measure]
+            for place, rows in kept.groupby(_PLACE, sort=False)
+        }
 
-    def _series(self, arm: str, name: str, number: int, role: str) -> list[pd.Series[float]]:
-        """By seed the values of queries, by their ids."""
-        rows = pd.DataFrame(self._indexed.xs((arm, role, name, number), level=(0, 1, 2, 3)))
-        return [rows.xs(seed, level=0)[self.measure] for seed in self.seeds]
+    def _series(
+        self, model: Model, name: str, number: int | None, seeds: Sequence[int]
+    ) -> list[pd.Series[float]]:
+        """By seed the values of queries, by their ids; without a number those after the last round. Of
+        `evolving` that is all windows together, and a query that comes in several is one, with its mean."""
+        if name == EVOLVING and number is None:
+            windows = [self._series(model, name, window, seeds) for window in self.evolving_rounds]
+            together = [pd.concat(parts) for parts in zip(*windows, strict=True)] or [NO_VALUES] * len(seeds)
+            return [item.groupby(level=0, sort=True).mean() for item in together]
+        last = self.rounds[-1] if number is None and self.rounds else number
+        return [self._values.get((model.arm, model.role, name, last, seed), NO_VALUES) for seed in seeds]
 
-    def values(self, arm: str, name: str, number: int, role: str = "champion") -> Floats:
-        """(seeds, queries) of one set after one round; the queries are in the order of their ids."""
-        return self._stacked(self._series(arm, name, number, role))
-
-    def _stacked(self, series: Sequence[pd.Series[float]]) -> Floats:
-        if self._same_queries:
-            index = series[0].index
-            return np.stack([item.reindex(index).to_numpy(dtype=np.float64) for item in series])
+    def stacked(self, series: Sequence[pd.Series[float]]) -> Floats:
+        """(seeds, queries) of each seed's values by query."""
+        if not series:
+            return np.empty((0, 0))
+        if self.same_queries:
+            together = pd.concat(series, axis=1).sort_index()
+            return np.asarray(together.to_numpy(dtype=np.float64).T)
         longest = max(map(len, series))
         return np.stack([_filled(item, longest) for item in series])
 
-    def evolving(self, arm: str, role: str = "champion") -> Floats:
-        """(seeds, queries) of all evolving sets together: each window before anything of it is used.
+    def of(
+        self,
+        arm: str,
+        name: str,
+        number: int | None = None,
+        role: str = CHAMPION,
+        only: Slice | None = None,
+    ) -> Floats:
+        """(seeds, queries) of a test after a round (the last by default); of `evolving` without a number each
+        window before anything of it is used. The queries are in the order of their ids."""
+        seeds = self.seeds_of(arm)
+        return self.stacked(_only(self._series(Model(arm, role), name, number, seeds), seeds, only))
 
-        A query that comes in several windows is one query, with the mean of its values."""
-        windows = [self._series(arm, EVOLVING, number, role) for number in self.evolving_rounds]
-        together = (pd.concat(of_seed) for of_seed in zip(*windows, strict=True))
-        return self._stacked([item.groupby(level=0, sort=True).mean() for item in together])
-
-    def of(self, arm: str, name: str, number: int | None = None, role: str = "champion") -> Floats:
-        """A test after a round (the last by default), or `evolving`."""
-        if name == EVOLVING and number is None:
-            return self.evolving(arm, role)
-        return self.values(arm, name, self.rounds[-1] if number is None else number, role)
-
-    def interval(self, values: Floats, resamples: int = RESAMPLES) -> Interval:
+    def interval(self, values: Floats) -> Interval:
         """The mean of (seeds, queries) values, drawn over both."""
-        if self._same_queries:
-            return seeds_interval(values, LEVEL, resamples, seed=0)
-        return nested_interval(list(values), LEVEL, resamples, seed=0)
+        if self.same_queries:
+            return seeds_interval(values, LEVEL, RESAMPLES, seed=0)
+        return nested_interval(list(values), LEVEL, RESAMPLES, seed=0)
 
     def measured(self, groups: Sequence[Sequence[Floats]], measure: Callable[..., Floats]) -> Interval:
         """A figure made of several means of (seeds, queries) values: see `measure_interval`."""
         rows = [[list(array) for array in group] for group in groups]
-        return measure_interval(rows, measure, LEVEL, RESAMPLES, seed=0, common=self._same_queries)
+        return measure_interval(rows, measure, LEVEL, RESAMPLES, seed=0, common=self.same_queries)
+
+    def change(
+        self,
+        model: Model,
+        other: Model,
+        name: str,
+        number: int | None = None,
+        only: Slice | None = None,
+    ) -> Interval:
+        """What a model has more than another, paired over the queries and seeds that both have."""
+        key = (model, other, name, number)
+        if only is None and key in self._changes:
+            return self._changes[key]
+        seeds = self.seeds_of(model.arm, None if model.arm == other.arm else other.arm)
+        sides = [_only(self._series(side, name, number, seeds), seeds, only) for side in (model, other)]
+        found = self.interval(self.stacked([one - two for one, two in zip(*sides, strict=True)]))
+        if only is None:
+            self._changes[key] = found
+        return found
 
     def gain(
         self,
@@ -153,54 +138,87 @@ class Results:
         name: str,
         over: str | None = None,
         number: int | None = None,
-        only: Mask | None = None,
+        only: Slice | None = None,
     ) -> Interval:
-        """What the model in use adds to frozen, or to that of another arm; paired over queries and seeds.
-        `only` (seeds, queries): the queries that count."""
-        key = (arm, name, over, number)
-        if only is None and key in self._gains:
-            return self._gains[key]
-        other = self.of(arm, name, number, "frozen") if over is None else self.of(over, name, number)
-        change = self.of(arm, name, number) - other
-        found = self.interval(change if only is None else np.where(only, change, np.nan))
-        if only is None:
-            self._gains[key] = found
-        return found
+        """What the model in use adds to frozen, or to that of another arm."""
+        other = Model(arm, FROZEN) if over is None else Model(over)
+        return self.change(Model(arm), other, name, number, only)
 
-    def reach(self, name: str) -> float:
-        """The smallest gain over the baseline that so many queries and seeds show: the median of the arms."""
-        others = [arm for arm in self.arms if arm != self.baseline]
-        found = [smallest_seen(self.gain(arm, name, over=self.baseline)) for arm in others]
-        return float(np.median(found)) if found else float("nan")
+    @cached_property
+    def _last(self) -> dict[tuple[object, ...], pd.DataFrame]:
+        """By arm, role, set and seed all measures by query, on tests after the last round."""
+        table = self.carried
+        table = table[(table["round"] == self.rounds[-1]) & table["set"].isin(self.sets)]
+        keys = ["arm", "role", "set", "seed", "query_id"]
+        columns = [name for name in (*NDCG, *SUMS) if name in table]
+        rows = table.groupby(keys, sort=True)[columns].mean().reset_index()
+        return {tuple(place): of for place, of in rows.set_index("query_id").groupby(keys[:-1], sort=False)}
+
+    def last_tables(self, model: Model, name: str) -> list[pd.DataFrame]:
+        """By seed what was measured on a test after the last round: a row a query, NDCG and the sums of the
+        grade measures. The queries are those of `of`, and under one config the same for every seed."""
+        seeds = self.seeds_of(model.arm)
+        ids = [series.index for series in self._series(model, name, None, seeds)]
+        if self.same_queries and ids:
+            ids = [reduce(lambda one, two: one.intersection(two, sort=True), ids)] * len(ids)
+        places = [(model.arm, model.role, name, seed) for seed in seeds]
+        return [
+            self._last[place].reindex(index)
+            for place, index in zip(places, ids, strict=True)
+            if place in self._last
+        ]
+
+    def same(self, one: Model, other: Model) -> bool:
+        """Two models have the same values on every test, as far as both were measured."""
+        seeds = self.seeds_of(one.arm, other.arm)
+        return all(
+            np.allclose((first - second).dropna(), 0)
+            for name in self.sets
+            for first, second in zip(
+                *(self._series(side, name, None, seeds) for side in (one, other)), strict=True
+            )
+        )
 
     def queries(self, values: Floats) -> int:
-        """How many queries (seeds, queries) values are the mean of, a seed."""
+        """Of (seeds, queries): how many are measured, on average a seed."""
         measured = ~np.isnan(values)
-        return int(measured.all(axis=0).sum()) if self._same_queries else round(measured.sum(axis=1).mean())
+        if not measured.size:
+            return 0
+        return int(measured.all(axis=0).sum()) if self.same_queries else round(measured.sum(axis=1).mean())
 
     # -- slices
 
     @cached_property
     def facts(self) -> pd.DataFrame:
         """`language` and `stratum` of the queries of each test, by set, seed and query_id."""
-        return query_facts(self.own)
+        return query_facts({(run.seed, run.fold): run for run in reversed(self.compared)}.values())
 
-    def slices(self, name: str, column: str) -> dict[str, Mask]:
-        """Of a test by the values of a fact: which of (seeds, queries) have it. Empty values are left out."""
-        number = self.rounds[-1]
-        ids = [list(item.index) for item in self._series(self.ours, name, number, "frozen")]
-        longest = max(map(len, ids))
-        known = self.facts[column]
-        told = [
-            [str(known.get((name, seed, query), "")) for query in (ids[0] if self._same_queries else row)]
-            for seed, row in zip(self.seeds, ids, strict=True)
-        ]
-        grid = np.array([[*row, *[""] * (longest - len(row))] for row in told])
-        return {str(value): grid == value for value in np.unique(grid) if value}
+    def slices(self, name: str, column: str) -> dict[str, Slice]:
+        """Of a test by the values of a fact: the queries that have it. Empty values are left out."""
+        facts = self.facts[column]
+        told = facts[facts.index.get_level_values("set") == name]
+        values = sorted(str(value) for value in told.unique() if value)
+        return {value: _by_seed(told[told == value]) for value in values}
 
     @property
-    def _same_queries(self) -> bool:
+    def same_queries(self) -> bool:
         return self.protocol.marketplace is None
+
+
+def _by_seed(facts: pd.Series[str]) -> Slice:
+    found = facts.index.to_frame(index=False).groupby("seed")["query_id"]
+    return {int(str(seed)): pd.Index(ids) for seed, ids in found}
+
+
+def _only(
+    series: Sequence[pd.Series[float]], seeds: Sequence[int], only: Slice | None
+) -> list[pd.Series[float]]:
+    """The values of queries that do not count as NaN."""
+    if only is None:
+        return list(series)
+    none = pd.Index([])
+    pairs = zip(series, seeds, strict=True)
+    return [values.where(values.index.isin(only.get(seed, none))) for values, seed in pairs]
 
 
 def _filled(values: pd.Series[float], length: int) -> Floats:

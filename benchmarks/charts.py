@@ -7,18 +7,22 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from html import escape
+from textwrap import wrap
 
 from serm.core.records import Interval
+from serm.evals.tables import difference
 
 WIDTH, HEIGHT = 560, 300
 LEFT, RIGHT, TOP, BOTTOM = 48, 26, 14, 40
-ROW = 26  # height of a forest's row
-LABEL = 210  # width of its names
+ROW = 38  # height of a forest's row
+LABEL = 220  # width of its names
+NAME_LENGTH, NAME_LINE = 26, 16  # characters of a line of them, and its height
 
 
 @dataclass(frozen=True, slots=True)
 class Curve:
-    """One line: a point an x, with an interval where there is one. `style` is a CSS class."""
+    """One line: a point an x, with an interval where there is one. `style` is a CSS class; without one of its
+    own ("other") a line has no band. Points without a value (NaN) are left out."""
 
     name: str
     points: Sequence[tuple[float, Interval]]
@@ -50,7 +54,7 @@ def curves(series: Sequence[Curve], names: Sequence[str], *, unit: str) -> str:
         )
     for position, name in enumerate(names):
         parts.append(
-            f'<text class="tick" x="{x(position):.1f}" y="{HEIGHT - BOTTOM + 18}" text-anchor="middle">'
+            f'<text class="tick" x="{x(position):.1f}" y="{HEIGHT - BOTTOM + 20}" text-anchor="middle">'
             f"{escape(name)}</text>"
         )
     for line in series:
@@ -60,15 +64,16 @@ def curves(series: Sequence[Curve], names: Sequence[str], *, unit: str) -> str:
             lower = [f"{x(p):.1f},{y(100 * i.low):.1f}" for p, i in reversed(banded)]
             parts.append(f'<polygon class="band {line.style}" points="{" ".join([*upper, *lower])}"/>')
     for line in series:
-        path = " ".join(f"{x(p):.1f},{y(100 * i.mean):.1f}" for p, i in line.points)
+        known = [(p, i) for p, i in line.points if not math.isnan(i.mean)]
+        path = " ".join(f"{x(p):.1f},{y(100 * i.mean):.1f}" for p, i in known)
         parts.append(
             f'<polyline class="line {line.style}" points="{path}">'
             f"<title>{escape(line.name)}</title></polyline>"
         )
         parts += [
             f'<circle class="dot {line.style}" cx="{x(p):.1f}" cy="{y(100 * i.mean):.1f}" r="3">'
-            f"<title>{escape(line.name)}: {100 * i.mean:.1f}</title></circle>"
-            for p, i in line.points
+            f"<title>{escape(line.name)}: {difference(i)}</title></circle>"
+            for p, i in known
         ]
     return "".join([*parts, "</svg>"])
 
@@ -92,7 +97,7 @@ def forest(rows: Sequence[tuple[str, Interval]], *, unit: str) -> str:
             f'<line class="{style}" x1="{x(tick):.1f}" x2="{x(tick):.1f}" y1="{TOP}" y2="{height - BOTTOM}"/>'
         )
         parts.append(
-            f'<text class="tick" x="{x(tick):.1f}" y="{height - BOTTOM + 18}" text-anchor="middle">'
+            f'<text class="tick" x="{x(tick):.1f}" y="{height - BOTTOM + 20}" text-anchor="middle">'
             f"{tick:+g}</text>"
         )
     for number, (name, interval) in enumerate(known):
@@ -100,14 +105,24 @@ def forest(rows: Sequence[tuple[str, Interval]], *, unit: str) -> str:
         sure = "" if interval.low <= 0 <= interval.high or math.isnan(interval.low) else " sure"
         bounds = _bounds(interval)
         parts.append(
-            f'<text class="name" x="{LABEL - 10}" y="{middle + 4:.1f}" text-anchor="end">'
-            f"{escape(name)}</text>"
+            f"{_name(name, middle)}"
             f'<line class="whisker{sure}" x1="{x(100 * min(bounds)):.1f}" x2="{x(100 * max(bounds)):.1f}" '
             f'y1="{middle:.1f}" y2="{middle:.1f}"/>'
             f'<circle class="mean{sure}" cx="{x(100 * interval.mean):.1f}" cy="{middle:.1f}" r="4">'
-            f"<title>{escape(name)}: {100 * interval.mean:+.1f}</title></circle>"
+            f"<title>{escape(name)}: {difference(interval)}</title></circle>"
         )
     return "".join([*parts, "</svg>"])
+
+
+def _name(name: str, middle: float) -> str:
+    """A row's name to the left of its whisker, in two lines where it is long."""
+    lines = wrap(name, NAME_LENGTH) or [name]
+    top = middle + 4 - NAME_LINE * (len(lines) - 1) / 2
+    return "".join(
+        f'<text class="name" x="{LABEL - 10}" y="{top + NAME_LINE * number:.1f}" text-anchor="end">'
+        f"{escape(line)}</text>"
+        for number, line in enumerate(lines)
+    )
 
 
 def _open(width: int, height: int, title: str) -> str:

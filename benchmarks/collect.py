@@ -13,14 +13,18 @@ from serm.benchmarks.runner import Run
 from serm.core.errors import StorageError
 from serm.core.hashing import digest
 from serm.core.settings_data import EVOLVING
+from serm.evals.evaluate import SUMS
 from serm.storage.rounds import read_rounds
 
 ROLES = ("untrained", "frozen", "champion")
 NDCG = ("ndcg@1", "ndcg@4", "ndcg@10")
+OF_QUERY = ("pairs", "mixed", "relevant")
 
 
 def collect(runs: Sequence[Run]) -> pd.DataFrame:
-    """arm, seed, round, window, set, role, query_id and NDCG of every query that a finished run measured.
+    """arm, seed, round, window, set, role, query_id and NDCG of every query that a finished run measured; and
+    what the other measures are made of (`evals.evaluate.SUMS`), so that `summarise` of a model's rows has
+    them all.
 
     `champion` is the model in use after the round. Untrained and frozen stand in round 0 and, for the
     evolving set, which is another window each time, in every round.
@@ -44,15 +48,16 @@ def _tables(run: Run) -> Iterator[pd.DataFrame]:
         for name in report["evaluations"]:
             key = f"window {number}" if name == EVOLVING else f"test {name}"
             for role in ROLES:
-                measured = digest([dataset, key, models[role], *precision])
-                file = workspace / "reports" / f"{measured}.parquet"
+                made = digest([dataset, key, models[role], *precision])
+                file = workspace / "reports" / f"{made}.parquet"
                 if not file.is_file():
                     raise StorageError(
                         f"{file} is missing: what {run.arm} with seed {run.seed} measured is lost.",
                         "Put the benchmark's folder `shared` back, which runs have in common; or remove "
                         f"{run.folder} and give the same command again.",
                     )
-                yield pd.read_parquet(file, columns=["query_id", *NDCG]).assign(
+                measured = pd.read_parquet(file, columns=["query_id", *NDCG, *OF_QUERY, *SUMS])
+                yield measured.astype(dict.fromkeys(SUMS, "float32")).assign(
                     arm=run.arm,
                     seed=run.seed,
                     fold=run.fold,
@@ -66,8 +71,11 @@ def _tables(run: Run) -> Iterator[pd.DataFrame]:
 def sealed_grades(run: Run) -> dict[tuple[str, str], int]:
     """Human grades of the stream by pair: for the report, after the run has ended."""
     tables = [pd.read_parquet(file) for file in data_folder(run).glob("sealed-*.parquet")]
-    rows = pd.concat(tables, ignore_index=True)
-    return {(str(query), str(doc)): int(g) for query, doc, g in rows.itertuples(index=False, name=None)}
+    return {
+        (str(query), str(doc)): int(grade)
+        for rows in tables
+        for query, doc, grade in rows.itertuples(index=False, name=None)
+    }
 
 
 def data_folder(run: Run) -> Path:

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 
-from serm.benchmarks.arms import Mask, Results
+from serm.benchmarks.arms import CHAMPION, FROZEN, UNTRAINED, Results, Slice
 from serm.benchmarks.collect import reports
+from serm.benchmarks.figures import NONE, SMALLEST, share, share_of, smallest
 from serm.core.records import Interval
 from serm.core.settings_data import EVOLVING
 from serm.evals.bootstrap import Floats
-from serm.evals.tables import NOTHING, Cells
+from serm.evals.tables import NOTHING, Cells, estimate
 from serm.tools.strata import STRATA
 
 ALL = "all"
@@ -26,19 +28,21 @@ def relative_drops(results: Results) -> Cells:
     use after the round before. The queries differ, so nothing is paired.
     """
     static = _test(results, "static_test")
-    if not static or not results.evolving_rounds:
+    if not static or not results.next_windows:
         return Cells((), ())
-    windows = _window_names(results)
-    numbers = [number for number in results.evolving_rounds if number + 1 in windows]
-    headers = ("model", *(windows[number + 1] for number in numbers))
-    rows = [
-        (who, *(_drop(results, arm, static, number, role) for number in numbers))
-        for who, arm, role in (
-            ("untrained", results.ours, "untrained"),
-            ("frozen", results.ours, "frozen"),
-            *((arm, arm, "champion") for arm in results.arms),
-        )
-    ]
+    numbers = [number for number in results.next_windows if number + 1 in results.windows]
+    headers = ("model", *(results.windows[number + 1] for number in numbers))
+    models = (
+        ("untrained", results.ours, UNTRAINED),
+        ("frozen", results.ours, FROZEN),
+        *((results.named(arm), arm, CHAMPION) for arm in results.arms),
+    )
+    rows = []
+    drops = []
+    for who, arm, role in models:
+        drops.append([_drop(results, arm, static, number, role) for number in numbers])
+        rows.append((who, *map(share, drops[-1])))
+    rows.append((SMALLEST, *smallest(drops, share_of)))
     return Cells(headers, tuple(rows), frozenset(headers))
 
 
@@ -49,35 +53,35 @@ def gap_closed(results: Results) -> Cells:
     Of a marketplace alone: there both tests are drawn alike, and drift is all that differs.
     """
     last = _test(results, "last_test")
-    gaps = _gaps(results, last)
-    headers = ("arm", *gaps)
-    rows = [("gap in points", *(gap.told for gap in gaps.values()))]
-    for arm in results.arms if gaps else ():
-        mended = results.of(arm, last)
-        rows.append((arm, *(gap.closed(mended) for gap in gaps.values())))
-    return Cells(headers, tuple(rows), frozenset(headers)) if gaps else Cells((), ())
+    gaps = _Gaps(results, last)
+    parts = gaps.of(results.ours)
+    headers = ("arm", *parts)
+    if not parts:
+        return Cells((), ())
+    rows = [("gap in points", *(gap.told for gap in parts.values()))]
+    closed = [[gaps.closed(arm, part) for part in parts] for arm in results.arms]
+    rows += [(results.named(arm), *map(share, row)) for arm, row in zip(results.arms, closed, strict=True)]
+    rows.append((SMALLEST, *smallest(closed, share_of)))
+    return Cells(headers, tuple(rows), frozenset(headers))
 
 
 def gap_by_window(results: Results) -> Cells:
     """The same in the round of each drift: on each window's own test, after that window's round and no
     later one. All arms over all queries, and ours by language and stratum."""
-    tests = _window_tests(results)
-    gaps = {number: _gaps(results, test) for number, test in tests.items()}
-    if len(gaps) < 2 or not all(gaps.values()):
+    found = {number: _Gaps(results, test, number) for number, test in _window_tests(results).items()}
+    if len(found) < 2 or not all(gaps.of(results.ours) for gaps in found.values()):
         return Cells((), ())
     rows: list[tuple[str, ...]] = []
-    for part in next(iter(gaps.values())):
-        found = {number: of[part] for number, of in gaps.items() if part in of}
-        cells = (found[number].told if number in found else NOTHING for number in gaps)
-        rows.append(("gap in points", part, *cells))
+    everything = []
+    for part in next(iter(found.values())).of(results.ours):
+        told = (gaps.told(part) for gaps in found.values())
+        rows.append(("gap in points", part, *told))
         for arm in results.arms if part == ALL else (results.ours,):
-            closed = (
-                found[number].closed(results.of(arm, tests[number], number)) if number in found else NOTHING
-                for number in gaps
-            )
-            rows.append((arm, part, *closed))
-    names = _window_names(results)
-    headers = ("arm", "queries", *(names[number] for number in gaps))
+            closed = [gaps.closed(arm, part) for gaps in found.values()]
+            rows.append((results.named(arm), part, *map(share, closed)))
+            everything += [closed] if part == ALL else []
+    rows.append((SMALLEST, ALL, *smallest(everything, share_of)))
+    headers = ("arm", "queries", *(results.windows[number] for number in found))
     return Cells(headers, tuple(rows), frozenset(headers))
 
 
@@ -85,62 +89,86 @@ def gap_by_window(results: Results) -> Cells:
 class _Gap:
     """What drift took from the frozen model, in one slice of the queries."""
 
-    results: Results
     then: Floats  # its values on the static test
     now: Floats  # and on the other
-    mask: Mask | None
+    only: Slice | None  # of the other
     size: Interval
 
     @property
     def told(self) -> str:
-        size = self.size
-        told = f"{100 * size.mean:.1f} [{100 * size.low:.1f}, {100 * size.high:.1f}]"
-        return told if size.low > 0 else f"{told} within noise"
+        told = estimate(self.size)
+        return f"{told} within noise" if self.size.low <= 0 else told
 
-    def closed(self, mended: Floats) -> str:
-        """What share of it is closed; nothing where the gap itself is not sure."""
-        if not self.size.low > 0:
-            return NOTHING
 
-        def share(first: Floats, frozen: Floats, mended: Floats) -> Floats:
+@dataclass(frozen=True)
+class _Gaps:
+    """Between the static test and another, and what of them is closed after a round (the last by default)."""
+
+    results: Results
+    test: str
+    number: int | None = None
+
+    @cached_property
+    def _by_seeds(self) -> dict[tuple[int, ...], dict[str, _Gap]]:
+        return {}
+
+    def of(self, arm: str) -> dict[str, _Gap]:
+        """By slice; none where there is nothing to compare. Of arms with the same seeds they are ours."""
+        seeds = self.results.seeds_of(arm)
+        if seeds not in self._by_seeds:
+            same = seeds == self.results.seeds_of(self.results.ours)
+            self._by_seeds[seeds] = _gaps(self.results, self.test, self.results.ours if same else arm)
+        return self._by_seeds[seeds]
+
+    def told(self, part: str) -> str:
+        found = self.of(self.results.ours)
+        return found[part].told if part in found else NOTHING
+
+    def closed(self, arm: str, part: str) -> Interval:
+        """What share of a gap an arm has closed; NaN where the gap itself is not sure."""
+        gap = self.of(arm).get(part)
+        if gap is None or not gap.size.low > 0:
+            return NONE
+
+        def mended_share(first: Floats, frozen: Floats, mended: Floats) -> Floats:
             opened = first - frozen
             return np.where(opened > LEAST_GAP, (mended - frozen) / np.maximum(opened, LEAST_GAP), np.nan)
 
-        return _share(self.results.measured([[self.then], [self.now, _kept(mended, self.mask)]], share))
+        mended = self.results.of(arm, self.test, self.number, only=gap.only)
+        return self.results.measured([[gap.then], [gap.now, mended]], mended_share)
 
 
-def _gaps(results: Results, test: str) -> dict[str, _Gap]:
-    """Between the static test and another, by slice; none where there is nothing to compare."""
+def _gaps(results: Results, test: str, arm: str) -> dict[str, _Gap]:
     static = _test(results, "static_test")
     if results.protocol.marketplace is None or not static or not test or static == test:
         return {}
-    slices: dict[str, tuple[Mask | None, Mask | None]] = {ALL: (None, None)}
+    slices: dict[str, tuple[Slice | None, Slice | None]] = {ALL: (None, None)}
     for column in ("language", "stratum"):
         before, after = results.slices(static, column), results.slices(test, column)
         order = STRATA if column == "stratum" else tuple(after)
         found = {name: (before[name], after[name]) for name in order if name in before and name in after}
         slices |= found if len(found) > 1 else {}
-    first, later = (results.of(results.ours, name, role="frozen") for name in (static, test))
-    sides = {name: (_kept(first, then), _kept(later, now), now) for name, (then, now) in slices.items()}
+    sides = {
+        name: (
+            results.of(arm, static, role=FROZEN, only=before),
+            results.of(arm, test, role=FROZEN, only=after),
+            after,
+        )
+        for name, (before, after) in slices.items()
+    }
     return {
-        name: _Gap(results, then, now, mask, results.measured([[then], [now]], lambda a, b: a - b))
-        for name, (then, now, mask) in sides.items()
+        name: _Gap(then, now, after, results.measured([[then], [now]], lambda a, b: a - b))
+        for name, (then, now, after) in sides.items()
     }
 
 
-def _drop(results: Results, arm: str, static: str, number: int, role: str) -> str:
+def _drop(results: Results, arm: str, static: str, number: int, role: str) -> Interval:
     now, later = results.of(arm, static, number, role), results.of(arm, EVOLVING, number, role)
-    found = results.measured([[now], [later]], lambda a, b: (a - b) / a)
-    return _share(found)
 
+    def drop(first: Floats, then: Floats) -> Floats:
+        return np.where(first > 0, (first - then) / np.maximum(first, LEAST_GAP), np.nan)
 
-def _share(found: Interval) -> str:
-    mean, low, high = (f"{round(100 * value) + 0:d}%" for value in (found.mean, found.low, found.high))
-    return f"{mean} [{low}, {high}]"
-
-
-def _kept(values: Floats, mask: Mask | None) -> Floats:
-    return values if mask is None else np.where(mask, values, np.nan)
+    return results.measured([[now], [later]], drop)
 
 
 def _test(results: Results, role: str) -> str:
@@ -148,14 +176,9 @@ def _test(results: Results, role: str) -> str:
     return str(reports(results.own[0])[0].get(role) or "") if results.own else ""
 
 
-def _window_names(results: Results) -> dict[int, str]:
-    rows = results.table[results.table["arm"] == results.ours]
-    return {int(number): str(name) for number, name in zip(rows["round"], rows["window"], strict=True)}
-
-
 def _window_tests(results: Results) -> dict[int, str]:
     """By round the test of its window: that of its name, or the last one for the last window."""
-    names = {number: name for number, name in _window_names(results).items() if name}
+    names = {number: name for number, name in results.windows.items() if name}
     tests = {number: name for number, name in names.items() if name in results.sets}
     last = _test(results, "last_test")
     return tests | ({max(names): last} if names and last else {})

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 from jinja2 import Environment
 from markupsafe import Markup
 
-from serm.benchmarks.arms import LEVEL, RESAMPLES, Results
+from serm.benchmarks.arm_tables import arms_in_order
+from serm.benchmarks.arms import LEVEL, Results
+from serm.benchmarks.captions import CAPTIONS
 from serm.benchmarks.charts import Curve, curves, forest
 from serm.benchmarks.collect import reports
 from serm.benchmarks.report_pairs import pair_stories
@@ -33,40 +35,41 @@ def html_report(tables: ReportTables, made_by: str, simulated: Sequence[str]) ->
         level=f"{LEVEL:.0%}",
         ours=ours,
         baseline=results.baseline,
-        curves=[(name, Markup(_curves(results, name))) for name in (*results.sets, EVOLVING)],
-        forests=[(name, Markup(_forest(results, name))) for name in (*results.sets, EVOLVING)],
+        curves=[(title, Markup(chart)) for title, chart in _charts(results, _curves, "the next window")],
+        forests=[(title, Markup(chart)) for title, chart in _charts(results, _forest, "all windows")],
+        captions=CAPTIONS,
         tables=tables,
         decisions=_decisions(results),
         pairs=pair_stories(own[0]) if own else [],
     )
 
 
+def _charts(results: Results, draw: Callable[[Results, str], str], windows: str) -> Iterator[tuple[str, str]]:
+    """A chart of each set, by its title; of the evolving one each window before it is used."""
+    for name in (*results.sets, EVOLVING):
+        chart = draw(results, name)
+        if chart:
+            yield f"{windows}, before use" if name == EVOLVING else name, chart
+
+
 def _curves(results: Results, name: str) -> str:
     """What every arm adds to frozen, over the rounds that measured the set. The evolving set is another
     window each time."""
-    rows = results.table[results.table["set"] == name]
-    numbers = sorted(int(number) for number in rows["round"].unique())
-    if not numbers:
-        return ""
+    numbers = results.next_windows if name == EVOLVING else results.rounds
     styles = {results.baseline: "base", results.ours: "ours"}
 
     def line(arm: str) -> Curve:
-        gains = (
-            results.values(arm, name, number) - results.values(arm, name, number, "frozen")
-            for number in numbers
-        )
-        intervals = [results.interval(gain, RESAMPLES // 4) for gain in gains]
-        return Curve(arm, list(enumerate(intervals)), styles.get(arm, "other"))
+        gains = [results.gain(arm, name, number=number) for number in numbers]
+        return Curve(results.named(arm), list(enumerate(gains)), styles.get(arm, "other"))
 
     series = sorted((line(arm) for arm in results.arms), key=lambda curve: curve.style != "other")
     return curves(series, [str(number) for number in numbers], unit="points over frozen")
 
 
 def _forest(results: Results, name: str) -> str:
-    if name not in set(results.table["set"]):
-        return ""
     baseline = results.baseline
-    rows = [(arm, results.gain(arm, name, baseline)) for arm in results.arms if arm != baseline]
+    others = [arm for arm in arms_in_order(results) if arm != baseline]
+    rows = [(results.named(arm), results.gain(arm, name, baseline)) for arm in others]
     return forest(rows, unit=f"points over {baseline}")
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator
 
 import numpy as np
 import pandas as pd
@@ -15,7 +15,7 @@ from serm.tools.strata import frequencies, strata
 KEYS = ["set", "seed", "query_id"]
 
 
-def query_facts(runs: Sequence[Run]) -> pd.DataFrame:
+def query_facts(runs: Iterable[Run]) -> pd.DataFrame:
     """`language` and `stratum` (head, torso or tail; "" where the log has no impressions) of the queries of
     every test, by set, seed and query_id."""
     tables = [table for run in runs for table in _tables(run)]

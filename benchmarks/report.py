@@ -6,6 +6,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from serm.benchmarks.arms import LEVEL, Results
+from serm.benchmarks.captions import CAPTIONS
 from serm.benchmarks.collect import collect, reports
 from serm.benchmarks.confusion import one_table
 from serm.benchmarks.html_report import html_report
@@ -18,15 +19,16 @@ from serm.storage.artifacts import write_file
 
 
 def write_report(protocol: Protocol, out: Path, runs: Sequence[Run]) -> list[Path]:
-    """Write all files over the runs that are done; returns their paths."""
+    """Write all files over the runs that are done, what was measured first; returns their paths."""
     table = collect(runs)
+    rows = write_file(out / "results.parquet", lambda path: table.to_parquet(path, index=False))
     results = Results(protocol, table, runs)
     tables = ReportTables(results)
     text = results_markdown(tables)
     page = html_report(tables, made_by(results), simulated_judges(results))
     return [
         write_file(out / "report.html", lambda path: _write(path, page)),
-        write_file(out / "results.parquet", lambda path: table.to_parquet(path, index=False)),
+        rows,
         write_file(out / "results.md", lambda path: _write(path, text)),
     ]
 
@@ -43,10 +45,9 @@ def results_markdown(tables: ReportTables) -> str:
         head,
         "\n".join(notes) + "\n" if notes else "",
         "**After the last round**, in points, differences paired over queries and seeds with their "
-        f"{LEVEL:.0%} bootstrap interval\n\n" + markdown(tables.last_round),
-        "**Round by round**, the model in use minus frozen\n\n" + markdown(tables.by_round),
+        f"{LEVEL:.0%} bootstrap interval. {CAPTIONS['free']} {CAPTIONS['under']}\n\n"
+        + markdown(tables.last_round),
         *(f"{title}\n\n{markdown(cells)}" for title, cells in _further(tables) if cells.rows),
-        "**What it took**, a seed on average\n\n" + markdown(tables.costs),
     ]
     return "\n".join(part for part in parts if part)
 
@@ -54,9 +55,11 @@ def results_markdown(tables: ReportTables) -> str:
 def _further(tables: ReportTables) -> Iterator[tuple[str, Cells]]:
     """Tables that are there where the data has what they show."""
     ours = tables.results.ours
-    sliced = "the model in use minus frozen after the last round, queries in brackets"
-    yield f"**By language**, {sliced}", tables.languages
-    yield f"**By how often a query is asked**, {sliced}", tables.strata
+    yield f"**Other measures**. {CAPTIONS['measures']}", tables.measures
+    yield f"**On windows before they are used**. {CAPTIONS['before_use']}", tables.before_use
+    yield f"**Round by round**. {CAPTIONS['by_round']}", tables.by_round
+    yield f"**By language**. {CAPTIONS['sliced']}", tables.languages
+    yield f"**By how often a query is asked**. {CAPTIONS['sliced']}", tables.strata
     yield (
         "**Gap closed**: what frozen has on the static test less what it has on the last one, and how much "
         "of that each arm makes good",
@@ -70,9 +73,10 @@ def _further(tables: ReportTables) -> Iterator[tuple[str, Cells]]:
         "**RnDCG**, the relative drop from the static test to each window before anything of it is used",
         tables.drops,
     )
-    yield "**For every 1,000 pairs judged**, in points over frozen", tables.per_thousand
+    yield f"**For every 1,000 pairs judged**. {CAPTIONS['per_thousand']}", tables.per_thousand
     yield f"**Drift**, as the drift agent of {ours} saw it", tables.drift
     yield f"**Judges against human grades**, pairs of {ours}", one_table(tables.confusions)
+    yield f"**What it took**. {CAPTIONS['costs']}", tables.costs
 
 
 def made_by(results: Results) -> str:

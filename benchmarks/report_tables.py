@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from functools import cached_property
 
-from serm.benchmarks.arm_tables import by_round, by_slice, costs, last_round, per_thousand
+from serm.benchmarks.arm_tables import before_use, by_round, by_slice, last_round
 from serm.benchmarks.arms import Results
 from serm.benchmarks.confusion import confusions
+from serm.benchmarks.costs import costs, per_thousand
 from serm.benchmarks.drops import gap_by_window, gap_closed, relative_drops
+from serm.benchmarks.measure_table import other_measures
 from serm.benchmarks.timeline import drift_timeline
 from serm.evals.tables import Cells
 
@@ -21,6 +23,14 @@ class ReportTables:
     @cached_property
     def last_round(self) -> Cells:
         return last_round(self.results)
+
+    @cached_property
+    def before_use(self) -> Cells:
+        return before_use(self.results)
+
+    @cached_property
+    def measures(self) -> Cells:
+        return other_measures(self.results)
 
     @cached_property
     def by_round(self) -> Cells:

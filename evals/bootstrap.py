@@ -66,7 +66,7 @@ def statistic_intervals(
     whole = statistic(np.ones((1, n)))[0]
     if n < 2:
         return [Interval(float(value), math.nan, math.nan, n, level) for value in whole]
-    drawn = np.concatenate([statistic(_counts(rows, n)) for rows in drawn_rows(n, resamples, seed)])
+    drawn = np.concatenate([statistic(drawn_counts(rows, n)) for rows in drawn_rows(n, resamples, seed)])
     found = []
     for value, column in zip(whole, drawn.T, strict=True):
         kept = measured(column)
@@ -140,7 +140,7 @@ def drawn_rows(n: int, resamples: int, seed: int) -> Iterator[NDArray[np.int64]]
         yield rng.integers(0, n, size=(min(block, resamples - start), n))
 
 
-def _counts(rows: NDArray[np.int64], n: int) -> Floats:
+def drawn_counts(rows: NDArray[np.int64], n: int) -> Floats:
     """(b, n) row numbers -> (b, n): how often each row was drawn."""
     shifted = rows + np.arange(len(rows))[:, None] * n
     return np.bincount(shifted.ravel(), minlength=len(rows) * n).reshape(len(rows), n).astype(np.float64)

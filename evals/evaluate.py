@@ -28,6 +28,8 @@ LOWER_IS_BETTER: Final = frozenset({"brier", "ece"})
 
 _CONFUSION: Final = [f"confusion_{row}{column}" for row in range(N_GRADES) for column in range(N_GRADES)]
 _CALIBRATION: Final = [f"calibration_{number}" for number in range(BINS)]
+SUMS: Final = (*_CONFUSION, *_CALIBRATION, "brier")
+"""The columns of an evaluation's table by query that every grade measure is made of."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -87,7 +89,7 @@ def evaluate(frame: pd.DataFrame, scores: Scores, cutoffs: Sequence[int] = CUTOF
 def summarise(per_query_table: pd.DataFrame) -> Evaluation:
     """The evaluation of a table that `evaluate` made (all of it, or some of its rows)."""
     table = per_query_table.reset_index(drop=True)
-    sums = _sums(table)
+    sums = sums_of(table)
     ranked = table[table["mixed"]]
     grade, commonest = always_commonest(sums)
     return Evaluation(
@@ -106,7 +108,7 @@ def summarise(per_query_table: pd.DataFrame) -> Evaluation:
 def intervals(evaluation: Evaluation, *, level: float, resamples: int, seed: int) -> dict[str, Interval]:
     """Every measure with its bootstrap interval over queries."""
     table = evaluation.per_query
-    sums = _sums(table)
+    sums = sums_of(table)
     found = {
         name: mean_interval(table[name].to_numpy(dtype=np.float64), level, resamples, seed)
         for name in _ndcg_columns(table)
@@ -131,7 +133,7 @@ def compare(
         name: difference_interval(first[name].to_numpy(), second[name].to_numpy(), level, resamples, seed)
         for name in names
     }
-    a, b = _sums(first), _sums(second)
+    a, b = sums_of(first), sums_of(second)
     grades = statistic_intervals(
         lambda counts: _grade_columns(b, counts) - _grade_columns(a, counts),
         len(first),
@@ -150,7 +152,7 @@ def within_noise(difference: Interval) -> bool:
 def _aligned(first: pd.DataFrame, second: pd.DataFrame) -> pd.DataFrame:
     """The rows of `second` in the order of `first`."""
     ordered = second.set_index("query_id").reindex(first["query_id"]).reset_index()
-    human = [_sums(table).confusion.sum(axis=2) for table in (first, ordered)]
+    human = [sums_of(table).confusion.sum(axis=2) for table in (first, ordered)]
     same = len(first) == len(second) and np.allclose(human[0], human[1])
     if not same:
         raise DataError(
@@ -160,7 +162,8 @@ def _aligned(first: pd.DataFrame, second: pd.DataFrame) -> pd.DataFrame:
     return ordered
 
 
-def _sums(table: pd.DataFrame) -> QuerySums:
+def sums_of(table: pd.DataFrame) -> QuerySums:
+    """What the grade measures are made of, from the columns SUMS of a table with a row a query."""
     n = len(table)
     return QuerySums(
         table[_CONFUSION].to_numpy(dtype=np.float64).reshape(n, N_GRADES, N_GRADES),

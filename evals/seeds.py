@@ -22,7 +22,7 @@ from numpy.typing import ArrayLike
 from scipy.stats import norm, t
 
 from serm.core.records import Interval
-from serm.evals.bootstrap import POWER, Floats, drawn_rows, mean_interval, measured, tails
+from serm.evals.bootstrap import POWER, Floats, drawn_counts, drawn_rows, mean_interval, measured, tails
 
 _STEP: Final = 1e-4  # of NDCG, for the slope of a measure
 _TINY: Final = 1e-18  # variance of NDCG: less is rounding
@@ -70,14 +70,19 @@ def measure_interval(
     measure: the (b,) mean over seeds of each array, in order -> (b,) figures; NaN where it is not defined.
     common: all seeds have the same queries, in the same order, and draw the same ones.
 
+    A seed that measured no query of some group is left out of all; without any seed everything is NaN. Where
+    a seed has one query alone there is no interval, and the bounds are NaN.
     What seeds add is that to the measure's linear part at the means (the delta method).
     """
+    kept = _with_queries([_kept(group, common) for group in groups])
+    if not kept:
+        return Interval(math.nan, math.nan, math.nan, 0, level)
     sides = [
-        side
-        for number, group in enumerate(groups)
-        for side in _sides(group, common, resamples, seed + number)
+        side for number, group in enumerate(kept) for side in _sides(group, common, resamples, seed + number)
     ]
     point = float(measure(*(np.array([side.means.mean()]) for side in sides))[0])
+    if min(table.shape[1] for group in kept for table in group) < 2:
+        return Interval(point, math.nan, math.nan, sides[0].n, level)
     drawn = measure(*(side.drawn.mean(axis=0) for side in sides))
     low, high = np.nanquantile(drawn, tails(level, False)) if np.isfinite(drawn).any() else (np.nan, np.nan)
     slopes = _slopes(measure, [float(side.means.mean()) for side in sides])
@@ -88,6 +93,55 @@ def measure_interval(
         level,
     )
     return Interval(point, low, high, sides[0].n, level)
+
+
+def statistics_intervals(
+    statistics: Sequence[Callable[[Floats], Floats]],
+    sizes: Sequence[int],
+    level: float,
+    resamples: int,
+    seed: int,
+    *,
+    common: bool,
+) -> list[Interval]:
+    """The means over seeds of measures that are no means over queries (kappa), all from the same draws.
+
+    statistics: of each seed, (b, n) counts, how often each of its n queries was drawn -> (b, m) measures.
+    sizes: the queries of each seed. Without a query there is no measure, and the list is empty; where a seed
+    has one query alone, the bounds are NaN. A sample in which a measure is not defined does not count for it.
+    """
+    some = [(statistic, n) for statistic, n in zip(statistics, sizes, strict=True) if n]
+    if not some:
+        return []
+    means = np.stack([statistic(np.ones((1, n)))[0] for statistic, n in some])  # (s, m)
+    n = some[0][1] if common else sum(size for _, size in some)
+    if min(size for _, size in some) < 2:
+        return [Interval(float(mean), math.nan, math.nan, n, level) for mean in means.mean(axis=0)]
+    drawn = np.stack(  # (s, b, m)
+        [
+            np.concatenate(
+                [statistic(drawn_counts(rows, size)) for rows in drawn_rows(size, resamples, source)]
+            )
+            for source, (statistic, size) in zip(_sources(seed, len(some), common), some, strict=True)
+        ]
+    )
+    return [_of_statistic(means[:, place], drawn[:, :, place], n, level) for place in range(means.shape[1])]
+
+
+def _of_statistic(means: Floats, drawn: Floats, n: int, level: float) -> Interval:
+    """(s,) measures and (s, b) those of samples."""
+    kept = drawn[:, ~np.isnan(drawn).any(axis=0)]
+    point = float(means.mean())
+    if math.isnan(point) or not kept.size:
+        return Interval(point, math.nan, math.nan, n, level)
+    low, high = np.quantile(kept.mean(axis=0), tails(level, False))
+    low, high = _with_seeds((float(low), point, float(high)), means, kept, level)
+    return Interval(point, low, high, n, level)
+
+
+def _sources(seed: int, count: int, common: bool) -> list[int]:
+    """What each random seed's queries are drawn by: the same for all that share them."""
+    return [seed if common else seed + 1_000 * (row + 1) for row in range(count)]
 
 
 def smallest_seen(interval: Interval, power: float = POWER) -> float:
@@ -105,16 +159,26 @@ class _Side:
     n: int  # queries, of all seeds together where each has its own
 
 
-def _sides(group: Sequence[Sequence[Floats]], common: bool, resamples: int, seed: int) -> list[_Side]:
-    seeds = len(group[0])
-    tables = [np.stack([array[row] for array in group]) for row in range(seeds)]  # (arrays, n_i) of each seed
+def _kept(group: Sequence[Sequence[Floats]], common: bool) -> list[Floats]:
+    """(arrays, n_i) of each seed: the queries that every array of a group has measured."""
+    tables = [np.stack([array[row] for array in group]) for row in range(len(group[0]))]
     there = [~np.isnan(table).any(axis=0) for table in tables]
-    if common:
-        there = [np.logical_and.reduce(there)] * seeds
-    kept = [table[:, mask] for table, mask in zip(tables, there, strict=True)]
+    if common and there:
+        there = [np.logical_and.reduce(there)] * len(there)
+    return [table[:, mask] for table, mask in zip(tables, there, strict=True)]
+
+
+def _with_queries(groups: Sequence[list[Floats]]) -> list[list[Floats]]:
+    """The groups with the seeds alone that have a query in each of them; none where no seed has."""
+    seeds = range(len(groups[0])) if groups else ()
+    whole = [all(tables[row].shape[1] for tables in groups) for row in seeds]
+    found = [[table for table, keep in zip(tables, whole, strict=True) if keep] for tables in groups]
+    return found if any(whole) else []
+
+
+def _sides(kept: Sequence[Floats], common: bool, resamples: int, seed: int) -> list[_Side]:
     drawn = []
-    for row, table in enumerate(kept):
-        source = seed if common else seed + 1_000 * (row + 1)
+    for source, table in zip(_sources(seed, len(kept), common), kept, strict=True):
         blocks = drawn_rows(table.shape[1], resamples, source)
         drawn.append(np.concatenate([table[:, rows].mean(axis=2) for rows in blocks], axis=1))
     n = kept[0].shape[1] if common else sum(table.shape[1] for table in kept)
@@ -124,7 +188,7 @@ def _sides(group: Sequence[Sequence[Floats]], common: bool, resamples: int, seed
             np.stack([item[place] for item in drawn]),
             n,
         )
-        for place in range(len(group))
+        for place in range(len(kept[0]))
     ]
 
 

@@ -28,6 +28,15 @@ def points(value: float | None) -> str:
     return NOTHING if value is None or math.isnan(value) else f"{100 * value:.1f}"
 
 
+def estimate(interval: Interval) -> str:
+    """A level in points with its interval: "57.8 [55.1, 60.2]"."""
+    if math.isnan(interval.mean):
+        return NOTHING
+    if math.isnan(interval.low):
+        return f"{100 * interval.mean:.1f} (too few queries for an interval)"
+    return f"{100 * interval.mean:.1f} [{100 * interval.low:.1f}, {100 * interval.high:.1f}]"
+
+
 def difference(interval: Interval, *, lower_is_better: bool = False) -> str:
     """A change in points with its interval, and what it amounts to: "+1.2 [+0.3, +2.1] better"."""
     if math.isnan(interval.mean):

@@ -6,68 +6,18 @@ import json
 from pathlib import Path
 
 import numpy as np
-import pandas as pd
 import pytest
+from made_up_results import ARMS, QUERIES, made_up
 
-from serm.benchmarks.arm_tables import by_slice, last_round, per_thousand
+from serm.benchmarks.arm_tables import before_use, by_slice, last_round
 from serm.benchmarks.arms import Results
+from serm.benchmarks.costs import per_thousand
 from serm.benchmarks.drops import gap_by_window, gap_closed, relative_drops
-from serm.benchmarks.protocol import Protocol
-from serm.benchmarks.runner import Run, runs_of
+from serm.benchmarks.runner import Run
 from serm.benchmarks.timeline import drift_timeline
 from serm.core.settings_data import EVOLVING
 from serm.evals.tables import NOTHING
 from serm.storage.trace import SpanKind, Tracer, span
-
-ROLES = {"untrained": 0.4, "frozen": 0.5, "champion": 0.5}
-QUERIES = 60
-GAINS = {"ours": 0.2, "random": 0.1}
-
-
-def made_up(folder: Path, *, marketplace: bool, folds: tuple[str, ...] = ("",)) -> Results:
-    """Two arms, three seeds, two rounds. Frozen has .3 less on `last` than on `static`; arms mend some."""
-    protocol = Protocol.model_validate(
-        {
-            "name": "made up",
-            **({"marketplace": {}} if marketplace else {"config": "serm.yaml"}),
-            "baseline": "random",
-            "seeds": [1, 2, 3],
-            "arms": {"ours": {}, "random": {}},
-            "folds": {fold: {} for fold in folds},
-        }
-    )
-    runs = runs_of(folder, ["ours", "random"], [1, 2, 3], folds)
-    rows = []
-    for run in runs:
-        for number in (0, 1, 2):
-            report = {"round": number, "static_test": "static", "last_test": "last", "trace_id": f"t{number}"}
-            report["counts"] = {"mined": 50, "gate": {"judgments": 7}}
-            report["window"] = {"name": f"window-{number}"}
-            place = run.folder / "workspace" / "rounds" / f"{number:03d}"
-            place.mkdir(parents=True)
-            (place / "round.json").write_text(json.dumps(report), encoding="utf-8")
-            for name, lower in (("static", 0.0), ("window-1", 0.4), ("last", 0.3), (EVOLVING, 0.15)):
-                if name == EVOLVING and number == 2:
-                    continue
-                rng = np.random.default_rng([run.seed, len(name)] if marketplace else [len(name)])
-                noise = rng.normal(0, 0.05, QUERIES)
-                world = f"{run.seed}-" if marketplace else ""
-                for role, level in ROLES.items():
-                    gain = GAINS[run.arm] * number / 2 if role == "champion" and name != "static" else 0.0
-                    fold = "" if name == EVOLVING else run.fold
-                    place_of = (run.arm, run.seed, run.fold, number, f"window-{number}", name, role)
-                    rows += [
-                        (*place_of, f"{fold}{world}{query}", level - lower + gain + noise[query])
-                        for query in range(QUERIES)
-                    ]
-    columns = ["arm", "seed", "fold", "round", "window", "set", "role", "query_id", "ndcg@4"]
-    results = Results(protocol, pd.DataFrame(rows, columns=columns), runs)
-    facts = results.table.drop_duplicates(["set", "seed", "query_id"]).copy()
-    number = facts["query_id"].str.extract(r"(\d+)$")[0].astype(int)
-    facts["language"] = np.where(number % 3 == 0, "de", "en")
-    facts["stratum"] = np.where(number % 2 == 0, "head", "tail")
-    results.__dict__["facts"] = facts.set_index(["set", "seed", "query_id"])[["language", "stratum"]]
-    return results
 
 
 @pytest.mark.parametrize("marketplace", [False, True])
@@ -87,6 +37,8 @@ def test_gains_are_those_that_were_made_whether_or_not_seeds_share_queries(
     assert ("ours", "last", "60") in {row[:3] for row in table.rows}
     random = next(row for row in table.rows if row[:2] == ("random", "last"))
     assert random[-1] == "+10.0 [+10.0, +10.0] better"  # ours over it
+    assert {row[1] for row in table.rows} == {"static", "window-1", "last"}
+    assert {row[1] for row in before_use(results).rows} == {EVOLVING}
 
 
 def test_without_a_run_of_the_baseline_the_first_arm_stands_in(tmp_path: Path) -> None:
@@ -95,14 +47,14 @@ def test_without_a_run_of_the_baseline_the_first_arm_stands_in(tmp_path: Path) -
     kept = whole.table[whole.table["arm"] == "ours"]
     alone = Results(whole.protocol, kept, [run for run in whole.runs if run.arm == "ours"])
     assert alone.baseline == "ours"
-    assert [row[5:] for row in last_round(alone).rows if row[0] == "ours"] == [(NOTHING, NOTHING)] * 4
+    assert [row[5:] for row in last_round(alone).rows if row[0] == "ours"] == [(NOTHING, NOTHING)] * 3
 
 
 @pytest.mark.parametrize("marketplace", [False, True])
 def test_slices_hold_their_queries(tmp_path: Path, marketplace: bool) -> None:
     results = made_up(tmp_path, marketplace=marketplace)
     masks = results.slices("last", "language")
-    assert {name: int(mask[0].sum()) for name, mask in masks.items()} == {"de": 20, "en": 40}
+    assert {name: len(mask[1]) for name, mask in masks.items()} == {"de": 20, "en": 40}
     assert results.gain("ours", "last", only=masks["de"]).mean == pytest.approx(0.2)
     table = by_slice(results, "stratum")
     assert table.headers == ("arm", "set", "head", "tail")
@@ -112,7 +64,7 @@ def test_slices_hold_their_queries(tmp_path: Path, marketplace: bool) -> None:
 def test_the_gap_that_drift_opens_is_closed_by_what_was_gained(tmp_path: Path) -> None:
     rows = {row[0]: row[1:] for row in gap_closed(made_up(tmp_path, marketplace=True)).rows}
     assert rows["gap in points"][0].startswith("30.")
-    shares = {arm: int(rows[arm][0].split("%")[0]) for arm in GAINS}
+    shares = {arm: int(rows[arm][0].split("%")[0]) for arm in ARMS}
     assert shares["ours"] == pytest.approx(67, abs=4)
     assert shares["random"] == pytest.approx(33, abs=3)
     assert len(rows["ours"]) == 5  # all, two languages, two strata
@@ -139,10 +91,27 @@ def test_a_relative_drop_is_what_is_lost_as_a_share_of_what_there_was(tmp_path: 
     assert int(ours[2].split("%")[0]) == pytest.approx(10, abs=4)  # after a round, half of the gain
 
 
+def test_a_slice_without_a_measured_query_has_no_share(tmp_path: Path) -> None:
+    results = made_up(tmp_path, marketplace=True)
+    results.__dict__["facts"] = facts = results.facts.sort_index()
+    table = results.table
+    first = next(key for key in facts.index if key[:2] == ("static", 1))
+    facts.loc[facts["stratum"] == "head", "stratum"] = "tail"
+    facts.loc[first, "stratum"] = "head"  # one query of one seed, and all its grades are one
+    later = facts.loc[("last", 1)].index[0]
+    facts.loc[("last", 1, later), "stratum"] = "head"
+    alone = (table["set"] == "static") & (table["seed"] == 1) & (table["query_id"] == first[2])
+    table.loc[alone, "ndcg@4"] = np.nan
+    cells = gap_closed(results)
+    rows = {row[0]: dict(zip(cells.headers[1:], row[1:], strict=True)) for row in cells.rows}
+    assert rows["gap in points"]["head"] == rows["ours"]["head"] == NOTHING
+    assert rows["gap in points"]["tail"].startswith("30.")
+
+
 def test_folds_are_pooled_and_stream_queries_that_they_share_count_once(tmp_path: Path) -> None:
     results = made_up(tmp_path, marketplace=False, folds=("a", "b"))
     assert results.of("ours", "last").shape == (3, 2 * QUERIES)
-    assert results.values("ours", EVOLVING, 1).shape == (3, QUERIES)
+    assert results.of("ours", EVOLVING, 1).shape == (3, QUERIES)
     assert results.gain("ours", "last").mean == pytest.approx(0.2)
     assert len({run.folder for run in results.runs}) == 12
 

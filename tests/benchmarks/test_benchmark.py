@@ -66,12 +66,13 @@ def test_arms_and_seeds_are_run_once_and_compared(
     for title in (
         "By language",
         "RnDCG",
+        "On windows before they are used",
         "For every 1,000 pairs judged",
         "Judges against human grades",
         "Drift",
     ):
         assert f"**{title}**" in text
-    assert re.search(r"\| ours \| late \| \d+ \| \d+\.\d \| [+-]", text)
+    assert re.search(r"\| ours \| late \| \d+ \| \d+\.\d \[\d+\.\d, \d+\.\d\] \| [+-]", text)
     page = (out / "report.html").read_text(encoding="utf-8")
     assert "Simulated judges:" in page
     assert page.count("<svg") >= 4

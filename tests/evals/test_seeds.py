@@ -9,7 +9,13 @@ import pytest
 
 from serm.core.records import Interval
 from serm.evals.bootstrap import Floats, mean_interval
-from serm.evals.seeds import measure_interval, nested_interval, seeds_interval, smallest_seen
+from serm.evals.seeds import (
+    measure_interval,
+    nested_interval,
+    seeds_interval,
+    smallest_seen,
+    statistics_intervals,
+)
 
 RUNS = 300
 
@@ -118,3 +124,54 @@ def test_arrays_of_a_group_are_drawn_together() -> None:
 
 def test_what_an_interval_can_see_is_wider_than_itself_by_the_power() -> None:
     assert smallest_seen(Interval(0.0, -0.0196, 0.0196, 50, 0.95)) == pytest.approx(0.028, abs=1e-3)
+
+
+@pytest.mark.parametrize("common", [False, True])
+def test_without_a_query_there_is_no_figure_and_with_one_no_interval(common: bool) -> None:
+    def change(before: Floats, after: Floats) -> Floats:
+        return after - before
+
+    full, empty, one = np.array([0.1, 0.2, 0.4]), np.full(3, np.nan), np.array([0.3, np.nan, np.nan])
+    nothing = measure_interval([[[empty, empty]], [[full, full]]], change, 0.95, 50, 0, common=common)
+    assert nothing.n == 0
+    assert np.isnan([nothing.mean, nothing.low, nothing.high]).all()
+    single = measure_interval([[[one, one]], [[full, full]]], change, 0.95, 50, 0, common=common)
+    assert single.mean == pytest.approx(full.mean() - 0.3)
+    assert np.isnan([single.low, single.high]).all()
+    assert seeds_interval(np.stack([empty, empty]), 0.95, 50, 0).n == 0
+    assert nested_interval([empty, empty], 0.95, 50, 0).n == 0
+    assert measure_interval([], change, 0.95, 50, 0, common=common).n == 0
+
+
+def test_a_seed_without_a_query_of_a_side_is_left_out_of_both() -> None:
+    full, empty = np.array([0.1, 0.2, 0.4]), np.full(3, np.nan)
+    rows = [[[full, full + 0.2]], [[full, empty]]]
+    found = measure_interval(rows, lambda a, b: a - b, 0.95, 50, 0, common=False)
+    assert found.mean == pytest.approx(0.0)  # the second seed's 0.2 stands on one side alone
+    assert found.n == 3
+
+
+@pytest.mark.parametrize("common", [False, True])
+def test_a_measure_that_is_a_mean_has_the_interval_of_the_mean(common: bool) -> None:
+    rng = np.random.default_rng(5)
+    rows = [rng.normal(0.3 + shift, 0.2, 60) for shift in (0.0, 0.05, 0.2)]
+
+    def mean_of(row: Floats) -> Callable[[Floats], Floats]:
+        return lambda counts: np.stack([counts @ row / 60, np.full(len(counts), np.nan)], axis=1)
+
+    sizes = [60, 60, 60]
+    found, nothing = statistics_intervals([*map(mean_of, rows)], sizes, 0.95, 400, 0, common=common)
+    wanted = measure_interval([[rows]], lambda mean: mean, 0.95, 400, 0, common=common)
+    assert (found.mean, found.low, found.high) == pytest.approx((wanted.mean, wanted.low, wanted.high))
+    assert found.n == wanted.n
+    assert np.isnan([nothing.mean, nothing.low, nothing.high]).all()
+
+
+def test_measures_of_no_query_are_none_and_of_one_have_no_interval() -> None:
+    def one(counts: Floats) -> Floats:
+        return np.ones((len(counts), 1))
+
+    assert statistics_intervals([one], [0], 0.95, 10, 0, common=True) == []
+    (found,) = statistics_intervals([one, one], [1, 0], 0.95, 10, 0, common=False)
+    assert (found.mean, found.n) == (1.0, 1)
+    assert np.isnan(found.low)

@@ -1,0 +1,32 @@
+"""What a report says of its tables, in Markdown and in HTML alike."""
+
+from __future__ import annotations
+
+from typing import Final
+
+CAPTIONS: Final = {
+    "under": (
+        "Under a table stands the smallest change that so many queries and seeds show in four cases of five, "
+        "the median over its arms."
+    ),
+    "free": (
+        "What is not matched by cost stands last, and with it untrained and frozen, which cost no label. "
+        "An arm's change is from its own frozen model."
+    ),
+    "measures": (
+        "In points, after the last round. Kappa is weighted by squares; of ECE, the expected calibration "
+        "error, less is better. NDCG leaves out queries whose grades are all one: they are counted apart, "
+        "and are part of the other measures."
+    ),
+    "before_use": (
+        "Each window before anything of it is used, by the model in use after the round before it, the first "
+        "window by frozen. All windows together; a query that comes in several counts once."
+    ),
+    "by_round": "The model in use minus frozen; the next window before anything of it is used.",
+    "sliced": "The model in use minus frozen after the last round; measured queries in brackets.",
+    "per_thousand": (
+        "Points over frozen after the last round, divided by the pairs that were sent to the panel. Tests "
+        "alone: windows are measured before most labels are there."
+    ),
+    "costs": "A seed on average. Kept right: of the kept labels that have a human grade.",
+}

@@ -1,0 +1,82 @@
+"""The other measures of models, after the last round: NDCG at other ranks, and how their grades match."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Final
+
+import numpy as np
+import pandas as pd
+
+from serm.benchmarks.arm_tables import models
+from serm.benchmarks.arms import LEVEL, RESAMPLES, Model, Results
+from serm.benchmarks.figures import NONE
+from serm.core.records import Interval
+from serm.evals.bootstrap import Floats
+from serm.evals.evaluate import SUMS, sums_of
+from serm.evals.grades import MEASURES
+from serm.evals.seeds import statistics_intervals
+from serm.evals.tables import Cells, estimate
+
+RANKING: Final = {"ndcg@1": "NDCG@1", "ndcg@10": "NDCG@10"}
+GRADES: Final = {
+    "accuracy": "accuracy",
+    "balanced_accuracy": "balanced accuracy",
+    "qwk": "kappa",
+    "ece": "ECE",
+}
+
+
+def other_measures(results: Results) -> Cells:
+    """A row a model and test, each figure in points with its interval; kappa is weighted by squares.
+
+    NDCG is the mean over the queries that have several grades. Those with one grade are counted apart; they
+    are part of accuracy, balanced accuracy, kappa and the calibration error."""
+    headers = ("arm", "set", "queries", "of one grade", *RANKING.values(), *GRADES.values())
+    rows = [
+        (label, name, *_counts(results, model, name), *map(estimate, _figures(results, model, name)))
+        for label, model in models(results)
+        for name in results.sets
+    ]
+    return Cells(headers, tuple(rows), frozenset({"arm", "set", *headers[4:]}))
+
+
+def _counts(results: Results, model: Model, name: str) -> tuple[str, str]:
+    """Queries with several grades and with one, a seed on average."""
+    values = results.of(model.arm, name, role=model.role)
+    tables = results.last_tables(model, name)
+    measured = results.queries(values)
+    whole = round(np.mean([len(table) for table in tables])) if tables else 0
+    return str(measured), str(whole - measured)
+
+
+def _figures(results: Results, model: Model, name: str) -> list[Interval]:
+    tables = results.last_tables(model, name)
+    there = set(tables[0].columns) if tables else set()
+    ranking = [_ranking(results, tables, measure) if measure in there else NONE for measure in RANKING]
+    grades = _grades(results, tables) if set(SUMS) <= there else {}
+    return [*ranking, *(grades.get(measure, NONE) for measure in GRADES)]
+
+
+def _ranking(results: Results, tables: Sequence[pd.DataFrame], measure: str) -> Interval:
+    return results.interval(results.stacked([table[measure] for table in tables]))
+
+
+def _grades(results: Results, tables: Sequence[pd.DataFrame]) -> dict[str, Interval]:
+    """By measure; queries that were not measured under every seed they belong to are no part of it."""
+    kept = [table[table[list(SUMS)].notna().all(axis=1)] for table in tables]
+    found = statistics_intervals(
+        [_statistic(table) for table in kept],
+        [len(table) for table in kept],
+        LEVEL,
+        RESAMPLES,
+        seed=0,
+        common=results.same_queries,
+    )
+    return dict(zip(GRADES, found, strict=False))
+
+
+def _statistic(table: pd.DataFrame) -> Callable[[Floats], Floats]:
+    """(b, queries) counts -> (b, measures), in the order of GRADES."""
+    sums = sums_of(table)
+    return lambda counts: np.stack([MEASURES[name](sums, counts) for name in GRADES], axis=1)

@@ -1,0 +1,59 @@
+"""The other measures of a report are those of the evaluation, over the seeds."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+from made_up_results import made_up
+
+from serm.benchmarks.arms import Model, Results
+from serm.benchmarks.measure_table import _figures, other_measures
+from serm.evals.evaluate import SUMS, evaluate, summarise
+from serm.evals.tables import NOTHING
+from serm.relevance_model.base import Scores
+
+
+def with_sums(results: Results) -> Results:
+    """The same queries, with the tables of a model that is right on two grades of three."""
+    rng = np.random.default_rng(3)
+    pairs = pd.DataFrame({"query_id": results.table["query_id"].unique()}).merge(
+        pd.DataFrame({"doc_id": list("abcdef")}), how="cross"
+    )
+    pairs["grade"] = rng.integers(0, 4, len(pairs))
+    pairs.loc[pairs["query_id"].str.endswith("7"), "grade"] = 1  # of one grade
+    told = np.where(rng.random(len(pairs)) < 2 / 3, pairs["grade"], rng.integers(0, 4, len(pairs)))
+    found = evaluate(pairs, Scores(0.7 * np.eye(4)[told] + 0.1, np.zeros(len(pairs)))).per_query
+    table = results.table.drop(columns="ndcg@4").merge(found, on="query_id")
+    made = Results(results.protocol, table, results.runs)
+    made.__dict__["facts"] = results.facts
+    return made
+
+
+@pytest.mark.parametrize("marketplace", [False, True])
+def test_figures_are_those_of_the_evaluation_on_average_over_seeds(tmp_path: Path, marketplace: bool) -> None:
+    results = with_sums(made_up(tmp_path, marketplace=marketplace))
+    table = results.table
+    rows = table[(table["arm"] == "ours") & (table["round"] == 2) & (table["set"] == "last")]
+    rows = rows[rows["role"] == "champion"]
+    seeds = [summarise(of_seed).measures() for _, of_seed in rows.groupby("seed")]
+    wanted = [
+        np.mean([of_seed[name] for of_seed in seeds])
+        for name in ("ndcg@1", "ndcg@10", "accuracy", "balanced_accuracy", "qwk", "ece")
+    ]
+    found = _figures(results, Model("ours"), "last")
+    assert [interval.mean for interval in found] == pytest.approx(wanted)
+    assert all(interval.low < interval.high for interval in found)
+    row = next(row for row in other_measures(results).rows if row[:2] == ("ours", "last"))
+    assert row[2:4] == ("54", "6")  # queries of one grade apart
+    assert all("[" in cell for cell in row[4:])
+
+
+def test_a_table_of_before_has_what_it_held(tmp_path: Path) -> None:
+    results = with_sums(made_up(tmp_path, marketplace=False))
+    earlier = Results(results.protocol, results.table.drop(columns=list(SUMS)), results.runs)
+    row = next(row for row in other_measures(earlier).rows if row[:2] == ("ours", "last"))
+    assert all("[" in cell for cell in row[4:6])
+    assert row[6:] == (NOTHING,) * 4

@@ -1,0 +1,211 @@
+"""Runs that ended early, seeds that arms do not share, and data of which there is next to nothing."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterable
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+from made_up_results import made_up
+
+from serm.benchmarks import arms
+from serm.benchmarks.arm_tables import before_use, by_round, by_slice, last_round
+from serm.benchmarks.arms import Results
+from serm.benchmarks.costs import costs, per_thousand
+from serm.benchmarks.drops import gap_by_window, gap_closed, relative_drops
+from serm.benchmarks.html_report import _curves, _forest
+from serm.benchmarks.protocol import Arm
+from serm.core.settings_data import EVOLVING
+from serm.evals.tables import NOTHING, Cells
+
+
+@pytest.fixture(autouse=True)
+def few_resamples(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What is drawn does not matter here."""
+    monkeypatch.setattr(arms, "RESAMPLES", 50)
+
+
+TABLES: tuple[Callable[[Results], Cells], ...] = (
+    last_round,
+    before_use,
+    by_round,
+    lambda results: by_slice(results, "language"),
+    lambda results: by_slice(results, "stratum"),
+    relative_drops,
+    gap_closed,
+    gap_by_window,
+    per_thousand,
+    costs,
+)
+
+
+def with_table(results: Results, table: pd.DataFrame) -> Results:
+    """The same protocol and facts over other rows."""
+    found = Results(results.protocol, table.reset_index(drop=True), results.runs)
+    found.__dict__["facts"] = results.facts
+    return found
+
+
+def everything(results: Results) -> list[Cells]:
+    """Whatever a report draws: it has to be there, whatever there is to draw from."""
+    charts = [draw(results, name) for draw in (_curves, _forest) for name in (*results.sets, EVOLVING)]
+    assert all("nan" not in chart for chart in charts)
+    tables = [make(results) for make in TABLES]
+    assert all("nan" not in cell for table in tables for row in table.rows for cell in row)
+    return tables
+
+
+def rows_of(cells: Cells, *lead: str) -> list[tuple[str, ...]]:
+    return [row for row in cells.rows if row[: len(lead)] == lead]
+
+
+@pytest.mark.parametrize("marketplace", [False, True])
+def test_the_last_model_of_a_run_that_ended_early_stays_in_use(tmp_path: Path, marketplace: bool) -> None:
+    whole = made_up(tmp_path, marketplace=marketplace)
+    table = whole.table
+    results = with_table(whole, table[~((table["arm"] == "random") & (table["round"] > 1))])
+    everything(results)
+    assert results.gain("random", "last").mean == pytest.approx(0.05)  # what it had after round 1
+    assert results.gain("ours", "last", over="random").mean == pytest.approx(0.15)
+    said = dict(results.notes)
+    assert said["random"].startswith("with seed 1, 2, 3 it ended after round 1 of 2")
+    assert dict(whole.notes) == {}
+
+
+def test_windows_that_a_run_did_not_meet_count_for_no_arm(tmp_path: Path) -> None:
+    whole = made_up(tmp_path, marketplace=False)
+    table = whole.table
+    results = with_table(whole, table[~((table["arm"] == "random") & (table["round"] > 0))])
+    assert whole.evolving_rounds == (0, 1)
+    assert results.evolving_rounds == (0,)
+    assert results.gain("ours", EVOLVING).mean == pytest.approx(0.0)  # frozen meets the first window
+    assert "after round 0" in dict(results.notes)[EVOLVING]
+    drops = {row[0]: row[1:] for row in relative_drops(results).rows}
+    assert drops["random"][1] == NOTHING
+    assert drops["ours"][1] != NOTHING
+
+
+@pytest.mark.parametrize("marketplace", [False, True])
+def test_arms_without_a_common_seed_are_compared_on_those_they_share(
+    tmp_path: Path, marketplace: bool
+) -> None:
+    whole = made_up(tmp_path, marketplace=marketplace, arms=("ours", "random", "third"))
+    table = whole.table
+    kept = {"ours": [1], "random": [1, 2], "third": [2]}
+    there = [seed in kept[arm] for arm, seed in zip(table["arm"], table["seed"], strict=True)]
+    results = with_table(whole, table[there])
+    everything(results)
+    assert results.seeds == (1, 2)
+    assert results.gain("ours", "last", over="random").mean == pytest.approx(0.1)
+    assert results.gain("third", "last").mean == pytest.approx(0.2)
+    assert rows_of(last_round(results), "third", "last")[0][-1] == NOTHING  # no seed in common with ours
+    said = dict(results.notes)
+    assert said["third"] == "seeds 2; compared with random on 2."
+    assert said["random"] == "seeds 1, 2; compared with random on 1, 2."
+
+
+def test_costs_are_those_of_the_runs_that_are_compared(tmp_path: Path) -> None:
+    whole = made_up(tmp_path, marketplace=False)
+    for run in whole.runs:
+        for file in (run.folder / "workspace" / "rounds").glob("*/round.json") if run.seed == 2 else ():
+            report = json.loads(file.read_text(encoding="utf-8"))
+            report["counts"]["mined"] = 5_000
+            file.write_text(json.dumps(report), encoding="utf-8")
+    table = whole.table
+    results = with_table(whole, table[(table["arm"] == "ours") | (table["seed"] != 2)])
+    assert results.seeds == (1, 3)
+    assert [run.seed for run in results.own] == [1, 3]
+    assert dict(results.notes)["seeds"].endswith("left out: 2.")
+    assert rows_of(per_thousand(results), "ours")[0][1] == "100"
+    assert rows_of(costs(results), "ours")[0][1] == "100"
+
+
+def test_labels_without_a_human_grade_are_neither_right_nor_wrong(tmp_path: Path) -> None:
+    results = made_up(tmp_path, marketplace=False)
+    assert rows_of(costs(results), "ours")[0][2:4] == ("80", "75.0%")  # of the 20 that have one
+
+
+def test_what_is_not_matched_by_cost_says_so_everywhere_and_stands_last(tmp_path: Path) -> None:
+    whole = made_up(tmp_path, marketplace=True)
+    stated = {"random": Arm(matched=False), "ours": Arm()}
+    protocol = whole.protocol.model_copy(update={"arms": stated, "baseline": "ours"})
+    results = Results(protocol, whole.table, whole.runs)
+    results.__dict__["facts"] = whole.facts
+    for cells in everything(results):
+        told = [row[0] for row in cells.rows]
+        assert "random" not in told
+        assert "random (not cost-matched)" in told
+    names = list(dict.fromkeys(row[0] for row in last_round(results).rows))
+    assert names[:4] == ["ours", "random (not cost-matched)", "untrained (no labels)", "frozen (no labels)"]
+    assert "(not cost-matched)" in _forest(results, "last")
+    assert "random (not cost-matched)" in _curves(results, "last")
+
+
+def test_untrained_and_frozen_have_levels_and_so_has_another_base_model(tmp_path: Path) -> None:
+    whole = made_up(tmp_path, marketplace=False)
+    table = whole.table.copy()
+    better = (table["arm"] == "random") & (table["role"] == "frozen")
+    table.loc[better, "ndcg@4"] += 0.05
+    cells = last_round(with_table(whole, table))
+    untrained, frozen, other = (
+        rows_of(cells, f"{name} (no labels)", "last")[0]
+        for name in ("untrained", "frozen", "frozen of random")
+    )
+    assert untrained[4].startswith("-10.0 [")
+    assert frozen[4] == NOTHING
+    assert other[4].startswith("+5.0 [")  # better encoder, no labels
+    assert not rows_of(cells, "untrained of random (no labels)")
+    assert all(row[3].count("[") == 1 for row in cells.rows if row[2])  # an interval on every level
+
+
+@pytest.mark.parametrize("marketplace", [False, True])
+@pytest.mark.parametrize(
+    "kept",
+    [
+        lambda table: table["seed"] == 1,
+        lambda table: table["query_id"].str.endswith("-7") | (table["query_id"] == "7"),
+        lambda table: (table["seed"] == 1) & table["query_id"].str.endswith("7"),
+        lambda table: table["set"] != EVOLVING,
+        lambda table: table["set"] == EVOLVING,
+        lambda table: table["arm"] == "random",
+        lambda table: table["round"] == 0,
+    ],
+    ids=["one seed", "one query", "few", "no windows", "no tests", "one arm", "no round"],
+)
+def test_a_report_of_little_data_has_dashes(
+    tmp_path: Path, marketplace: bool, kept: Callable[[pd.DataFrame], Iterable[bool]]
+) -> None:
+    whole = made_up(tmp_path, marketplace=marketplace)
+    everything(with_table(whole, whole.table[kept(whole.table)]))
+
+
+@pytest.mark.parametrize("marketplace", [False, True])
+def test_sets_whose_queries_all_have_one_grade_have_dashes(tmp_path: Path, marketplace: bool) -> None:
+    whole = made_up(tmp_path, marketplace=marketplace)
+    table = whole.table.copy()
+    table.loc[table["set"].isin(["last", EVOLVING]), "ndcg@4"] = np.nan
+    results = with_table(whole, table)
+    everything(results)
+    assert rows_of(last_round(results), "ours", "last")[0][2:4] == ("0", NOTHING)
+    results.facts["language"] = ""
+    results.facts["stratum"] = ""
+    assert not by_slice(with_table(results, table), "language").rows
+
+
+def test_under_every_table_of_changes_stands_the_smallest_that_it_shows(tmp_path: Path) -> None:
+    results = made_up(tmp_path, marketplace=True)
+    for cells in everything(results)[:-1]:
+        assert cells.rows[-1][0] == "smallest change seen"
+
+
+def test_queries_of_one_grade_do_not_count_in_a_slice(tmp_path: Path) -> None:
+    whole = made_up(tmp_path, marketplace=False)
+    table = whole.table.copy()
+    table.loc[(table["set"] == "last") & table["query_id"].isin(["0", "2"]), "ndcg@4"] = np.nan
+    cells = by_slice(with_table(whole, table), "stratum")
+    head, tail = rows_of(cells, "ours", "last")[0][2:]
+    assert head.endswith("(28)")
+    assert tail.endswith("(30)")
