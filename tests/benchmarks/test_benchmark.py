@@ -47,6 +47,7 @@ def in_this_process(file: Path, out: Path, run: runner.Run, threads: int) -> int
     return 0
 
 
+@pytest.mark.timeout(300)  # two arms of two rounds: 45 s where nothing else works
 def test_arms_and_seeds_are_run_once_and_compared(
     protocol: Path, capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
