@@ -15,7 +15,7 @@ from serm.tools.drift_tests import Shift
 from serm.tools.query_map import drawn_rows, query_map
 
 COLOURS = {"new": "#c0392b", "growing": "#e08e0b", "dying": "#6c5ce7"}
-_BESIDE = "; told beside, decides nothing (`miner.drift_tests`)"
+_BESIDE = " (decides nothing: miner.drift_tests)"
 _WIDTH, _HEIGHT = 760, 520  # pixels of the page's map
 
 
