@@ -41,6 +41,7 @@ def mine_with(
     view = desk.view(agent, quota)
     if quota < 1:  # what it would score costs passes of the model, and what it finds has no room
         with span(agent, SpanKind.AGENT) as current:
+            current.attributes |= {"policy": "rules", "fell_back": False, "reason": "", "turns": 0}
             current.outputs = {"calls": [], "last": "not asked: its share comes to no pair"}
         return view.frame()
     prompts = agent_prompts()
