@@ -37,7 +37,7 @@ class RunFailedError(SermError):
 class RunWaitsError(SermError):
     """A run can go no further for now: a person is to answer, or its money is spent."""
 
-    exit_code = 75  # EX_TEMPFAIL of sysexits.h: tells it from a failed run
+    exit_code = 13  # tells it from a failed run
 
 
 def run_protocol(
