@@ -20,6 +20,8 @@ from serm.storage.judgments import JudgmentStore
 from serm.storage.knowledge import NoKnowledge
 from serm.storage.trace import SpanKind, Tracer, read_spans
 
+pytestmark = pytest.mark.timeout(300)  # a real model, on a machine that may be busy
+
 PROMPT = """
 system: Say how relevant the document is to the query, from 0 to 3.
 user: "Query: {query}\\n\\nDocument: {document}"
@@ -44,7 +46,7 @@ def settings(
     monkeypatch.setenv("NO_PROXY", "127.0.0.1")
     (tmp_path / "short.yaml").write_text(PROMPT)
     judge = {"backend": f"{url}#smollm2", "name": "j", "knowledge": True, "prompt": "short.yaml"}
-    llm = {"timeout": 60, "max_tokens": 48, "retries": 0}
+    llm = {"timeout": 240, "max_tokens": 48, "retries": 0}
     return settings_with(judge, llm=llm, knowledge={"searches": 1}, tracing={"sample": 1.0})
 
 

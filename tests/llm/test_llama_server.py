@@ -21,6 +21,8 @@ from serm.core.errors import JudgeError
 from serm.llm.replay import ReplayJudge
 from serm.storage.judgments import JudgmentStore
 
+pytestmark = pytest.mark.timeout(300)  # a real model, on a machine that may be busy
+
 SettingsWith = Callable[..., Settings]
 
 PAIRS = [
@@ -54,7 +56,7 @@ def settings(url: str, settings_with: SettingsWith, monkeypatch: pytest.MonkeyPa
 
     def make(*prompts: str, **sections: object) -> Settings:
         judges = [{"backend": f"{url}#smollm2", "name": prompt, "prompt": prompt} for prompt in prompts]
-        llm = {"timeout": 60, "max_tokens": 96, "retries": 1, "concurrency": 2}
+        llm = {"timeout": 240, "max_tokens": 96, "retries": 1, "concurrency": 2}
         return settings_with(*judges, llm=llm, **sections)
 
     return make
@@ -142,7 +144,7 @@ def test_serm_annotate_labels_a_file_by_two_judges_of_one_server(
     (tmp_path / "own.yaml").write_text(yaml.safe_dump(own))
     prompts = ("grade_only", "own.yaml")
     judges = [{"backend": f"{url}#smollm2", "name": prompt, "prompt": prompt} for prompt in prompts]
-    llm = {"timeout": 60, "max_tokens": 32, "concurrency": 2, "retries": 0}
+    llm = {"timeout": 240, "max_tokens": 32, "concurrency": 2, "retries": 0}
     config = tmp_path / "judges.yaml"
     config.write_text(yaml.safe_dump({"judges": judges, "llm": llm, "workspace": str(tmp_path / "ws")}))
     labels, recorded = tmp_path / "labels.jsonl", tmp_path / "recorded.parquet"
@@ -169,7 +171,7 @@ def test_langchain_s_client_hears_the_same_from_the_server(
     monkeypatch.setenv("OPENAI_API_BASE", url)
     monkeypatch.setenv("OPENAI_API_KEY", "EMPTY")
     judge = {"backend": "langchain:openai:smollm2", "prompt": "grade_only", "name": "langchain"}
-    llm = {"timeout": 60, "max_tokens": 96, "retries": 0}
+    llm = {"timeout": 240, "max_tokens": 96, "retries": 0}
     with open_panel(settings("grade_only")) as own, open_panel(settings_with(judge, llm=llm)) as other:
         own.judge("grade_only", PAIRS[:1], store)
         other.judge("langchain", PAIRS[:1], store)
