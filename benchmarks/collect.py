@@ -9,7 +9,7 @@ from typing import Any
 
 import pandas as pd
 
-from serm.benchmarks.runner import Run
+from serm.benchmarks.runs import Run
 from serm.core.errors import StorageError
 from serm.core.hashing import digest
 from serm.core.settings_data import EVOLVING

@@ -10,7 +10,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from serm.benchmarks.collect import reports, sealed_grades
-from serm.benchmarks.runner import Run
+from serm.benchmarks.runs import Run
 from serm.core.columns import KEY
 from serm.core.records import GRADES
 from serm.evals.tables import Cells

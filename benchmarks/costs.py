@@ -11,7 +11,7 @@ from serm.benchmarks.arm_tables import arms_in_order
 from serm.benchmarks.arms import Results
 from serm.benchmarks.collect import reports
 from serm.benchmarks.figures import NONE, SMALLEST, smallest
-from serm.benchmarks.runner import Run
+from serm.benchmarks.runs import Run
 from serm.core.records import Interval
 from serm.evals.tables import NOTHING, Cells, difference
 

@@ -10,7 +10,7 @@ import pandas as pd
 
 from serm.benchmarks.carrying import RUN, carried, ended_early
 from serm.benchmarks.protocol import Protocol
-from serm.benchmarks.runner import Run
+from serm.benchmarks.runs import Run
 from serm.core.settings_data import EVOLVING
 
 

@@ -6,9 +6,7 @@ have changed is replaced, all others stay as they are.
 
 from __future__ import annotations
 
-import hashlib
 import os
-import re
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -25,9 +23,10 @@ from serm.benchmarks.collect import NDCG, reports
 from serm.benchmarks.protocol import Protocol
 from serm.benchmarks.run_record import deciding
 from serm.benchmarks.runs import Run
-from serm.core.hashing import digest
+from serm.core.hashing import digest, digest_file
 from serm.relevance_model.registry import RUN_KEY
 from serm.storage.mlflow_errors import mlflow_errors
+from serm.storage.mlflow_names import metric_part
 from serm.storage.traces_mlflow import experiment_of, quiet_mlflow
 
 CONTENT: Final = "serm.content"
@@ -104,7 +103,7 @@ def _ranking(table: pd.DataFrame, run: Run) -> Iterator[tuple[str, float, int]]:
     for row in means.to_dict("records"):
         for measure in NDCG:
             if not np.isnan(row[measure]):
-                name = f"{row['set']}/{row['role']}/{measure.replace('@', '_at_')}"
+                name = f"{metric_part(row['set'])}/{row['role']}/{measure.replace('@', '_at_')}"
                 yield name, float(row[measure]), int(row["round"])
 
 
@@ -146,7 +145,7 @@ class _Log:
         """The id of the run over all others, which has the files as they are now."""
         there = self._there.get(SUMMARY)
         run_id = there.info.run_id if there else self._create(SUMMARY, protocol.name, {})
-        content = digest([hashlib.sha256(file.read_bytes()).hexdigest() for file in files])
+        content = digest([digest_file(file) for file in files])
         if there is None or there.data.tags.get(CONTENT) != content:
             for file in files:
                 self._client.log_artifact(run_id, str(file))
@@ -164,8 +163,8 @@ class _Log:
             self._client.delete_run(there.info.run_id)
         run_id = self._create(logged.key, logged.name, {**logged.tags, CONTENT: logged.content})
         now = time.time_ns() // 1_000_000
-        metrics = [Metric(_allowed(name), value, now, step) for name, value, step in logged.metrics]
-        params = [Param(_allowed(name), value[:_VALUE]) for name, value in logged.params.items()]
+        metrics = [Metric(name, value, now, step) for name, value, step in logged.metrics]
+        params = [Param(metric_part(name), value[:_VALUE]) for name, value in logged.params.items()]
         for some in _batches(metrics, _METRICS):
             self._client.log_batch(run_id, metrics=some)
         for some in _batches(params, _PARAMS):
@@ -179,8 +178,3 @@ class _Log:
 
 def _batches(items: Sequence[Any], size: int) -> Iterator[Sequence[Any]]:
     return (items[start : start + size] for start in range(0, len(items), size))
-
-
-def _allowed(name: str) -> str:
-    """A name with the characters that MLflow takes in one."""
-    return re.sub(r"[^\w\-. /]", "_", name)

@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 
 from serm.benchmarks.collect import data_folder
-from serm.benchmarks.runner import Run
+from serm.benchmarks.runs import Run
 from serm.storage.dataset import DataSet
 from serm.tools.strata import frequencies, strata
 

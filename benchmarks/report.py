@@ -13,7 +13,7 @@ from serm.benchmarks.html_report import html_report
 from serm.benchmarks.protocol import Protocol
 from serm.benchmarks.report_tables import ReportTables
 from serm.benchmarks.run_record import where_and_when
-from serm.benchmarks.runner import Run
+from serm.benchmarks.runs import Run
 from serm.evals.tables import Cells, markdown
 from serm.storage.artifacts import write_file
 

@@ -10,7 +10,7 @@ from pathlib import Path
 import pandas as pd
 
 from serm.benchmarks.collect import reports
-from serm.benchmarks.runner import Run
+from serm.benchmarks.runs import Run
 from serm.core.columns import KEY
 from serm.core.hashing import unit_interval
 from serm.core.settings import Settings

@@ -17,15 +17,13 @@ from typing import TYPE_CHECKING, Final
 
 from serm.benchmarks.protocol import Protocol, read_protocol, run_folder
 from serm.benchmarks.run_record import made_from, made_on, require_same
-from serm.benchmarks.runs import DONE, Run, runs_of
+from serm.benchmarks.runs import DONE, Run
 from serm.benchmarks.shared_judgments import require_names
 from serm.core.errors import SermError
 from serm.storage.artifacts import write_json
 
 if TYPE_CHECKING:
     from serm.graphs.run import EvolutionResult
-
-__all__ = ["Run", "RunFailedError", "RunWaitsError", "prepare", "run_once", "run_protocol", "runs_of"]
 
 LOG: Final = "log.txt"
 

@@ -8,7 +8,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from serm.benchmarks.collect import reports
-from serm.benchmarks.runner import Run
+from serm.benchmarks.runs import Run
 from serm.evals.tables import NOTHING, Cells
 from serm.storage.trace import read_spans
 

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from rich.console import Console
 
     from serm.benchmarks.protocol import Protocol
-    from serm.benchmarks.runner import Run
+    from serm.benchmarks.runs import Run
 
 
 def add_to(app: typer.Typer) -> None:
@@ -45,7 +45,8 @@ def benchmark(  # noqa: PLR0917
 
     from serm.benchmarks.protocol import read_protocol
     from serm.benchmarks.run_record import require_same
-    from serm.benchmarks.runner import RunFailedError, run_protocol, runs_of
+    from serm.benchmarks.runner import RunFailedError, run_protocol
+    from serm.benchmarks.runs import runs_of
     from serm.core.errors import ConfigError, SermError
 
     console = Console(soft_wrap=True)

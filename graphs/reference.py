@@ -10,7 +10,6 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from serm.core.hashing import digest
 from serm.graphs.resources import Resources
 from serm.relevance_model.base import RelevanceModel
 from serm.relevance_model.scoring import stored_scores
@@ -60,7 +59,7 @@ def queries_of(resources: Resources, place: int) -> pd.DataFrame:
         frame = dataset.seed() if place == 0 else dataset.coded_window(place - 1)
         _queries(frame).to_parquet(folder / _QUERIES, index=False)
 
-    folder = find_or_create(scores, f"queries-{digest([name])}", make)
+    folder = find_or_create(scores, f"queries-{name}", make)
     return pd.read_parquet(folder / _QUERIES)
 
 

@@ -11,7 +11,7 @@ import pandas as pd
 from serm.benchmarks.arms import Results
 from serm.benchmarks.carrying import EVOLVING
 from serm.benchmarks.protocol import Protocol
-from serm.benchmarks.runner import runs_of
+from serm.benchmarks.runs import runs_of
 
 ROLES = {"untrained": 0.4, "frozen": 0.5, "champion": 0.5}
 QUERIES = 60

@@ -96,11 +96,13 @@ def _cut(earlier: Sequence[Asked], told: Sequence[int], now: Floats, share: floa
 def _groups(earlier: Sequence[Asked], told: Sequence[int], wanted: float) -> list[list[int]]:
     groups: list[list[int]] = []
     waiting: list[int] = []
+    requests = 0.0
     for place in reversed(told):
         waiting.append(place)
-        if sum(_requests(earlier[item]) for item in waiting) >= wanted:
+        requests += float(_times(earlier[place]).sum())
+        if requests >= wanted:
             groups.append(waiting)
-            waiting = []
+            waiting, requests = [], 0.0
     return groups or [waiting]
 
 
@@ -109,13 +111,14 @@ def _together(earlier: Sequence[Asked], group: Sequence[int]) -> _Stretch:
     first: dict[str, tuple[int, int]] = {}
     total: dict[str, float] = {}
     for place in group:
-        part = earlier[place]
-        times = part.times if part.times is not None else np.ones(len(part.names))
-        for at, (name, count) in enumerate(zip(part.names, times.tolist(), strict=True)):
+        names, times = earlier[place].names, _times(earlier[place])
+        for at, (name, count) in enumerate(zip(names, times.tolist(), strict=True)):
             first.setdefault(name, (place, at))
             total[name] = total.get(name, 0.0) + count
     return _Stretch(list(first.values()), np.array(list(total.values())))
 
 
-def _requests(part: Asked) -> float:
-    return 0.0 if part.times is None else float(part.times.sum())
+def _times(part: Asked) -> Floats:
+    """Of a part that tells them."""
+    assert part.times is not None
+    return part.times

@@ -13,7 +13,7 @@ from serm.benchmarks.arm_tables import before_use, by_slice, last_round
 from serm.benchmarks.arms import Results
 from serm.benchmarks.costs import per_thousand
 from serm.benchmarks.drops import gap_by_window, gap_closed, relative_drops
-from serm.benchmarks.runner import Run
+from serm.benchmarks.runs import Run
 from serm.benchmarks.timeline import drift_timeline
 from serm.core.settings_data import EVOLVING
 from serm.evals.tables import NOTHING

@@ -13,7 +13,8 @@ from small_world import MLFLOW, world, write_tiny_encoder
 
 from serm.benchmarks import runner
 from serm.benchmarks.protocol import PACKAGED, read_protocol
-from serm.benchmarks.runner import RunFailedError, run_protocol, runs_of
+from serm.benchmarks.runner import RunFailedError, run_protocol
+from serm.benchmarks.runs import runs_of
 from serm.cli.main import run
 from serm.core.errors import ConfigError
 

@@ -20,6 +20,7 @@ from serm.benchmarks.runs import DONE, Run, runs_of
 from serm.cli.main import run as command
 from serm.relevance_model.registry import RUN_KEY
 from serm.storage.artifacts import write_json
+from serm.storage.mlflow_names import metric_part
 
 ARMS = {
     "ours": {},
@@ -108,7 +109,9 @@ def test_every_arm_and_seed_is_a_run_with_its_rounds_under_one_with_the_tables(m
     assert tags["mlflow.parentRunId"] == runs[SUMMARY].info.run_id
     assert tags["serm.simulated_judges"] == "ann, bob"
     assert (tags["serm.cost_matched"], tags["mlflow.note.content"]) == ("false", "By chance.")
-    history = made.client.get_metric_history(run.info.run_id, "late_ and _last_/champion/ndcg_at_1")
+    history = made.client.get_metric_history(
+        run.info.run_id, f"{metric_part('late, and {last}')}/champion/ndcg_at_1"
+    )
     assert [(item.step, item.value) for item in history] == [(0, 0.0), (1, 0.1), (2, 0.2)]
     last = run.data.metrics
     assert (last["gate_change"], last["promoted"], last["judgments"]) == (0.02, 0.0, 80.0)

@@ -24,7 +24,8 @@ from serm.benchmarks.arms import Results
 from serm.benchmarks.collect import collect, reports
 from serm.benchmarks.protocol import PACKAGED, read_protocol
 from serm.benchmarks.report import write_report
-from serm.benchmarks.runner import prepare, run_once, runs_of
+from serm.benchmarks.runner import prepare, run_once
+from serm.benchmarks.runs import runs_of
 
 CONTROL = "judges that guess"
 LEAST = 0.03  # NDCG@4; with this seed the gain is about 9 points
