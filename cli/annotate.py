@@ -141,7 +141,7 @@ class _Work:
             from serm.graphs.control import Control
 
             control = Control()
-            gold = None if self.graded is None else self._read(self.graded)
+            gold = None if self.graded is None else self._read(self.graded, "gold-")
 
             def ask() -> None:
                 control.request_drain()
@@ -163,14 +163,17 @@ class _Work:
                     )
                     raise typer.Exit(stop.exit_code or 130) from None
 
-    def _read(self, source: Source) -> pd.DataFrame:
-        """The good rows of a source; the others are counted, and named in a file beside the labels."""
+    def _read(self, source: Source, role: str = "") -> pd.DataFrame:
+        """The good rows of a source; the others are counted, and named in a file beside the labels. `role`
+        keeps the file of the gold apart from that of pairs by the same name in another folder."""
         from serm.cli.format import count
+        from serm.storage.artifacts import storage_errors
         from serm.storage.pairs import read_pairs
         from serm.storage.rejects import RejectLog
 
-        self.out.parent.mkdir(parents=True, exist_ok=True)
-        file = self.out.with_name(f"{self.out.name}.{source.pairs.stem}.rejects.jsonl")
+        with storage_errors(self.out.parent):
+            self.out.parent.mkdir(parents=True, exist_ok=True)
+        file = self.out.with_name(f"{self.out.name}.{source.pairs.stem}.{role}rejects.jsonl")
         with RejectLog(file) as rejects:
             frame = read_pairs(source, self.settings, rejects)
         if rejects.count:

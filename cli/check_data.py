@@ -2,24 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from itertools import combinations
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from itertools import chain, combinations
 
 import pandas as pd
 
-from serm.cli.checks import Finding, Patient, Status
+from serm.cli.checks import Finding, Part, Patient, Status
 from serm.cli.format import count
 from serm.evals.leakage import WordSet, word_set
 from serm.storage.rejects import read_rejects
 
 SHOWN = 5  # reasons of rejects that are named, the commonest first
 LISTED = 12  # windows that are listed one by one, at most
+WINDOW = "window "  # how the names of windows begin
 SMALL = 100  # pairs of a window or of the seed under which it is warned of; chosen
 
 
 def check_input(patient: Patient) -> Iterator[Finding]:
     data = patient.dataset
-    taken = sum(len(frame) for frame in patient.frames.values())
+    taken = sum(part.counts.pairs for part in patient.parts)
     left = sum(data.left_out.values())
     files = count(len(patient.settings.data.sources), "source")
     sentence = f"{count(taken + left + data.rejected, 'row')} in {files}, {taken:,} of them in a set"
@@ -39,9 +41,11 @@ def check_input(patient: Patient) -> Iterator[Finding]:
 
 def _reasons(patient: Patient) -> str:
     first: dict[str, str] = {}
+    reasons = sorted(patient.dataset.reject_reasons.items(), key=lambda item: -item[1])
     for reject in read_rejects(patient.dataset.rejects):
         first.setdefault(reject.reason, f"{reject.file} row {reject.row}, {reject.field}")
-    reasons = sorted(patient.dataset.reject_reasons.items(), key=lambda item: -item[1])
+        if len(first) == len(reasons):
+            break
     parts = [
         f"{number:,} x {reason} (first in {first.get(reason, '?')})" for reason, number in reasons[:SHOWN]
     ]
@@ -51,12 +55,11 @@ def _reasons(patient: Patient) -> str:
 
 
 def check_sets(patient: Patient) -> Iterator[Finding]:
-    frames = patient.frames
-    windows = {name: frame for name, frame in frames.items() if name.startswith("window ")}
-    for name, frame in frames.items():
-        if name not in windows or len(windows) <= LISTED:
-            yield _set(name, frame, needed=name != "gate" or patient.settings.gate.enabled)
-    sizes = sorted((len(frame), name) for name, frame in windows.items())
+    windows = [part for part in patient.parts if part.name.startswith(WINDOW)]
+    for part in patient.parts:
+        if not part.name.startswith(WINDOW) or len(windows) <= LISTED:
+            yield _set(part, needed=part.name != "gate" or patient.settings.gate.enabled)
+    sizes = sorted((part.counts.pairs, part.name) for part in windows)
     if len(windows) > LISTED:
         sentence = f"{len(windows)} windows, the smallest {sizes[0][1]} of {count(sizes[0][0], 'pair')}."
         yield Finding("sets", Status.PASS, sentence)
@@ -70,12 +73,13 @@ def check_sets(patient: Patient) -> Iterator[Finding]:
         )
 
 
-def _set(name: str, frame: pd.DataFrame, *, needed: bool) -> Finding:
-    size = f"{count(len(frame), 'pair')}, {count(frame['query_id'].nunique(), 'query', 'queries')}"
-    if needed and frame.empty:
+def _set(part: Part, *, needed: bool) -> Finding:
+    name, pairs = part.name, part.counts.pairs
+    size = f"{count(pairs, 'pair')}, {count(part.counts.queries, 'query', 'queries')}"
+    if needed and not pairs:
         remedy = "`data.sets` and `data.windows` decide which rows it takes."
         return Finding("sets", Status.FAIL, f"{name}: {size}.", remedy)
-    if name == "seed" and len(frame) < SMALL:
+    if name == "seed" and pairs < SMALL:
         sentence = f"seed: {size}, little to train the first model on."
         return Finding("sets", Status.WARN, sentence, "Give it more graded rows with `data.sets`.")
     return Finding("sets", Status.PASS, f"{name}: {size}.")
@@ -83,11 +87,11 @@ def _set(name: str, frame: pd.DataFrame, *, needed: bool) -> Finding:
 
 def check_separation(patient: Patient) -> Iterator[Finding]:
     """The four sets by query: no id in two of them, and no query text in training and in a held-out set."""
-    sets = _four_sets(patient.frames)
+    sides = _sides(patient.parts)
     shared = [
         f"{count(len(both), 'query', 'queries')} in {left} and {right} (such as {min(both)})"
-        for left, right in combinations(sets, 2)
-        if (both := set(sets[left]["query_id"]) & set(sets[right]["query_id"]))
+        for left, right in combinations(sides.queries, 2)
+        if (both := sides.queries[left] & sides.queries[right])
     ]
     if shared:
         yield Finding(
@@ -98,9 +102,8 @@ def check_separation(patient: Patient) -> Iterator[Finding]:
         )
     else:
         yield Finding("separation", Status.PASS, "no query stands in two of the four sets.")
-    known = _texts(sets["seed"]).keys() | _texts(sets["stream"]).keys()
-    for name in ("gate", "test"):
-        twice = [text for words, text in _texts(sets[name]).items() if words in known]
+    for name, texts in sides.texts.items():
+        twice = [text for words, text in texts.items() if words in sides.known]
         if twice:
             yield Finding(
                 "separation",
@@ -110,9 +113,7 @@ def check_separation(patient: Patient) -> Iterator[Finding]:
                 "What reads like them is kept out of training sets, the seed's too; leakage.json of a round "
                 "says how much.",
             )
-    documents = set(sets["stream"]["doc_id"]) | set(sets["seed"]["doc_id"])
-    held_out = set(sets["gate"]["doc_id"]) | set(sets["test"]["doc_id"])
-    common = len(documents & held_out)
+    common = len(sides.documents)
     if common:
         yield Finding(
             "separation",
@@ -121,18 +122,36 @@ def check_separation(patient: Patient) -> Iterator[Finding]:
         )
 
 
-def _four_sets(frames: dict[str, pd.DataFrame]) -> dict[str, pd.DataFrame]:
-    columns = ["query_id", "doc_id", "query"]
+@dataclass(frozen=True, slots=True)
+class _Sides:
+    """What the four sets may have in common."""
 
-    def joined(prefix: str) -> pd.DataFrame:
-        return pd.concat([frame[columns] for name, frame in frames.items() if name.startswith(prefix)])
+    queries: dict[str, set[str]]  # ids by set; of the stream those alone that stand in another set, too
+    texts: dict[str, dict[WordSet, str]]  # queries of gate and test
+    known: set[WordSet]  # those of them that seed or stream have as well
+    documents: set[str]  # ids in seed or stream and in gate or test
 
-    return {
-        "seed": joined("seed"),
-        "gate": joined("gate"),
-        "stream": joined("window "),
-        "test": joined("test "),
+
+def _sides(parts: Sequence[Part]) -> _Sides:
+    """Reads window after window, and keeps of each what the other sets have too: a stream may be large."""
+    columns = ("query_id", "doc_id", "query")
+    frames = {
+        name: pd.concat([part.read(columns) for part in parts if part.name.startswith(name)])
+        for name in ("seed", "gate", "test")
     }
+    ids = {name: set(frame["query_id"]) for name, frame in frames.items()}
+    queries = {"seed": ids["seed"], "gate": ids["gate"], "stream": set[str](), "test": ids["test"]}
+    texts = {name: _texts(frames[name]) for name in ("gate", "test")}
+    held_out = set(frames["gate"]["doc_id"]) | set(frames["test"]["doc_id"])
+    sides = _Sides(queries, texts, set(), set())
+    elsewhere, words = set().union(*ids.values()), texts["gate"].keys() | texts["test"].keys()
+    windows = (part.read(columns) for part in parts if part.name.startswith(WINDOW))
+    for number, frame in enumerate(chain([frames["seed"]], windows)):
+        if number:
+            queries["stream"] |= elsewhere & set(frame["query_id"])
+        sides.known.update(words & _texts(frame).keys())
+        sides.documents.update(held_out & set(frame["doc_id"]))
+    return sides
 
 
 def _texts(frame: pd.DataFrame) -> dict[WordSet, str]:

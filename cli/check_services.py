@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import shutil
 from collections.abc import Iterator
@@ -39,11 +38,11 @@ def check_workspace(patient: Patient) -> Iterator[Finding]:
 
 
 def _bound(folder: Path, settings: Settings) -> Finding:
+    from serm.storage.binding import compared
     from serm.storage.workspace import Workspace
 
-    there = Workspace.read(folder).identity
-    here = json.loads(json.dumps(settings.identity()))
-    different = sorted(key for key in there.keys() | here.keys() if there.get(key) != here.get(key))
+    there, here = compared(Workspace.read(folder).identity, settings)
+    different = sorted({key.split(".")[0] for key, _ in there.items() ^ here.items()})
     if different:
         return Finding(
             "workspace",
@@ -87,22 +86,21 @@ def check_database(patient: Patient) -> Iterator[Finding]:
         return
     import sqlalchemy as sa
 
-    from serm.storage.judgment_engine import open_engine, shown
+    from serm.storage.judgment_engine import open_engine, shown, try_writing
+    from serm.storage.turns import TURNS
 
     engine = open_engine(url)  # as a run does, and with what it says of a URL that is none
+    problem, remedy = "cannot be reached", "Start the server, or check the URL."
     try:
         with engine.connect() as connection:
             connection.execute(sa.text("SELECT 1"))
+        problem, remedy = "cannot be written", "Let its user make tables and write to them."
+        try_writing(engine, TURNS.metadata)  # which has the tables of judgments and calls, too
     except sa.exc.SQLAlchemyError as error:
         reason = discreet(str(error).splitlines()[0])
-        yield Finding(
-            "database",
-            Status.FAIL,
-            f"`storage.database` cannot be reached: {reason}",
-            "Start the server, or check the URL.",
-        )
+        yield Finding("database", Status.FAIL, f"`storage.database` {problem}: {reason}", remedy)
     else:
-        yield Finding("database", Status.PASS, f"{shown(engine.url)} answers.")
+        yield Finding("database", Status.PASS, f"{shown(engine.url)} answers and can be written.")
     finally:
         engine.dispose()
 

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import shutil
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from enum import StrEnum
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
 from typing import Self
 
@@ -16,7 +16,7 @@ import pandas as pd
 
 from serm.core.errors import SermError
 from serm.core.settings import Settings
-from serm.storage.dataset import DataSet
+from serm.storage.dataset import Counts, DataSet, TestRef, WindowRef
 from serm.storage.ingest import dataset_key, ingest
 from serm.storage.workspace import Workspace
 
@@ -35,6 +35,15 @@ class Finding:
     status: Status
     sentence: str
     remedy: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """A file of the data set. All of them together may not fit into memory."""
+
+    name: str
+    counts: Counts | WindowRef | TestRef  # its pairs and queries
+    read: Callable[[Sequence[str]], pd.DataFrame]  # its columns of these names
 
 
 class Patient:
@@ -66,16 +75,20 @@ class Patient:
         return ingest(elsewhere, workspace)
 
     @cached_property
-    def frames(self) -> dict[str, pd.DataFrame]:
-        """All sets as pairs frames: seed, gate, every window and every test, grades left out of windows."""
+    def parts(self) -> tuple[Part, ...]:
+        """Seed, gate, every window, what is judged only, every test; none is read before it is asked for."""
         data = self.dataset
-        return {
-            "seed": data.seed(),
-            "gate": data.gate(len(data.windows)),
-            **{f"window {window.name}": data.window(window.index) for window in data.windows},
-            **({"judged only": data.judged_only(len(data.windows))} if data.judged_counts.pairs else {}),
-            **{f"test {test.name}": data.test(test.name) for test in data.tests},
-        }
+        last, judged = len(data.windows), data.judged_counts
+        return (
+            Part("seed", data.seed_counts, data.seed),
+            Part("gate", data.gate_counts, partial(data.gate, last)),
+            *(
+                Part(f"window {window.name}", window, partial(data.window, window.index))
+                for window in data.windows
+            ),
+            *([Part("judged only", judged, partial(data.judged_only, last))] if judged.pairs else []),
+            *(Part(f"test {test.name}", test, partial(data.test, test.name)) for test in data.tests),
+        )
 
 
 Check = Callable[[Patient], Iterator[Finding]]

@@ -35,7 +35,7 @@ def watch(config: Path, rounds: int | None = None) -> None:
     """Run with progress until the end, or until a signal asks to stop; then tell what came of it."""
     from rich.console import Console
 
-    from serm.cli.load import load_settings
+    from serm.cli.load import load_settings, notices
     from serm.cli.progress import RunProgress
     from serm.cli.stopping import stopping
 
@@ -43,6 +43,8 @@ def watch(config: Path, rounds: int | None = None) -> None:
     console = Console(soft_wrap=True)
     with RunProgress(console) as progress:
         progress.say(f"Workspace {settings.workspace_path}")
+        for line in notices(config):
+            progress.say(line, style="yellow")
         from serm.graphs import evolve as run
         from serm.graphs.control import Control
 

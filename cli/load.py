@@ -29,6 +29,15 @@ def load_settings(path: Path) -> Settings:
     return settings_for_folder(path)
 
 
+def notices(path: Path) -> list[str]:
+    """What is worth a line on the settings of a folder of data; nothing where somebody wrote a config."""
+    if not path.is_dir() or (path / "serm.yaml").is_file():
+        return []
+    from serm.storage.folder import folder_notices
+
+    return list(folder_notices(path))
+
+
 def look_at(path: Path) -> Workspace:
     """The workspace itself, or that of a config or a folder of data; read-only, without its lock."""
     from serm.storage.workspace import Workspace

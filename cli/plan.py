@@ -60,7 +60,7 @@ def plan(
 
 def _counter(settings: Settings) -> Callable[[Sequence[str]], list[int]]:
     """Tokens by the relevance model's own tokenizer: another model's differ by some tens of percent."""
-    from serm.cli.check_model import token_counts
+    from serm.relevance_model.vocabulary import token_counts
 
     return lambda texts: token_counts(settings.base_model, texts)
 

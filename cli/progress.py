@@ -59,6 +59,9 @@ class RunProgress:
 
     def __call__(self, event: Event) -> None:
         with self._lock:
+            if not event.step:
+                self.say(event.message, style="yellow")
+                return
             if (event.round, event.step) != self._step:
                 self._finish()
                 if self._rounds and (self._step is None or event.round != self._step[0]):

@@ -87,9 +87,14 @@ class Settings(BaseModel):
         except FileNotFoundError:
             raise ConfigError(f"there is no config file {file}.", "Write one with `serm init`.") from None
         except (OSError, UnicodeDecodeError) as error:
-            raise ConfigError(f"{file} cannot be read: {error}.") from error
+            raise ConfigError(
+                f"{file} cannot be read: {error}.", "Name a YAML file in UTF-8 that you may read."
+            ) from error
         except (yaml.YAMLError, ValueError) as error:  # ValueError: a date that no calendar has
-            raise ConfigError(f"{file} is not YAML: {without_login(str(error))}") from error
+            raise ConfigError(
+                f"{file} is not YAML: {without_login(str(error))}.",
+                "Correct it; `serm init` writes one that is.",
+            ) from error
         if not isinstance(loaded, dict):
             raise ConfigError(f"{file} holds no settings.", "Write one with `serm init`.")
         return cls.from_mapping(loaded, folder=file.parent, environment=environment, origin=str(file))

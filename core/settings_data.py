@@ -8,6 +8,8 @@ from typing import Final, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
+from serm.core.records import GRADES
+
 SetName = Literal["seed", "gate", "stream", "test"]
 EVOLVING: Final = "evolving"
 """What reports call the set that is window t+1, measured after round t and before anything of it is used."""
@@ -77,6 +79,16 @@ class TestRule(Section):
         return name
 
 
+def grade_word(value: object) -> str:
+    """A grade as a file may write it, as one text: 4, 4.0, "4" and " 4.0 " are the same value."""
+    text = str(value).strip()
+    try:
+        number = float(text)
+    except ValueError:
+        return text
+    return str(int(number)) if number.is_integer() else text
+
+
 class Source(Section):
     """One input: a Parquet, JSONL or CSV file, a BEIR folder, or TREC qrels/run files with their texts."""
 
@@ -85,8 +97,31 @@ class Source(Section):
     format: Literal["auto", "parquet", "jsonl", "csv", "beir", "trec"] = "auto"  # auto: by the ending
     columns: dict[str, str] = Field(default_factory=dict)  # our name: the file's name
     language: str = ""  # for rows that bear none
+    grades: dict[str, int | None] = Field(default_factory=dict)
+    """The file's value: grade, where it grades on another scale. One that maps to nothing is no grade, and a
+    row with one that is not named is rejected. Empty: the file's values are grades, 0 to 3."""
     queries: Path | None = None  # trec: a file of query_id and query
     corpus: Path | None = None  # trec: a file of doc_id, title and text
+
+    @field_validator("grades", mode="before")
+    @classmethod
+    def _values_are_words(cls, grades: object) -> object:
+        """YAML reads a value such as 4 as a number."""
+        return (
+            {grade_word(value): grade for value, grade in grades.items()}
+            if isinstance(grades, dict)
+            else grades
+        )
+
+    @field_validator("grades")
+    @classmethod
+    def _grades_are_grades(cls, grades: dict[str, int | None]) -> dict[str, int | None]:
+        wrong = sorted({grade for grade in grades.values() if grade is not None and grade not in GRADES})
+        if wrong:
+            raise ValueError(
+                f"{wrong[0]} is no grade: a value goes to one of {GRADES[0]} to {GRADES[-1]}, or to nothing"
+            )
+        return grades
 
     @property
     def label(self) -> str:

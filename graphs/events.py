@@ -11,7 +11,9 @@ from typing import Final
 
 @dataclass(frozen=True, slots=True)
 class Event:
-    """One step began, or moved on (`done` of `total`; a total of 0 means that nobody knows)."""
+    """One step began, or moved on (`done` of `total`; a total of 0 means that nobody knows).
+
+    Without a step it is a notice on the whole run."""
 
     round: int  # 0 while the first model is made
     step: str

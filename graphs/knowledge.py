@@ -7,10 +7,12 @@ those of labels that earlier rounds kept and trained on.
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 
 import pandas as pd
 
 from serm.core.columns import KEY
+from serm.core.records import Outcome
 from serm.storage.chroma import Progress, silent
 from serm.storage.dataset import DataSet
 from serm.storage.knowledge import Embedder, Knowledge, open_knowledge
@@ -32,21 +34,23 @@ def round_knowledge(
 
     `embed` has to stay the same for a whole run; else every round encodes again what earlier ones have.
     """
-    windows = [dataset.window(index)[[*KEY, *_TEXTS]] for index in range(number)]
-    labels = [_labels(workspace, earlier, windows[earlier - 1]) for earlier in range(1, number)]
-    return open_knowledge(
-        workspace.knowledge,
-        url,
-        embed,
-        pd.concat(windows, ignore_index=True),
-        pd.concat(labels, ignore_index=True) if labels else None,
-        progress=progress,
-    )
+    windows = [dataset.window(index, (*KEY, *_TEXTS)) for index in range(number)]
+    pairs = pd.concat(windows, ignore_index=True)
+    said = [_said(workspace, earlier) for earlier in range(1, number)]
+    # A round may label pairs of the windows before its own once more, so texts are looked for in all.
+    labels = newest(said).merge(pairs, on=list(KEY), how="inner", validate="one_to_one") if said else None
+    return open_knowledge(workspace.knowledge, url, embed, pairs, labels, progress=progress)
 
 
-def _labels(workspace: Workspace, number: int, window: pd.DataFrame) -> pd.DataFrame:
-    """The labels that a finished round kept, with their texts. The round's report says where they are."""
+def newest(said: Sequence[pd.DataFrame]) -> pd.DataFrame:
+    """What holds of several rounds' labels (query_id, doc_id, grade, outcome), the oldest round first: of a
+    pair its last label, and none where the panel then dropped it; as training has it (see `superseded`)."""
+    answered = pd.concat(said, ignore_index=True)
+    answered = answered[answered["outcome"] != Outcome.FAILED.value]
+    return answered.drop_duplicates(list(KEY), keep="last").dropna(subset=["grade"])
+
+
+def _said(workspace: Workspace, number: int) -> pd.DataFrame:
+    """The labels of a finished round. Its report says where they are."""
     report = json.loads((workspace.rounds / f"{number:03d}" / "round.json").read_text(encoding="utf-8"))
-    labels = pd.read_parquet(workspace.folder / report["labels"], columns=[*KEY, "grade", "outcome"])
-    kept = labels.dropna(subset=["grade"])
-    return kept.merge(window, on=list(KEY), how="inner", validate="one_to_one")
+    return pd.read_parquet(workspace.folder / report["labels"], columns=[*KEY, "grade", "outcome"])

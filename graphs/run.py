@@ -20,7 +20,8 @@ from serm.agents.judge_shard import StopRequestedError
 from serm.core.errors import BudgetExceededError
 from serm.core.settings import Settings
 from serm.graphs.control import Control
-from serm.graphs.events import Listener, nobody
+from serm.graphs.events import Event, Listener, nobody
+from serm.graphs.notices import data_notices, language_notices
 from serm.graphs.resources import Resources
 from serm.graphs.stopping import money_is_spent
 from serm.graphs.supervisor import STEPS, supervisor_graph
@@ -79,6 +80,7 @@ def evolve(
             control.on_abort(resources.cancel_calls)
         graph = _compile(resources)
         config = run_config(settings, len(resources.dataset.windows))
+        _tell_notices(resources)
         stopped, out_of_money, wait = False, "", Wait()
         try:
             wait = _drive(graph, config, resources, control)
@@ -116,6 +118,16 @@ def run_config(settings: Settings, windows: int = 1_000) -> RunnableConfig:
     limit = settings.evolution.rounds or windows
     steps = _STEPS_A_ROUND + _STEPS_A_TURN * (settings.agents.max_steps + len(STEPS))
     return {"configurable": {"thread_id": THREAD}, "recursion_limit": steps * (limit + 1)}
+
+
+def _tell_notices(resources: Resources) -> None:
+    """What is worth a line before the first step, each time; languages are looked at before round 0 alone."""
+    settings, dataset = resources.settings, resources.dataset
+    notices = list(data_notices(dataset))
+    if not read_rounds(resources.workspace.rounds):
+        notices += language_notices(dataset, settings.base_model, settings.random_seed)
+    for notice in notices:
+        resources.emit(Event(0, "", notice))
 
 
 def _drive(graph: Graph, config: RunnableConfig, resources: Resources, control: RunControl | None) -> Wait:

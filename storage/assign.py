@@ -30,6 +30,7 @@ _SPLITS: Final = {
     "train": SEED,
     "gate": GATE,
     "dev": GATE,
+    "val": GATE,
     "valid": GATE,
     "validation": GATE,
     "stream": STREAM,

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
+
+from pydantic import ValidationError
 
 from serm.core.discretion import without_logins
 from serm.core.errors import WorkspaceError, WorkspaceMismatchError
@@ -32,15 +34,14 @@ def bind(path: Path, settings: Settings, *, again: bool = False) -> None:
 
     Raises WorkspaceMismatchError where it is bound to others.
     """
-    identity = settings.identity()
-    text = json.dumps({"fingerprint": settings.fingerprint(), "identity": identity}, indent=2)
+    text = json.dumps({"fingerprint": settings.fingerprint(), "identity": settings.identity()}, indent=2)
     if again or not path.is_file():
         write_file(path, lambda temporary: _write(temporary, text))
         return
-    # What is compared went through JSON on both sides, so that a tuple equals the list it was written as.
-    there, here = flat(recorded(path)), flat(json.loads(json.dumps(identity)))
+    there, here = compared(recorded(path), settings)
     if there == here:
-        if path.read_text(encoding="utf-8") != text:  # it says the same with a login in it
+        # It may say the same with a login in it, or without a key that came later.
+        if path.read_text(encoding="utf-8") != text:
             write_file(path, lambda temporary: _write(temporary, text))
         return
     raise WorkspaceMismatchError(
@@ -48,6 +49,39 @@ def bind(path: Path, settings: Settings, *, again: bool = False) -> None:
         f"({difference(there, here, 'the workspace', 'the config')}).",
         "Set these keys back, or name a new `workspace:`.",
     )
+
+
+def compared(identity: Mapping[str, Any], settings: Settings) -> tuple[dict[str, str], dict[str, str]]:
+    """The identity that a workspace was bound to and that of `settings`, made flat (see `flat`).
+
+    A key that came after the version that bound it counts as its default: that is what was done then, and
+    nobody could set it back. One that is gone stays a difference.
+    """
+    return _as_today(identity), _flat_identity(settings)
+
+
+def _as_today(identity: Mapping[str, Any]) -> dict[str, str]:
+    values, gone = json.loads(json.dumps(identity)), dict[str, str]()
+    for _ in range(2):  # what is gone is in the way of the defaults
+        try:
+            return _flat_identity(Settings.model_validate(values)) | gone
+        except ValidationError as error:
+            if any(item["type"] != "extra_forbidden" for item in error.errors()):
+                break
+            for item in error.errors():
+                gone |= flat(_taken(values, item["loc"]), ".".join(map(str, item["loc"])))
+    return flat(identity)  # as it is: today's settings allow no such value
+
+
+def _taken(values: Any, place: Sequence[int | str]) -> Any:
+    for step in place[:-1]:
+        values = values[step]
+    return values.pop(place[-1])
+
+
+def _flat_identity(settings: Settings) -> dict[str, str]:
+    """Through JSON, so that a tuple equals the list that it was written as."""
+    return flat(json.loads(json.dumps(settings.identity())))
 
 
 def _write(path: Path, text: str) -> None:

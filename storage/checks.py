@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from serm.core.columns import FEEDBACK
 from serm.core.records import GRADES, Reject
-from serm.core.settings_data import Source
+from serm.core.settings_data import Source, grade_word
 from serm.core.text import is_utf8
 from serm.storage.rejects import RejectLog
 
@@ -36,6 +36,8 @@ BLANK, WRONG_TYPE, NOT_UTF8 = "is blank", "wrong type", "not UTF-8"
 HOLDS_NUL = "an id with a NUL character in it, which PostgreSQL does not keep"
 NO_TEXT = "title and text are both blank"
 BAD_GRADE = f"out of range: a grade is a whole number from {GRADES[0]} to {GRADES[-1]}"
+OFF_SCALE = f"{BAD_GRADE}; `grades` of the source maps another scale"
+UNNAMED_GRADE = "a value that the source's `grades` do not name"
 BAD_MOMENT = "no date: write it by ISO 8601, as in 2024-05-31 or 2024-05-31T12:00:00Z"
 BAD_NUMBER = "no number that is 0 or more"
 _MISSING_WORDS: Final = frozenset({"", "na", "nan", "null", "none", "<na>"})  # for a number or a date
@@ -71,9 +73,7 @@ def checked(raw: pd.DataFrame, source: Source, file: str, rejects: RejectLog) ->
         numbers = _numbers(raw, name, faults)
         faults.mark((numbers < 0) | np.isinf(numbers), name, BAD_NUMBER)
         columns[name] = numbers
-    grades = _numbers(raw, "grade", faults)
-    faults.mark(~np.isnan(grades) & ~np.isin(grades, GRADES), "grade", BAD_GRADE)
-    columns["grade"] = grades
+    columns["grade"] = _grades(raw, source, faults)
     columns["file"], columns["row"] = file, raw["row"].to_numpy(np.int64)
     rejects.extend(faults.rejects(file, raw["row"].to_numpy(np.int64)))
     frame = pd.DataFrame(
@@ -155,6 +155,20 @@ def _numbers(raw: pd.DataFrame, name: str, faults: _Faults) -> NDArray[np.float6
     numbers = np.array([_number(value) for value in values], dtype=np.float64)
     faults.mark([value is not None for value in values] & np.isnan(numbers), name, WRONG_TYPE)
     return numbers
+
+
+def _grades(raw: pd.DataFrame, source: Source, faults: _Faults) -> NDArray[np.float64]:
+    """Grades, NaN where there is none; on another scale by what the source says of it."""
+    if not source.grades:
+        grades = _numbers(raw, "grade", faults)
+        faults.mark(~np.isnan(grades) & ~np.isin(grades, GRADES), "grade", OFF_SCALE)
+        return grades
+    words = [
+        None if (value := _nothing_or(item)) is None else grade_word(value) for item in _values(raw, "grade")
+    ]
+    faults.mark([word is not None and word not in source.grades for word in words], "grade", UNNAMED_GRADE)
+    found = [None if word is None else source.grades.get(word) for word in words]
+    return np.array([np.nan if grade is None else grade for grade in found], dtype=np.float64)
 
 
 def _number(value: object) -> float:

@@ -3,46 +3,117 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Final
 
-from serm.core.errors import WorkspaceMismatchError
+import pandas as pd
+
+from serm.core.columns import KEY
+from serm.core.errors import WorkspaceError, WorkspaceMismatchError
+from serm.core.hashing import digest
 from serm.storage.artifacts import write_file
 from serm.storage.dataset import DataSet
 
 CURRENT: Final = "current.json"
+_MEASURED: Final = (*KEY, "query", "title", "text", "language", "grade")
+"""What measuring by a row depends on."""
+
+Rows = set[tuple[int, int]]  # (the window that a row opens with, its hash)
 
 
 def keep_to_data(path: Path, dataset: DataSet) -> None:
     """Note in `path` which data set the workspace uses.
 
-    The input files may have changed since the last run. New windows behind the old ones are welcome. Raises
-    WorkspaceMismatchError where the seed or an old window is another: earlier rounds would not fit.
+    The input files may have changed since the last run. New windows behind the old ones are welcome, and gate
+    and test rows that come with them. Raises WorkspaceMismatchError where the seed, an old window, the gate
+    that was open, or a test is another: earlier rounds would not fit.
     """
+    before = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else None
+    if before is not None and before["id"] == dataset.id and "gate" in before:
+        return
     now = {
         "id": dataset.id,
         "seed": dataset.seed_id,
         "windows": [[window.name, window.id] for window in dataset.windows],
+        "gate": _name(_gate(dataset)),
+        "tests": {test.name: _name(_test(dataset, test.name)) for test in dataset.tests},
     }
-    before = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else None
-    if before is not None and before["id"] == now["id"]:
-        return
-    if before is not None:
-        _refuse_another_past(before, now, path)
+    if before is not None and before["id"] != now["id"]:
+        _refuse_another_past(before, now, path, dataset)
     text = json.dumps(now, indent=2, ensure_ascii=False)
     write_file(path, lambda temporary: _write(temporary, text))
 
 
-def _refuse_another_past(before: dict[str, Any], now: dict[str, Any], path: Path) -> None:
-    changed = [] if before["seed"] == now["seed"] else ["the seed"]
-    for index, window in enumerate(before["windows"]):
-        if index >= len(now["windows"]) or now["windows"][index] != window:
-            changed.append(f"window {window[0]}")
+def _refuse_another_past(before: dict[str, Any], now: dict[str, Any], path: Path, dataset: DataSet) -> None:
+    changed = next(_changes(before, now, path, dataset), None)
     if changed:
         raise WorkspaceMismatchError(
-            f"the input files have changed since {path.parent.parent} was made: {changed[0]} is another.",
+            f"the input files have changed since {path.parent.parent} was made: {changed}.",
             "Put the files back, or name a new `workspace:`.",
         )
+
+
+def _changes(before: dict[str, Any], now: dict[str, Any], path: Path, dataset: DataSet) -> Iterator[str]:
+    if before["seed"] != now["seed"]:
+        yield "the seed is another"
+    for index, window in enumerate(before["windows"]):
+        if index >= len(now["windows"]) or now["windows"][index] != window:
+            yield f"window {window[0]} is another"
+    if "gate" not in before:  # of an earlier version, which did not note them: taken as they are
+        return
+    old = _data_set(path.parent / before["id"])
+    if before["gate"] != now["gate"] and (old is None or _gate_is_another(old, dataset, _begun(path))):
+        yield "the gate has other rows or grades than it had in rounds that it decided"
+    for name, rows in before["tests"].items():
+        if rows != now["tests"].get(name) and (old is None or _test_is_another(name, old, dataset)):
+            yield f"the test {name} has other rows or grades"
+
+
+def _gate_is_another(old: DataSet, new: DataSet, begun: int) -> bool:
+    """Among the rows that open with the first `begun` windows or before them. Rows that opened with the last
+    window may open later once the stream has grown, and others may be there that came with it."""
+    last, grew = len(old.windows) - 1, len(new.windows) > len(old.windows)
+    there, here = (
+        {(min(opens, last), row) for opens, row in _gate(data) if opens < begun} for data in (old, new)
+    )
+    moved = {(min(opens, last), row) for opens, row in _gate(new)} if grew else here
+    return not there <= moved or any(not (grew and opens == last) for opens, _ in here - there)
+
+
+def _test_is_another(name: str, old: DataSet, new: DataSet) -> bool:
+    there, here = _test(old, name), _test(new, name)
+    return not there <= here or (there != here and len(new.windows) == len(old.windows))
+
+
+def _gate(data: DataSet) -> Rows:
+    frame = data.gate(len(data.windows), (*_MEASURED, "opens"))
+    return set(zip(frame["opens"].tolist(), _hashes(frame), strict=True))
+
+
+def _test(data: DataSet, name: str) -> Rows:
+    return {(0, row) for row in _hashes(data.test(name, _MEASURED))}
+
+
+def _hashes(frame: pd.DataFrame) -> list[int]:
+    return [int(row) for row in pd.util.hash_pandas_object(frame[[*_MEASURED]], index=False)]
+
+
+def _name(rows: Rows) -> str:
+    """Whatever the order of the rows."""
+    return digest([list(row) for row in sorted(rows)])
+
+
+def _begun(path: Path) -> int:
+    """Rounds that have begun, round 0 and the next one's window among them."""
+    return len(list((path.parent.parent / "rounds").glob("[0-9]*")))
+
+
+def _data_set(folder: Path) -> DataSet | None:
+    try:
+        return DataSet.load(folder)
+    except WorkspaceError:  # somebody removed it
+        return None
 
 
 def _write(path: Path, text: str) -> None:

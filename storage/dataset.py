@@ -97,9 +97,9 @@ class DataSet:
             ) from error
         return cls(folder, manifest)
 
-    def seed(self) -> pd.DataFrame:
-        """The pairs frame of the seed, with grade."""
-        return _read(self.folder / SEED_FILE)
+    def seed(self, columns: Sequence[str] | None = None) -> pd.DataFrame:
+        """The pairs frame of the seed, with grade. `columns`: read these alone."""
+        return _read(self.folder / SEED_FILE, columns)
 
     def gate(self, round_index: int, columns: Sequence[str] | None = None) -> pd.DataFrame:
         """Gate rows that are open when window `round_index` (from 0) is: pairs frame, grade, opens, window.

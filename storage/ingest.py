@@ -36,10 +36,10 @@ from serm.storage.keys import Keys
 from serm.storage.plan import Plan, plan
 from serm.storage.readers import read_source, source_digest
 from serm.storage.rejects import RejectLog
-from serm.storage.routing import STAGED_SCHEMA, Target, route
+from serm.storage.routing import STAGED_SCHEMA, Target, coded, masked, numbered, route
 from serm.storage.workspace import Workspace
 
-FORMAT = 1
+FORMAT = 2
 """Counted up when the same input gives other files, so that old ones are not taken for new."""
 DUPLICATE = "the pair was there before"
 
@@ -72,6 +72,8 @@ def dataset_key(settings: Settings) -> str:
     for described, source in zip(data["sources"], settings.data.sources, strict=True):
         for name in ("pairs", "queries", "corpus"):
             described.pop(name)
+        if not source.grades:  # a later key: data sets of before it keep their id
+            described.pop("grades")
         described |= {"name": source.label, "content": source_digest(source, settings)}
     share = settings.gate.judged_share
     return digest([FORMAT, data, share] if share else [FORMAT, data])
@@ -114,21 +116,23 @@ def _stage(settings: Settings, staged: Path, rejects: RejectLog) -> pd.DataFrame
 def _targets(folder: Path, planned: Plan) -> dict[str, Target]:
     gate_columns = {"opens": planned.opens, "window": planned.window}
     targets = {
-        "seed": Target(folder / SEED_FILE, planned.seed, GRADED_SCHEMA),
-        "gate": Target(folder / GATE_FILE, planned.gate, GATE_SCHEMA, gate_columns),
+        "seed": Target(folder / SEED_FILE, masked(planned.seed), GRADED_SCHEMA),
+        "gate": Target(folder / GATE_FILE, masked(planned.gate), GATE_SCHEMA, gate_columns),
     }
     if planned.judged.any():
         window = {"window": planned.window}
-        graded = planned.judged & planned.graded
-        targets["judged"] = Target(folder / JUDGED_FILE, planned.judged, JUDGED_SCHEMA, window)
+        graded = masked(planned.judged & planned.graded)
+        targets["judged"] = Target(folder / JUDGED_FILE, masked(planned.judged), JUDGED_SCHEMA, window)
         targets["judged sealed"] = Target(folder / JUDGED_SEALED_FILE, graded, SEALED_SCHEMA)
+    graded_stream = planned.stream & planned.graded
     for index in range(len(planned.windows)):
-        rows = planned.stream & (planned.window == index)
         path, sealed = folder / f"window-{index:03d}.parquet", folder / f"sealed-{index:03d}.parquet"
+        rows, graded = (coded(mask, planned.window, index) for mask in (planned.stream, graded_stream))
         targets[f"window {index}"] = Target(path, rows, PAIRS_SCHEMA)
-        targets[f"sealed {index}"] = Target(sealed, rows & planned.graded, SEALED_SCHEMA)
-    for index, (_, rows) in enumerate(planned.tests):
-        targets[f"test {index}"] = Target(folder / f"test-{index:03d}.parquet", rows, GRADED_SCHEMA)
+        targets[f"sealed {index}"] = Target(sealed, graded, SEALED_SCHEMA)
+    for index, (_, numbers) in enumerate(planned.tests):
+        path = folder / f"test-{index:03d}.parquet"
+        targets[f"test {index}"] = Target(path, numbered(numbers), GRADED_SCHEMA)
     return targets
 
 

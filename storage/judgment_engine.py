@@ -4,12 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, Final
 
 import sqlalchemy as sa
 
 from serm.core.discretion import discreet
 from serm.core.errors import ConfigError, MissingDependencyError, StorageError
+
+_REFUSED: Final = (
+    "Free some space, make it writable or start the server, and run the same command again; "
+    "what was written is kept."
+)
+_DAMAGED: Final = "Put a copy of it back, or move it away; then run the same command again."
 
 
 def open_engine(url: str) -> sa.Engine:
@@ -26,7 +32,8 @@ def open_engine(url: str) -> sa.Engine:
             )
         if parsed.drivername == "postgresql":  # SQLAlchemy's default driver is the one before
             parsed = parsed.set(drivername="postgresql+psycopg")
-        engine = sa.create_engine(parsed)
+        # Pre-ping: a server may have cut a pooled connection while a round trained.
+        engine = sa.create_engine(parsed, pool_pre_ping=True)
     except (sa.exc.ArgumentError, ValueError) as error:  # ValueError: a port that is none
         raise ConfigError(  # which word is wrong is not told: it may be a piece of the password
             "`storage.database` is no URL of a database that there is a driver for.",
@@ -75,6 +82,22 @@ def add_missing_columns(engine: sa.Engine, metadata: sa.MetaData) -> None:
                     connection.execute(sa.text(added))
 
 
+def try_writing(engine: sa.Engine, metadata: sa.MetaData) -> None:
+    """Make the tables as a run does, and write no rows to each: a database that may only be read refuses.
+
+    Raises SQLAlchemyError where it does.
+    """
+    create_missing_tables(engine, metadata)
+    add_missing_columns(engine, metadata)
+    with engine.begin() as connection:
+        for table in metadata.sorted_tables:
+            nothing = sa.select(table).where(sa.false())
+            connection.execute(
+                sa.insert(table).from_select([column.name for column in table.columns], nothing)
+            )
+            connection.execute(sa.delete(table).where(sa.false()))
+
+
 def shown(url: sa.URL) -> str:
     """A database's URL for people: no password, and none of the options behind it, which may hold one."""
     return url.set(query={}).render_as_string(hide_password=True)
@@ -82,13 +105,17 @@ def shown(url: sa.URL) -> str:
 
 @contextmanager
 def database_errors(url: sa.URL) -> Iterator[None]:
-    """Turn a full disk, a read-only folder or a server that is gone into a StorageError."""
+    """Turn a full disk, a read-only or damaged database, a right that is missing or a server that is gone
+    into a StorageError. What is wrong with a row alone (DataError, IntegrityError) stays what it is."""
     try:
         yield
-    except sa.exc.OperationalError as error:
+    except (sa.exc.DataError, sa.exc.IntegrityError):
+        raise
+    except (
+        sa.exc.DBAPIError
+    ) as error:  # a missing right is a ProgrammingError, a read-only one an InternalError
         said = discreet(" ".join(str(error.orig).split()))
+        damaged = type(error) is sa.exc.DatabaseError  # of no kind: what SQLite says of a file that is none
         raise StorageError(
-            f"the judgments store {shown(url)} cannot be used: {said}.",
-            "Free some space, make it writable or start the server, and run the same command again; "
-            "what was written is kept.",
+            f"the judgments store {shown(url)} cannot be used: {said}.", _DAMAGED if damaged else _REFUSED
         ) from error

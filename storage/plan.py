@@ -7,6 +7,7 @@ from typing import Final
 
 import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 
 from serm.core.hashing import unit_interval
 from serm.core.records import Reject
@@ -45,7 +46,7 @@ class Plan:
     windows: tuple[str, ...]  # names, in the order in which they open
     window: Codes  # of stream, judged and gate rows; -1: none
     opens: Codes  # of gate rows: the window they open with; -1: open from the start
-    tests: tuple[tuple[TestRule, Mask], ...]
+    tests: tuple[tuple[TestRule, NDArray[np.int64]], ...]  # with the numbers of its rows: tests may be many
     left_out: dict[str, int]  # good rows that nothing takes, by reason
     rejects: tuple[Reject, ...] = field(repr=False)  # rows whose query a stricter set keeps
 
@@ -91,7 +92,8 @@ def plan(keys: pd.DataFrame, data: DataSettings, judged_share: float = 0.0) -> P
         window=np.where(inside | judged | gate, cut.of_row, NONE).astype(np.int32),
         opens=opens,
         tests=tuple(
-            (rule, test & matches(rule.when, keys)) for rule in data.tests or (TestRule(name="test"),)
+            (rule, np.flatnonzero(test & matches(rule.when, keys)))
+            for rule in data.tests or (TestRule(name="test"),)
         ),
         left_out={reason: count for reason, count in left_out.items() if count},
         rejects=_rejects(keys, clash, ruled, owner),

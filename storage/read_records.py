@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final
 
@@ -56,10 +56,16 @@ def read_records(file: Path, fields: Fields, rejects: RejectLog) -> Iterator[dic
 
 
 def _json(file: Path, fields: Fields, rejects: RejectLog) -> Iterator[tuple[int, dict[str, str]]]:
-    names: dict[str, str] = {}
-    for number, row in json_rows(file, rejects):
-        names = names or _names(list(row), fields, file)
-        yield number, {name: _text(row.get(theirs)) for name, theirs in names.items()}
+    """Some records may lack a field, and name it in another way; among the first `BATCH` one has it."""
+    present: dict[str, None] = {}
+    for count, (number, row) in enumerate(json_rows(file, rejects), start=1):
+        if count <= BATCH:
+            present |= dict.fromkeys(row)
+        if count == BATCH:
+            _require(list(present), fields, file)
+        yield number, {name: _text(row.get(theirs)) for name, theirs in _names(row, fields).items()}
+    if present:
+        _require(list(present), fields, file)
 
 
 def _parquet(file: Path, fields: Fields, rejects: RejectLog) -> Iterator[tuple[int, dict[str, str]]]:
@@ -67,7 +73,8 @@ def _parquet(file: Path, fields: Fields, rejects: RejectLog) -> Iterator[tuple[i
     number = 0
     try:
         with pq.ParquetFile(file, **STREAMED) as parquet:
-            names = _names(parquet.schema_arrow.names, fields, file)
+            names = _names(parquet.schema_arrow.names, fields)
+            _require(parquet.schema_arrow.names, fields, file)
             used = [name for name in names.values() if name]
             for batch in parquet.iter_batches(batch_size=BATCH, columns=used):
                 for row in batch.to_pylist():
@@ -104,10 +111,13 @@ _READERS: Final[dict[str, Callable[[Path, Fields, RejectLog], Iterator[tuple[int
 }
 
 
-def _names(present: Sequence[str], fields: Fields, file: Path) -> dict[str, str]:
-    """The file's name of each field, "" for a title that it lacks."""
-    names = {ours: next((name for name in theirs if name in present), "") for ours, theirs in fields.items()}
-    for ours, name in names.items():
+def _names(present: Collection[str], fields: Fields) -> dict[str, str]:
+    """The file's name of each field, "" for one that it lacks."""
+    return {ours: next((name for name in theirs if name in present), "") for ours, theirs in fields.items()}
+
+
+def _require(present: Sequence[str], fields: Fields, file: Path) -> None:
+    for ours, name in _names(present, fields).items():
         if not name and ours != "title":
             raise DataError(
                 f"the column `{fields[ours][0]}` is missing; there are {', '.join(present)}.",
@@ -115,7 +125,6 @@ def _names(present: Sequence[str], fields: Fields, file: Path) -> dict[str, str]
                 file=file,
                 field=fields[ours][0],
             )
-    return names
 
 
 def _text(value: Any) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import IO, Self
 
@@ -52,7 +52,8 @@ class RejectLog:
             self._file.close()
 
 
-def read_rejects(path: Path) -> list[Reject]:
-    """All rejects of a file, in the order in which they were met."""
+def read_rejects(path: Path) -> Iterator[Reject]:
+    """All rejects of a file, in the order in which they were met; one is in memory at a time."""
     with path.open(encoding="utf-8") as file:
-        return [Reject(**json.loads(line)) for line in file]
+        for line in file:
+            yield Reject(**json.loads(line))

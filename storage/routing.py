@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -22,12 +22,40 @@ STAGED_SCHEMA = GRADED_SCHEMA
 OPEN_FILES = 200  # written at a time; chosen well under the 1,024 that systems commonly allow
 
 
+Mask = NDArray[np.bool_]
+Selection = Callable[[slice], Mask]
+"""Which of a stretch of the staged rows a target takes. It is worked out a row group at a time: a mask over
+all rows for each of many windows would be many times the keys."""
+
+
+def masked(mask: Mask) -> Selection:
+    """The rows of a mask (n,)."""
+    return lambda here: mask[here]
+
+
+def coded(mask: Mask, codes: NDArray[np.int32], code: int) -> Selection:
+    """Those of a mask (n,) that bear a code, as `codes` (n,) says, which many targets share."""
+    return lambda here: mask[here] & (codes[here] == code)
+
+
+def numbered(rows: NDArray[np.int64]) -> Selection:
+    """The rows with these numbers, from 0 and in ascending order."""
+
+    def among(here: slice) -> Mask:
+        taken = np.zeros(here.stop - here.start, dtype=bool)
+        first, last = np.searchsorted(rows, (here.start, here.stop))
+        taken[rows[first:last] - here.start] = True
+        return taken
+
+    return among
+
+
 @dataclass
 class Target:
     """One file to be: which rows it takes, with which columns, and what is known of it afterwards."""
 
     path: Path
-    rows: NDArray[np.bool_]  # (n,) over all staged rows
+    rows: Selection
     schema: pa.Schema
     extra: dict[str, NDArray[Any]] = field(default_factory=dict)  # (n,) columns that the staged rows lack
     pairs: int = 0
@@ -72,7 +100,7 @@ def _pass(staged: Path, targets: Sequence[Target]) -> None:
             frame = file.read_row_group(group).to_pandas()
             here = slice(start, start + len(frame))
             for target, writer in zip(targets, writers, strict=True):
-                taken = target.rows[here]
+                taken = target.rows(here)
                 if taken.any():
                     part = _part(frame, target, taken, here)
                     target.note(part)
@@ -80,7 +108,7 @@ def _pass(staged: Path, targets: Sequence[Target]) -> None:
             start = here.stop
 
 
-def _part(frame: pd.DataFrame, target: Target, taken: NDArray[np.bool_], here: slice) -> pd.DataFrame:
+def _part(frame: pd.DataFrame, target: Target, taken: Mask, here: slice) -> pd.DataFrame:
     part = frame[taken].reset_index(drop=True)
     for name, values in target.extra.items():
         part[name] = values[here][taken]

@@ -134,7 +134,9 @@ def _period(text: str) -> np.timedelta64:
             f"data.windows.period: `{text}` is no duration.", "Write one like 30D, 12h or 1D."
         ) from error
     if not period > pd.Timedelta(0):
-        raise ConfigError(f"data.windows.period: `{text}` is not longer than nothing.")
+        raise ConfigError(
+            f"data.windows.period: `{text}` is not longer than nothing.", "Write one like 30D, 12h or 1D."
+        )
     return np.timedelta64(int(period / pd.Timedelta(1, "us")), "us")
 
 

@@ -23,7 +23,8 @@ from serm.core import Answer, Failure, FailureKind
 from serm.core.errors import ConfigError, StorageError
 from serm.storage.accounts import Account
 from serm.storage.group_commit import GroupCommit, Item
-from serm.storage.judgment_tables import Call
+from serm.storage.judgment_engine import open_engine, try_writing
+from serm.storage.judgment_tables import METADATA, Call
 from serm.storage.judgments import JudgmentStore, wait
 from serm.storage.turns import AgentTurn
 
@@ -358,6 +359,61 @@ def test_a_full_disk_is_a_storage_error_and_what_was_written_is_kept(tmp_path: P
     with JudgmentStore(url) as store:
         store.put(big)
         assert store.totals().judgments == 101
+
+
+def test_a_damaged_file_is_a_storage_error(tmp_path: Path) -> None:
+    (tmp_path / "judgments.sqlite").write_bytes(b"no database at all, and long enough to be told" * 100)
+    with pytest.raises(StorageError, match="file is not a database") as raised:
+        JudgmentStore(f"sqlite:///{tmp_path / 'judgments.sqlite'}")
+    assert "Put a copy of it back" in raised.value.remedy
+
+
+@pytest.mark.parametrize(
+    ("limit", "says"),
+    [
+        ("REVOKE CREATE ON SCHEMA public FROM PUBLIC", "permission denied"),
+        ("ALTER ROLE reader SET default_transaction_read_only = on", "read-only"),
+    ],
+)
+def test_a_server_on_which_nothing_may_be_written_is_a_storage_error(
+    postgres: str, limit: str, says: str
+) -> None:
+    name = f"t{next(COUNTER)}"
+    url = postgres.replace("/postgres?", f"/{name}?")
+    with sa.create_engine(postgres, isolation_level="AUTOCOMMIT").connect() as connection:
+        connection.execute(sa.text(f"CREATE DATABASE {name}"))
+        connection.execute(sa.text("DROP ROLE IF EXISTS reader"))
+        connection.execute(sa.text("CREATE ROLE reader LOGIN"))
+    with sa.create_engine(url, isolation_level="AUTOCOMMIT").connect() as connection:
+        connection.execute(sa.text(limit))
+    reader = url.replace("serm@", "reader@")
+    with pytest.raises(StorageError, match=says):
+        JudgmentStore(reader)
+    engine = open_engine(reader)
+    with pytest.raises(sa.exc.SQLAlchemyError, match=says):
+        try_writing(engine, METADATA)
+    engine.dispose()
+
+
+def test_a_connection_that_the_server_cut_while_nobody_used_it_is_made_again(postgres: str) -> None:
+    name = f"t{next(COUNTER)}"
+    with sa.create_engine(postgres, isolation_level="AUTOCOMMIT").connect() as connection:
+        connection.execute(sa.text(f"CREATE DATABASE {name}"))
+        with JudgmentStore(postgres.replace("/postgres?", f"/{name}?")) as store:
+            store.put([said("a", 2)])
+            cut = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = :name"
+            assert connection.execute(sa.text(cut), {"name": name}).rowcount
+            store.put([said("b", 1)])
+            assert [judgment.grade for judgment in store.get(["a-d", "b-d"]).values()] == [2, 1]
+
+
+def test_a_database_that_can_be_written_is_left_as_it_is_by_the_trial(url: str) -> None:
+    with JudgmentStore(url) as store:
+        store.put([said("a", 2)])
+        engine = open_engine(url)
+        try_writing(engine, METADATA)
+        engine.dispose()
+        assert store.totals().judgments == 1
 
 
 def test_a_server_that_is_not_there_is_a_storage_error_and_passwords_are_not_shown() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 from collections.abc import Callable
 from pathlib import Path
 
@@ -122,6 +123,39 @@ def test_gold_weighs_the_judges(command: Command, capfd: Out) -> None:
     kept = labels.dropna(subset=["grade"])
     assert (kept["grade"] == PAIRS.loc[kept.index, "grade"]).all(), "the one who is right is followed"
     assert len(kept) > 25
+
+
+def test_bad_rows_of_the_gold_are_named_in_a_file_of_their_own(command: Command) -> None:
+    said = pd.read_csv("said.csv")
+    pd.concat([said, said.assign(query_id="x" + said["query_id"])]).to_csv("said.csv", index=False)
+    Path("other").mkdir()
+    gold = PAIRS.assign(query_id="x" + PAIRS["query_id"]).astype({"grade": object})
+    gold.loc[7, "grade"] = 9
+    gold.to_csv("other/pairs.csv", index=False)
+    bad = PAIRS.copy()
+    bad.loc[3, "query_id"] = ""
+    bad.to_csv("pairs.csv", index=False)
+    assert run(command("labels.csv", "--rule", "reliability", "--gold", "other/pairs.csv")) == 0
+    files = [pd.read_json(f"labels.csv.pairs.{role}rejects.jsonl", lines=True) for role in ("", "gold-")]
+    assert [list(zip(file["row"], file["field"], strict=True)) for file in files] == [
+        [(4, "query_id")],
+        [(8, "grade")],
+    ]
+
+
+def test_a_place_that_cannot_be_written_is_told_with_a_remedy(
+    command: Command, capfd: Out, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    make = Path.mkdir
+
+    def refused(path: Path, *args: object, **options: object) -> None:
+        if path == Path("closed"):
+            raise PermissionError(errno.EACCES, "Permission denied")
+        make(path, *args, **options)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(Path, "mkdir", refused)
+    assert run(command("closed/labels.csv")) == 12
+    assert "closed cannot be written: permission is denied" in capfd.readouterr().err
 
 
 def test_a_recording_of_the_judges_is_replayed(command: Command) -> None:

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import json
+import weakref
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import pandas as pd
@@ -13,6 +16,9 @@ from serm.cli import check_agents, check_data, check_gate, check_judges, check_s
 from serm.cli.checks import Check, Examination, Finding, Patient, Status
 from serm.cli.main import run
 from serm.core import Settings
+from serm.core.records import Reject
+from serm.storage.dataset import DataSet
+from serm.storage.workspace import Workspace
 
 
 def findings(config: Path, check: Check, area: str = "data") -> list[Finding]:
@@ -191,6 +197,74 @@ def test_a_database_and_an_mlflow_that_do_not_answer_fail(
     config = make_config(storage={"database": gone, "mlflow": "http://127.0.0.1:9"})
     assert "cannot be reached" in only(findings(config, check_services.check_database), Status.FAIL).sentence
     assert "http://127.0.0.1:9" in only(findings(config, check_services.check_mlflow), Status.FAIL).sentence
+
+
+def test_the_data_is_looked_at_without_its_texts_window_by_window(
+    make_config: MakeConfig, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    whole = DataSet.window
+
+    def window(self: DataSet, index: int, columns: Sequence[str] | None = None) -> pd.DataFrame:
+        assert columns is not None
+        assert not {"title", "text"} & {*columns}
+        assert not any(frame() is not None for frame in alive[:-1]), "the one before and this one at most"
+        frame = whole(self, index, columns)
+        alive.append(weakref.ref(frame))
+        return frame
+
+    alive: list[weakref.ref[pd.DataFrame]] = []
+    monkeypatch.setattr(DataSet, "window", window)
+    config = make_config()
+    for check in (check_data.check_input, check_data.check_sets):
+        findings(config, check)
+    assert not alive, "counts are in the manifest"
+    findings(config, check_data.check_separation)
+    assert len(alive) == 2
+
+
+def test_the_rejects_are_read_until_each_reason_has_its_first_row(
+    make_config: MakeConfig, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    frame = pairs().astype({"grade": object})
+    frame.loc[3:40, "grade"] = 9
+    seen = []
+    whole = check_data.read_rejects
+
+    def counted(path: Path) -> Iterator[Reject]:
+        for reject in whole(path):
+            seen.append(reject)
+            yield reject
+
+    monkeypatch.setattr(check_data, "read_rejects", counted)
+    found = only(findings(make_config(frame), check_data.check_input), Status.WARN)
+    assert "38 rejected" in found.sentence
+    assert len(seen) == 1
+
+
+def test_a_database_that_may_only_be_read_fails(make_config: MakeConfig, tmp_path: Path) -> None:
+    file = tmp_path / "judgments.sqlite"
+    url = f"sqlite:///file:{file}?uri=true"
+    config = make_config(storage={"database": url})
+    assert "can be written" in only(findings(config, check_services.check_database), Status.PASS).sentence
+    config = make_config(storage={"database": f"{url}&mode=ro"})
+    found = only(findings(config, check_services.check_database), Status.FAIL)
+    assert "cannot be written" in found.sentence
+    assert found.remedy
+
+
+def test_a_workspace_of_a_version_without_a_key_belongs_to_the_config_that_leaves_it_out(
+    make_config: MakeConfig,
+) -> None:
+    settings = Settings.from_yaml(make_config(), environment={})
+    Workspace.open(settings).close()
+    file = settings.workspace_path / "config.json"
+    written = json.loads(file.read_text())
+    del written["identity"]["data"]["sources"][0]["grades"]
+    file.write_text(json.dumps(written))
+    sentence = findings(make_config(), check_services.check_workspace)[0].sentence
+    assert "belongs to this config" in sentence
+    changed = findings(make_config(random_seed=8), check_services.check_workspace)[0]
+    assert changed.sentence.endswith("these sections differ: random_seed.")
 
 
 def test_services_are_named_without_their_logins(

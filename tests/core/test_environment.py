@@ -142,5 +142,14 @@ def test_logprobs_are_off_without_quotes_too() -> None:
 def test_a_date_that_no_calendar_has_is_no_bug(tmp_path: Path) -> None:
     config = tmp_path / "serm.yaml"
     config.write_text("data: {seed_gate: {after: 2026-13-45}}\n", encoding="utf-8")
-    with pytest.raises(ConfigError, match=r"serm\.yaml is not YAML: month must be"):
+    with pytest.raises(ConfigError, match=r"serm\.yaml is not YAML: month must be") as raised:
         Settings.from_yaml(config, {})
+    assert raised.value.remedy
+
+
+def test_a_config_that_cannot_be_read_is_told_with_a_remedy(tmp_path: Path) -> None:
+    config = tmp_path / "serm.yaml"
+    config.write_bytes(b"judges: [\xff]\n")
+    with pytest.raises(ConfigError, match=r"serm\.yaml cannot be read") as raised:
+        Settings.from_yaml(config, {})
+    assert raised.value.remedy

@@ -73,7 +73,7 @@ def read(tmp_path: Path, settings_of: Callable[..., Settings]) -> Read:
         settings = settings_of(sources=[{"pairs": str(pairs), **source}])
         with RejectLog(tmp_path / "rejects.jsonl") as log:
             chunks = list(read_source(settings.data.sources[0], settings, log, chunk))
-        return pd.concat(chunks, ignore_index=True), read_rejects(log.path)
+        return pd.concat(chunks, ignore_index=True), list(read_rejects(log.path))
 
     return run
 

@@ -121,6 +121,32 @@ def test_a_corpus_without_its_columns_is_refused(tmp_path: Path, read: Rows, tre
         read(tmp_path / "x.qrels", queries="queries.tsv", corpus="corpus.jsonl")
 
 
+def test_records_may_lack_a_field_that_others_have_or_name_it_in_another_way(
+    tmp_path: Path, read: Rows, trec: dict[str, str]
+) -> None:
+    (tmp_path / "x.qrels").write_text("q1 0 d1 1\nq1 0 d2 1\nq1 0 d3 1\n")
+    corpus = [
+        {"_id": "d1", "title": "One"},
+        {"_id": "d2", "text": "second", "title": "Two"},
+        {"docid": "d3", "contents": "third", "title": "Three"},
+    ]
+    (tmp_path / "corpus.jsonl").write_text("".join(json.dumps(row) + "\n" for row in corpus))
+    frame, rejects = read(tmp_path / "x.qrels", queries="queries.tsv", corpus="corpus.jsonl")
+    assert not rejects
+    assert frame[["title", "text"]].to_numpy().tolist() == [
+        ["One", ""],
+        ["Two", "second"],
+        ["Three", "third"],
+    ]
+
+
+def test_titles_that_the_first_record_lacks_are_read(beir: Path, read: Rows) -> None:
+    first = {name: value for name, value in DOCUMENTS[0].items() if name != "title"}
+    lines(beir / "corpus.jsonl", [first, *DOCUMENTS[1:]])
+    frame, _ = read(beir)
+    assert dict(zip(frame["doc_id"], frame["title"], strict=True)) == {"d1": "", "d2": "", "d3": "Three"}
+
+
 def test_a_disk_without_room_for_a_corpus_is_a_storage_error() -> None:
     with Texts({}) as texts:
         texts._documents.execute("PRAGMA max_page_count=3")

@@ -8,7 +8,7 @@ import pandas as pd
 import pytest
 
 from serm.core.errors import ConfigError, DataError
-from serm.storage.folder import settings_for_folder
+from serm.storage.folder import folder_notices, settings_for_folder
 
 
 def judgments(folder: Path, judges: list[str]) -> None:
@@ -51,3 +51,35 @@ def test_judgments_without_a_judge_are_refused(tmp_path: Path) -> None:
 def test_a_folder_that_is_not_there_is_refused(tmp_path: Path) -> None:
     with pytest.raises(DataError, match="no such folder"):
         settings_for_folder(tmp_path / "nothing", {})
+
+
+def rows_of(folder: Path, judges: dict[str, list[object]], column: str = "grade") -> None:
+    rows = [
+        {"query_id": f"q{number}", "doc_id": "d", "judge": judge, column: value}
+        for judge, values in judges.items()
+        for number, value in enumerate(values)
+    ]
+    pd.DataFrame(rows).to_parquet(folder / "judgments.parquet")
+
+
+@pytest.mark.parametrize("column", ["grade", "label"])
+def test_a_judge_on_two_values_is_not_seated_beside_judges_on_four(tmp_path: Path, column: str) -> None:
+    rows_of(tmp_path, {"four": [0, 1, 2, 3], "two": [0, 1, 1, 0], "strange": [0, 7, 2, 1]}, column)
+    settings = settings_for_folder(tmp_path, {})
+    assert [judge.backend.partition("#")[2] for judge in settings.judges] == ["four", "strange"]
+    [notice] = folder_notices(tmp_path)
+    assert notice.startswith("two answered 0 and 1 alone")
+
+
+def test_where_all_judges_are_on_two_values_all_sit(tmp_path: Path) -> None:
+    rows_of(tmp_path, {"a": [0, 1], "b": [1, 1]})
+    assert len(settings_for_folder(tmp_path, {}).judges) == 2
+    assert list(folder_notices(tmp_path)) == []
+
+
+def test_of_many_judges_more_than_half_have_to_agree(tmp_path: Path) -> None:
+    rows_of(tmp_path, {name: [0, 2] for name in "abc"})
+    assert settings_for_folder(tmp_path, {}).agreement.rule == "unanimous"
+    rows_of(tmp_path, {name: [0, 2] for name in "abcd"})
+    assert settings_for_folder(tmp_path, {}).agreement.rule == "majority"
+    assert "4 recorded judges" in "".join(folder_notices(tmp_path))

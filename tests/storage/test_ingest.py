@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import json
+import tracemalloc
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pandas as pd
 import pytest
 
@@ -14,9 +17,10 @@ import serm.storage.routing
 from serm.core import Settings
 from serm.core.errors import DataError, WorkspaceMismatchError
 from serm.core.hashing import query_bucket
+from serm.core.settings_data import TestRule as Rule
 from serm.storage.dataset import DataSet
-from serm.storage.ingest import dataset_key, ingest
-from serm.storage.plan import NO_GRADE, NO_SET, NO_WINDOW, SPENT
+from serm.storage.ingest import _targets, dataset_key, ingest
+from serm.storage.plan import NO_GRADE, NO_SET, NO_WINDOW, SPENT, Plan
 from serm.storage.workspace import Workspace
 
 Rows = Callable[..., Any]
@@ -184,6 +188,34 @@ def test_the_size_of_a_chunk_does_not_show_in_the_result(
     assert ids[0] == ids[1]
 
 
+@pytest.mark.parametrize("windows", [2, 200])
+def test_what_goes_where_takes_no_memory_a_window_and_a_test(tmp_path: Path, windows: int) -> None:
+    rows = 1_000_000
+    everywhere, window = np.ones(rows, dtype=bool), np.arange(rows, dtype=np.int32) % windows
+    planned = Plan(
+        seed=~everywhere,
+        gate=~everywhere,
+        stream=everywhere,
+        judged=~everywhere,
+        graded=everywhere,
+        windows=tuple(map(str, range(windows))),
+        window=window,
+        opens=window,
+        tests=tuple((Rule(name=str(test)), np.flatnonzero(window == test)) for test in range(windows)),
+        left_out={},
+        rejects=(),
+    )
+    tracemalloc.start()
+    targets = _targets(tmp_path, planned)
+    taken, _ = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert taken < 3 * rows
+    here = slice(1_000, 1_500)
+    for kind in ("window", "sealed", "test"):
+        found = targets[f"{kind} 1"].rows(here)
+        assert np.array_equal(found, window[here] == 1)
+
+
 def test_the_same_input_is_found_and_not_read_again(
     ingested: Ingested, four_sets: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -221,6 +253,77 @@ def test_a_window_that_changed_under_the_workspace_is_refused(ingested: Ingested
         ingested(changed, sets=SPLIT_SETS, windows=LANGUAGE_WINDOWS)
     assert raised.value.remedy
     ingested(four_sets, sets=SPLIT_SETS, windows=LANGUAGE_WINDOWS)  # put back, it goes on
+
+
+def graded_anew(rows: Any, query: str) -> list[dict[str, Any]]:
+    return [{**row, "grade": 3 - row["grade"]} if row["query_id"] == query else row for row in rows]
+
+
+@pytest.mark.parametrize(
+    ("query", "words"), [("q10", "the gate has other rows or grades"), ("q30", "the test test has other")]
+)
+def test_grades_that_were_corrected_under_the_workspace_are_refused(
+    tmp_path: Path, ingested: Ingested, four_sets: Any, *, query: str, words: str
+) -> None:
+    ingested(four_sets, sets=SPLIT_SETS, windows=LANGUAGE_WINDOWS)
+    (tmp_path / "work" / "rounds" / "000").mkdir()
+    with pytest.raises(WorkspaceMismatchError, match=words) as raised:
+        ingested(graded_anew(four_sets, query), sets=SPLIT_SETS, windows=LANGUAGE_WINDOWS)
+    assert raised.value.remedy
+    ingested(four_sets, sets=SPLIT_SETS, windows=LANGUAGE_WINDOWS)  # put back, it goes on
+
+
+def test_gate_grades_may_be_corrected_until_their_window_opens(
+    tmp_path: Path, ingested: Ingested, four_sets: Any
+) -> None:
+    ingested(four_sets, sets=SPLIT_SETS, windows=LANGUAGE_WINDOWS)
+    (tmp_path / "work" / "rounds" / "000").mkdir()
+    ingested(graded_anew(four_sets, "q15"), sets=SPLIT_SETS, windows=LANGUAGE_WINDOWS)  # of the window de
+    (tmp_path / "work" / "rounds" / "001").mkdir()
+    with pytest.raises(WorkspaceMismatchError, match="the gate has other rows or grades"):
+        ingested(four_sets, sets=SPLIT_SETS, windows=LANGUAGE_WINDOWS)
+
+
+def test_gate_and_test_rows_may_come_with_a_stream_that_grew_and_only_with_it(
+    tmp_path: Path, ingested: Ingested, four_sets: Any, many_rows: Rows
+) -> None:
+    windows = {"by": "time", "period": "10D"}
+    rows = [{**row, "timestamp": "2024-01-01"} for row in four_sets]
+    rows += many_rows(
+        1, 3, first=48, split="gate", timestamp="2024-03-02"
+    )  # opens with January, until March is there
+    ingested(rows, sets=SPLIT_SETS, windows=windows)
+    for number in range(2):
+        (tmp_path / "work" / "rounds" / f"{number:03d}").mkdir()
+    more = [
+        item
+        for place, split in enumerate(("stream", "gate", "test"))
+        for item in many_rows(5, 3, first=50 + 5 * place, split=split, timestamp="2024-03-01")
+    ]
+    for split, words in (("gate", "the gate has other rows"), ("test", "the test test has other rows")):
+        with pytest.raises(WorkspaceMismatchError, match=words):
+            ingested(
+                [*rows, *(row for row in more if row["split"] == split)], sets=SPLIT_SETS, windows=windows
+            )
+    for query in ("q10", "q48", "q30"):
+        with pytest.raises(WorkspaceMismatchError, match="has other rows or grades"):
+            ingested([*graded_anew(rows, query), *more], sets=SPLIT_SETS, windows=windows)
+    assert len(ingested([*rows, *more], sets=SPLIT_SETS, windows=windows).windows) == 2
+
+
+def test_a_workspace_of_a_version_that_noted_no_grades_takes_them_as_they_are(
+    tmp_path: Path, ingested: Ingested, four_sets: Any
+) -> None:
+    def noted(dataset: DataSet) -> Any:
+        return json.loads((dataset.folder.parent / "current.json").read_text())
+
+    one = ingested(four_sets, sets=SPLIT_SETS, windows=LANGUAGE_WINDOWS)
+    old = {name: value for name, value in noted(one).items() if name not in ("gate", "tests")}
+    for rows in (four_sets, graded_anew(four_sets, "q10")):
+        (one.folder.parent / "current.json").write_text(json.dumps(old))
+        new = ingested(rows, sets=SPLIT_SETS, windows=LANGUAGE_WINDOWS)
+        assert noted(new)["id"] == new.id
+        assert noted(new)["gate"]
 
 
 @pytest.mark.parametrize(

@@ -51,8 +51,9 @@ def test_by_time_periods_may_be_hours() -> None:
 
 @pytest.mark.parametrize("period", ["a month", "0D", "-3D"])
 def test_a_period_that_is_no_duration_is_an_error(period: str) -> None:
-    with pytest.raises(ConfigError, match=r"data\.windows\.period"):
+    with pytest.raises(ConfigError, match=r"data\.windows\.period") as raised:
         cut([("a", "2024-01-01")], by="time", period=period)
+    assert raised.value.remedy
 
 
 def test_by_size_queries_stay_whole_and_come_in_the_order_of_their_first_moment() -> None:

@@ -215,3 +215,38 @@ def test_workspaces_may_share_what_is_named_by_content(tmp_path: Path) -> None:
         assert not (two.samples / "mine").exists()
     with Workspace.open(settings("two")):
         assert half.is_dir()  # another process may be at work on it
+
+
+def bound_without(folder: Path, *keys: str, **values: object) -> None:
+    """A workspace as a version without these keys bound it; `values`: keys that it had and that are gone."""
+    Workspace.open(settings(folder)).close()
+    file = folder / "work" / "config.json"
+    written = json.loads(file.read_text())
+    for key in keys:
+        *sections, last = key.split(".")
+        place = written["identity"]
+        for section in sections:
+            place = place[int(section) if section.isdecimal() else section]
+        del place[last]
+    written["identity"] |= values
+    file.write_text(json.dumps(written))
+
+
+def test_a_key_that_came_later_counts_as_its_default(tmp_path: Path) -> None:
+    bound_without(tmp_path, "data.sources.0.grades", "miner.near_text", "knowledge")
+    Workspace.open(settings(tmp_path)).close()
+    assert Workspace.read(tmp_path / "work").identity == json.loads(json.dumps(settings(tmp_path).identity()))
+
+
+def test_a_key_that_came_later_and_is_set_to_something_else_is_refused(tmp_path: Path) -> None:
+    bound_without(tmp_path, "data.sources.0.grades", "knowledge")
+    with pytest.raises(
+        WorkspaceMismatchError, match=r"knowledge\.results: 4 in the workspace, 5 in the config"
+    ):
+        Workspace.open(settings(tmp_path, knowledge={"results": 5}))
+
+
+def test_a_key_that_is_gone_is_told_alone(tmp_path: Path) -> None:
+    bound_without(tmp_path, "knowledge", luck=7)
+    with pytest.raises(WorkspaceMismatchError, match=r"\(luck: 7 in the workspace, not set in the config\)"):
+        Workspace.open(settings(tmp_path))

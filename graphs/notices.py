@@ -1,0 +1,55 @@
+"""What is worth a line before a run begins: rows left out, a base without words for a language."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Final
+
+import pandas as pd
+
+from serm.core.errors import ModelError
+from serm.core.settings_loop import ModelSettings
+from serm.relevance_model.vocabulary import UNKNOWN, by_language, measure, tokenizer_of
+from serm.storage.dataset import DataSet
+
+SAMPLE: Final = 200  # pairs of a language whose words are looked up; chosen
+SHOWN: Final = 5  # reasons that are named, the commonest first
+_TEXTS: Final = ("query", "title", "text", "language")
+
+
+def data_notices(dataset: DataSet) -> Iterator[str]:
+    """Rows that were rejected or that no set takes, by reason."""
+    if dataset.rejected:
+        reasons = _by_number(dataset.reject_reasons)
+        yield (
+            f"{dataset.rejected:,} rows are rejected and left out: {reasons}. "
+            "rejects.jsonl beside the data set lists each."
+        )
+    if left := sum(dataset.left_out.values()):
+        yield f"{left:,} good rows are left out: {_by_number(dataset.left_out)}."
+
+
+def language_notices(dataset: DataSet, settings: ModelSettings, seed: int) -> Iterator[str]:
+    """Languages of the seed and the first window that the base has no words for.
+
+    Nothing where its tokenizer cannot be loaded: the model's own loading says what is wrong.
+    """
+    try:
+        tokenizer = tokenizer_of(settings)
+    except ModelError:
+        return
+    first = [dataset.window(0, _TEXTS)] if dataset.windows else []
+    rows = pd.concat([dataset.seed()[list(_TEXTS)], *first])
+    for language, texts in by_language(rows, SAMPLE, seed).items():
+        unknown = measure(texts, settings, tokenizer).unknown
+        if unknown > UNKNOWN:
+            yield (
+                f"{settings.base} has no word for {unknown:.0%} of the tokens of "
+                f"{f'language {language}' if language else 'the texts'}: name one that has with `model.base`."
+            )
+
+
+def _by_number(reasons: Mapping[str, int]) -> str:
+    ordered = sorted(reasons.items(), key=lambda item: -item[1])
+    more = f"; {len(ordered) - SHOWN} more reasons" if len(ordered) > SHOWN else ""
+    return "; ".join(f"{number:,} x {reason}" for reason, number in ordered[:SHOWN]) + more
