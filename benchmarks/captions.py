@@ -18,6 +18,10 @@ CAPTIONS: Final = {
         "error, less is better. NDCG leaves out queries whose grades are all one: they are counted apart, "
         "and are part of the other measures."
     ),
+    "of_true_grades": (
+        "The gain over frozen after the last round, as a share of that of the arm whose judges say the true "
+        "(human) grades: the first row, in points. Nothing where that gain is not surely above 0."
+    ),
     "before_use": (
         "Each window before anything of it is used, by the model in use after the round before it, the first "
         "window by frozen. All windows together; a query that comes in several counts once."

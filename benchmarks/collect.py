@@ -79,9 +79,9 @@ def sealed_grades(run: Run) -> dict[tuple[str, str], int]:
 
 
 def data_folder(run: Run) -> Path:
-    """Where a run's data set lies."""
-    folder = run.folder / "workspace" / "data"
-    return next(item.parent for item in sorted(folder.glob("*/dataset.json")))
+    """Where a run's data set lies: the last one, where its stream has grown."""
+    workspace = run.folder / "workspace"
+    return workspace / "data" / _dataset_id(workspace)
 
 
 def _dataset_id(workspace: Path) -> str:

@@ -7,7 +7,8 @@ from functools import cached_property
 
 import numpy as np
 
-from serm.benchmarks.arms import CHAMPION, FROZEN, UNTRAINED, Results, Slice
+from serm.benchmarks.arm_tables import models
+from serm.benchmarks.arms import FROZEN, Model, Results, Slice
 from serm.benchmarks.collect import reports
 from serm.benchmarks.figures import NONE, SMALLEST, share, share_of, smallest
 from serm.core.records import Interval
@@ -32,15 +33,10 @@ def relative_drops(results: Results) -> Cells:
         return Cells((), ())
     numbers = [number for number in results.next_windows if number + 1 in results.windows]
     headers = ("model", *(results.windows[number + 1] for number in numbers))
-    models = (
-        ("untrained", results.ours, UNTRAINED),
-        ("frozen", results.ours, FROZEN),
-        *((results.named(arm), arm, CHAMPION) for arm in results.arms),
-    )
     rows = []
     drops = []
-    for who, arm, role in models:
-        drops.append([_drop(results, arm, static, number, role) for number in numbers])
+    for who, model in models(results):
+        drops.append([_drop(results, model, static, number) for number in numbers])
         rows.append((who, *map(share, drops[-1])))
     rows.append((SMALLEST, *smallest(drops, share_of)))
     return Cells(headers, tuple(rows), frozenset(headers))
@@ -162,8 +158,8 @@ def _gaps(results: Results, test: str, arm: str) -> dict[str, _Gap]:
     }
 
 
-def _drop(results: Results, arm: str, static: str, number: int, role: str) -> Interval:
-    now, later = results.of(arm, static, number, role), results.of(arm, EVOLVING, number, role)
+def _drop(results: Results, model: Model, static: str, number: int) -> Interval:
+    now, later = (results.of(model.arm, name, number, model.role) for name in (static, EVOLVING))
 
     def drop(first: Floats, then: Floats) -> Floats:
         return np.where(first > 0, (first - then) / np.maximum(first, LEAST_GAP), np.nan)

@@ -1,7 +1,8 @@
 """A benchmark in MLflow: one experiment, a run for each arm and seed, and one over them with the tables.
 
 Runs are found again by a key, so that a benchmark that is collected again is there once: a run whose figures
-have changed is replaced, all others stay as they are.
+have changed is replaced, all others stay as they are. On a server that several benchmarks share, each finds
+its own alone: an id that is kept in its folder tells them apart.
 """
 
 from __future__ import annotations
@@ -25,12 +26,15 @@ from serm.benchmarks.run_record import deciding
 from serm.benchmarks.runs import Run
 from serm.core.hashing import digest, digest_file
 from serm.relevance_model.registry import RUN_KEY
+from serm.storage.identity import workspace_id
 from serm.storage.mlflow_errors import mlflow_errors
 from serm.storage.mlflow_names import metric_part
 from serm.storage.traces_mlflow import experiment_of, quiet_mlflow
 
 CONTENT: Final = "serm.content"
 """A tag: the digest of all that a run bears. One without it, or not finished, was cut off by a kill."""
+BENCHMARK: Final = "serm.benchmark"
+"""A tag: the id of the benchmark's folder."""
 _NOTE: Final = "mlflow.note.content"
 SUMMARY: Final = "summary"
 """The key of the run over all others."""
@@ -61,13 +65,14 @@ def log_benchmark(protocol: Protocol, out: Path, runs: Sequence[Run], files: Seq
     """
     done = [run for run in runs if run.done]
     settings = [protocol.settings(run.arm, run.seed, out, run.fold) for run in done]
-    uri = settings[0].storage.mlflow or f"sqlite:///{out.resolve() / 'mlflow.db'}"
+    shared = settings[0].storage.mlflow
+    uri = shared or f"sqlite:///{out.resolve() / 'mlflow.db'}"
     flat = [deciding(item) for item in settings]
     shown = {key for of in flat for key in of if len({other.get(key) for other in flat}) > 1}
     table = pd.read_parquet(out / "results.parquet")
     with mlflow_errors(uri, "did not take the benchmark", _REMEDY), quiet_mlflow():
         os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
-        log = _Log(MlflowClient(uri, uri), uri, protocol.name)
+        log = _Log(MlflowClient(uri, uri), uri, protocol.name, workspace_id(out), alone=not shared)
         parent = log.summary(protocol, files)
         for run, values in zip(done, flat, strict=True):
             params = {key: value for key, value in values.items() if key in shown}
@@ -130,9 +135,12 @@ def _figures(report: Mapping[str, Any]) -> Iterator[tuple[str, float, int]]:
 class _Log:
     """One experiment."""
 
-    def __init__(self, client: MlflowClient, uri: str, name: str) -> None:
+    def __init__(self, client: MlflowClient, uri: str, name: str, benchmark: str, *, alone: bool) -> None:
+        """`alone`: no other benchmark is in this MLflow, whatever id its runs bear, or none as once."""
         self._client, self._experiment = client, experiment_of(client, uri, name)
-        self._there = {run.data.tags.get(RUN_KEY): run for run in self._all()}
+        self._benchmark = benchmark
+        tags = ((run, run.data.tags) for run in self._all())
+        self._there = {of.get(RUN_KEY): run for run, of in tags if alone or of.get(BENCHMARK) == benchmark}
 
     def _all(self) -> Iterator[Any]:
         found = self._client.search_runs([self._experiment])
@@ -172,7 +180,7 @@ class _Log:
         self._client.set_terminated(run_id)
 
     def _create(self, key: str, name: str, tags: Mapping[str, str]) -> str:
-        named = {**tags, RUN_KEY: key, MLFLOW_RUN_NAME: name}
+        named = {**tags, RUN_KEY: key, BENCHMARK: self._benchmark, MLFLOW_RUN_NAME: name}
         return str(self._client.create_run(self._experiment, run_name=name, tags=named).info.run_id)
 
 

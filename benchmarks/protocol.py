@@ -8,8 +8,11 @@
       ours: {}
       random choice: {miner: {choice: random}}
 
-`like: NAME` takes over all of NAME.yaml beside it; what the file says itself is laid over that, key by key.
-An arm is what it changes in the config, key by key; lists replace lists. Arms run through the same graphs.
+`like: NAME` takes over all of NAME.yaml beside it, or of serm's own protocol of that name; what the file says
+itself is laid over that, key by key. A config, or a folder of data, in the place of a protocol is compared by
+the arms of `collection.yaml`.
+An arm is what it changes in the config, key by key; lists and `miner.agents` are replaced whole. Arms run
+through the same graphs.
 `folds` are changes of the data, each with other test queries: every arm runs in each of them, and their test
 queries are pooled.
 """
@@ -18,7 +21,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, Self
+from typing import Any, Final, Self
 
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
@@ -26,8 +29,11 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 from serm.benchmarks.shared_judgments import with_shared_judgments
 from serm.core.errors import ConfigError
 from serm.core.settings import Settings
+from serm.storage.folder import folder_values
 
 PACKAGED = Path(__file__).resolve().parent / "protocols"
+COLLECTION: Final = "collection"
+"""The protocol for data of one's own: its arms name no judge that a config may not have."""
 
 
 class Arm(BaseModel):
@@ -36,6 +42,7 @@ class Arm(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     change: dict[str, Any] = Field(default_factory=dict)
+    only_judge: int | None = Field(default=None, ge=1)  # of the config's judges this one alone, from 1
     matched: bool = True  # as many pairs sent to the panel as the others: set apart where not
     note: str = ""  # a sentence for the tables
 
@@ -71,7 +78,7 @@ class Protocol(BaseModel):
         """An arm may be written as its change alone."""
         if isinstance(values, dict) and isinstance(values.get("arms"), dict):
             arms = {
-                name: arm if set(arm or {}) & {"change", "matched", "note"} else {"change": arm or {}}
+                name: arm if set(arm or {}) & {*Arm.model_fields} else {"change": arm or {}}
                 for name, arm in values["arms"].items()
             }
             values = {**values, "arms": arms}
@@ -94,19 +101,24 @@ class Protocol(BaseModel):
         values, folder = self._base(seed, out)
         for change in (self.change, self.folds[fold], self.arms[arm].change):
             values = merged(values, change)
+        values["judges"] = _alone(values.get("judges", []), self.arms[arm].only_judge, arm)
         values["random_seed"] = seed
-        values["judges"] = [_reseeded(judge, seed) for judge in values.get("judges", [])]
+        values["judges"] = _reseeded(values["judges"], seed)
         values["workspace"] = str(run_folder(out, arm, seed, fold) / "workspace")
         shared = out.resolve() / "shared"
         values["storage"] = {**values.get("storage", {}), "shared": str(shared)}
         settings = Settings.from_mapping(values, folder=folder, environment={}, origin=f"arm `{arm}`")
         return with_shared_judgments(settings, shared)
 
+    @property
+    def called(self) -> str:
+        """What `serm benchmark` was given: one of serm's own by its name, else the file or folder."""
+        return self.name if self.file.parent == PACKAGED else self.file.name
+
     def _base(self, seed: int, out: Path) -> tuple[dict[str, Any], Path]:
         if self.config is not None:
             file = (self.file.parent / self.config).resolve()
-            values = _read_yaml(file)
-            return values, file.parent
+            return (folder_values(file), file) if file.is_dir() else (_read_yaml(file), file.parent)
         from serm.benchmarks.marketplace.config import marketplace_config
 
         folder = out.resolve() / "data" / f"seed-{seed}"
@@ -123,11 +135,12 @@ class Protocol(BaseModel):
 
 
 def read_protocol(path: Path | str) -> Protocol:
-    """A protocol's file, or one that comes with serm by its name. Raises ConfigError where it is none."""
+    """A protocol's file, one that comes with serm by its name, or the arms of `collection` over a config or a
+    folder of data. Raises ConfigError where it is none of these."""
     file = Path(path)
-    if not file.is_file() and (PACKAGED / f"{path}.yaml").is_file():
+    if not file.exists() and (PACKAGED / f"{path}.yaml").is_file():
         file = PACKAGED / f"{path}.yaml"
-    values = _extended(file)
+    values = _of_collection(file) if _is_data(file) else _extended(file)
     try:
         return Protocol.model_validate({**values, "file": file.resolve()})
     except ValidationError as error:
@@ -139,10 +152,41 @@ def read_protocol(path: Path | str) -> Protocol:
 
 
 def _extended(file: Path) -> dict[str, Any]:
-    """A protocol's mapping; one that is `like` another, a file beside it, is written over that."""
+    """A protocol's mapping, over that of the one beside it, or of serm's own, that it is `like`."""
     values = _read_yaml(file)
+    if isinstance(values.get("config"), str):  # it says where from its own file, whoever is like it
+        values["config"] = str((file.parent / values["config"]).resolve())
     like = values.pop("like", None)
-    return values if like is None else merged(_extended(file.with_name(f"{like}.yaml")), values)
+    if like is None:
+        return values
+    other = file.with_name(f"{like}.yaml")
+    return merged(_extended(other if other.is_file() else PACKAGED / other.name), values)
+
+
+def _is_data(file: Path) -> bool:
+    """Whether it is a folder, or a config: what is to be compared on, with arms that nobody wrote."""
+    return file.is_dir() or (file.is_file() and "data" in _read_yaml(file))
+
+
+def _of_collection(config: Path) -> dict[str, Any]:
+    config = config.resolve()
+    written = config / "serm.yaml"
+    given = written if written.is_file() else config
+    name = f"{COLLECTION}-{config.name if config.is_dir() else config.stem}"
+    return {**_extended(PACKAGED / f"{COLLECTION}.yaml"), "name": name, "config": str(given)}
+
+
+def _alone(judges: Any, number: int | None, arm: str) -> Any:
+    """The config's judges, or one of them alone."""
+    if number is None:
+        return judges
+    listed = [judges] if isinstance(judges, str) else list(judges or ())
+    if len(listed) < number:
+        raise ConfigError(
+            f"arm `{arm}` asks judge {number} alone, and the config names {len(listed)}.",
+            "Name it under `judges`, or leave the arm out with `--arm`.",
+        )
+    return listed[number - 1 : number]
 
 
 def run_folder(out: Path, arm: str, seed: int, fold: str = "") -> Path:
@@ -151,25 +195,34 @@ def run_folder(out: Path, arm: str, seed: int, fold: str = "") -> Path:
     return out.resolve() / "runs" / arm.replace("/", "-").replace(" ", "-") / name
 
 
-def merged(values: Mapping[str, Any], change: Mapping[str, Any]) -> dict[str, Any]:
-    """`values` with `change` over it, mapping by mapping."""
+def merged(values: Mapping[str, Any], change: Mapping[str, Any], section: str = "") -> dict[str, Any]:
+    """`values` with `change` over it, mapping by mapping; `miner.agents` as a whole, as lists are: an agent
+    that a change does not name is off. `section`: the key that both stand under."""
     result = dict(values)
     for key, value in change.items():
         there = result.get(key)
-        if isinstance(there, Mapping) and isinstance(value, Mapping):
-            value = merged(there, value)  # noqa: PLW2901
+        whole = (section, key) == ("miner", "agents")
+        if isinstance(there, Mapping) and isinstance(value, Mapping) and not whole:
+            value = merged(there, value, key)  # noqa: PLW2901
         result[key] = value
     return result
 
 
-def _reseeded(judge: Any, seed: int) -> Any:
-    if isinstance(judge, str):
-        return _reseeded({"backend": judge}, seed)
-    if not judge["backend"].startswith("simulated:"):
-        return judge
-    body, mark, name = judge["backend"].partition("#")
+def _reseeded(judges: Any, seed: int) -> Any:
+    """Judges as a config may give them; what is no judge stays as it is, and the settings say so."""
+    if isinstance(judges, str):
+        judges = [judges]
+    return [_of_seed(judge, seed) for judge in judges] if isinstance(judges, list) else judges
+
+
+def _of_seed(judge: Any, seed: int) -> Any:
+    values = {"backend": judge} if isinstance(judge, str) else judge
+    backend = values.get("backend") if isinstance(values, Mapping) else None
+    if not isinstance(backend, str) or not backend.startswith("simulated:"):
+        return values
+    body, mark, name = backend.partition("#")
     parts = [part for part in body.split(",") if not part.strip().startswith("seed=")]
-    return {**judge, "backend": f"{','.join(parts)},seed={seed}{mark}{name}"}
+    return {**values, "backend": f"{','.join(parts)},seed={seed}{mark}{name}"}
 
 
 def _read_yaml(file: Path) -> dict[str, Any]:

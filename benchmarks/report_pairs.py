@@ -10,10 +10,11 @@ from pathlib import Path
 import pandas as pd
 
 from serm.benchmarks.collect import reports
+from serm.benchmarks.run_record import as_now, read_record
 from serm.benchmarks.runs import Run
 from serm.core.columns import KEY
 from serm.core.hashing import unit_interval
-from serm.core.settings import Settings
+from serm.core.settings_loop import ModelSettings
 from serm.relevance_model.loading import load_model
 from serm.relevance_model.scoring import score_frame
 
@@ -76,8 +77,9 @@ def _of_round(run: Run, report: dict[str, object], count: int) -> list[PairStory
 
 
 def _scores(run: Run, workspace: Path, model: str, frame: pd.DataFrame) -> Sequence[float]:
-    settings = json.loads((run.folder / "done.json").read_text(encoding="utf-8"))["settings"]
-    loaded = load_model(workspace / "models" / model, Settings.model_validate(settings).model, None)
+    told = as_now(read_record(run).get("settings", {}))  # none: of a version that did not tell
+    settings = ModelSettings.model_validate(told.get("model", {}))
+    loaded = load_model(workspace / "models" / model, settings, None)
     return [float(value) for value in score_frame(loaded, frame).expected]
 
 

@@ -6,6 +6,7 @@ from functools import cached_property
 
 from serm.benchmarks.arm_tables import before_use, by_round, by_slice, last_round
 from serm.benchmarks.arms import Results
+from serm.benchmarks.ceiling import of_true_grades
 from serm.benchmarks.confusion import confusions
 from serm.benchmarks.costs import costs, per_thousand
 from serm.benchmarks.drops import gap_by_window, gap_closed, relative_drops
@@ -31,6 +32,10 @@ class ReportTables:
     @cached_property
     def measures(self) -> Cells:
         return other_measures(self.results)
+
+    @cached_property
+    def of_true_grades(self) -> Cells:
+        return of_true_grades(self.results)
 
     @cached_property
     def by_round(self) -> Cells:

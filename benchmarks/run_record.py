@@ -1,7 +1,7 @@
 """What a run was made from, in its done.json, and whether the protocol still says the same.
 
-A table compares runs, so all of them are to be made as the protocol stands now. They are told apart by their
-settings, never by their names: one arm of two protocols may be one folder.
+A table compares runs, so all of them are to be made as the protocol stands now, from files as they are now.
+They are told apart by both, never by their names: one arm of two protocols may be one folder.
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ from typing import Any, Final
 
 from pydantic import ValidationError
 
+from serm.benchmarks.contents import contents
 from serm.benchmarks.protocol import Protocol
 from serm.benchmarks.runs import DONE, Run
 from serm.core.discretion import without_logins
@@ -74,16 +75,40 @@ def read_record(run: Run) -> dict[str, Any]:
 
 def require_same(protocol: Protocol, runs: Sequence[Run], out: Path) -> None:
     """Raises WorkspaceMismatchError where a run that is done was made under other settings than it would be
-    now. A run of an earlier version that does not say how it was made is taken as it is."""
-    others = [(run, found) for run in runs if run.done and (found := _changed(protocol, run, out))]
+    now, or from files that have other contents now. What a run of an earlier version does not say of how it
+    was made is taken as it is."""
+    done = [run for run in runs if run.done]
+    others = [(run, found) for run in done if (found := _changed(protocol, run, out))]
     if others:
         run, found = others[0]
-        more = f" So were {len(others) - 1} further runs." if len(others) > 1 else ""
         raise WorkspaceMismatchError(
             f"{run.folder} was made under other settings than the protocol has now "
-            f"({difference(*found, 'the run', 'the protocol')}).{more}",
+            f"({difference(*found, 'the run', 'the protocol')}).{_more(others)}",
             "Set these keys back, name another `--out`, or remove that folder: then the run is made anew.",
         )
+    edited = [(run, keys) for run in done if (keys := _edited(protocol, run, out))]
+    if edited:
+        run, keys = edited[0]
+        raise WorkspaceMismatchError(
+            f"{run.folder} was made from files that have other contents now ({', '.join(keys)})."
+            f"{_more(edited)}",
+            "Put these files back, name another `--out`, or remove that folder: then the run is made anew.",
+        )
+
+
+def _more(others: Sequence[object]) -> str:
+    return f" So were {len(others) - 1} further runs." if len(others) > 1 else ""
+
+
+def _edited(protocol: Protocol, run: Run, out: Path) -> list[str]:
+    """The keys, with their values, whose files have other contents than the run read."""
+    read = read_record(run).get("read")
+    if not read:
+        return []
+    settings = protocol.settings(run.arm, run.seed, out, run.fold)
+    now = contents(settings, generated=protocol.marketplace is not None)
+    said = deciding(settings)
+    return [f"{key}: {said[key]}" for key in sorted(read.keys() & now.keys()) if read[key] != now[key]]
 
 
 def _changed(protocol: Protocol, run: Run, out: Path) -> tuple[dict[str, str], dict[str, str]] | None:
@@ -92,7 +117,7 @@ def _changed(protocol: Protocol, run: Run, out: Path) -> tuple[dict[str, str], d
     if "settings" not in record:
         return None
     settings = protocol.settings(run.arm, run.seed, out, run.fold)
-    there = flat(_deciding(_as_now(record["settings"])))
+    there = flat(_deciding(as_now(record["settings"])))
     here = deciding(settings)
     was, now = record.get("folder"), str(settings.folder)
     if "market" in record:
@@ -116,7 +141,7 @@ def _deciding(values: Mapping[str, Any]) -> Any:
     return json.loads(json.dumps(kept))
 
 
-def _as_now(values: dict[str, Any]) -> dict[str, Any]:
+def as_now(values: dict[str, Any]) -> dict[str, Any]:
     """Settings that an earlier version wrote as today's would: a key that came later has its default, and one
     that is gone is left out. As they are where today's allow no such value."""
     values = json.loads(json.dumps(values))

@@ -6,7 +6,6 @@
 from __future__ import annotations
 
 import os
-import subprocess
 import sys
 import threading
 import time
@@ -15,6 +14,8 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
+from serm.benchmarks.children import Children, ended_with_us
+from serm.benchmarks.contents import contents
 from serm.benchmarks.protocol import Protocol, read_protocol, run_folder
 from serm.benchmarks.run_record import made_from, made_on, require_same
 from serm.benchmarks.runs import DONE, Run
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
     from serm.graphs.run import EvolutionResult
 
 LOG: Final = "log.txt"
+STOPPED: Final = "The runs were stopped; the same command goes on with them."
 
 
 class RunFailedError(SermError):
@@ -50,7 +52,8 @@ def run_protocol(
 
     The first run of each seed and fold goes alone: it makes the seed model that the others find. A killed run
     goes on where it stopped. Raises RunFailedError, after all others have ended, where one failed or waits;
-    WorkspaceMismatchError, before any is started, where what is done was made under other settings.
+    WorkspaceMismatchError, before any is started, where what is done was made under other settings or from
+    files that were edited since, and at the end where one was edited meanwhile. Ctrl-C and SIGTERM end all.
     """
     protocol = read_protocol(file)
     require_same(protocol, runs, out)
@@ -64,11 +67,11 @@ def run_protocol(
     rest = [run for run in left if run not in first]
     failed: list[Run] = []
     waits: list[Run] = []
-    count, lock = [len(runs) - len(left)], threading.Lock()
+    count, lock, children = [len(runs) - len(left)], threading.Lock(), Children()
 
     def one(run: Run) -> None:
         began = time.monotonic()
-        code = _start(file, out, run, threads)
+        code = _start(file, out, run, threads, children)
         with lock:
             count[0] += code == 0
             outcome = f"{time.monotonic() - began:.0f} s"
@@ -78,8 +81,10 @@ def run_protocol(
             tell(f"{count[0]}/{len(runs)} {run.arm}, {_place(run)}: {outcome}")
 
     for wave in (first, rest):
-        with ThreadPoolExecutor(jobs) as pool:
+        # The pool waits for its threads, and they for the runs: those are ended before.
+        with ThreadPoolExecutor(jobs) as pool, ended_with_us(children, lambda: tell(STOPPED)):
             list(pool.map(one, wave))
+    require_same(protocol, runs, out)
     if failed or waits:
         raise _not_all(len(runs), failed, waits)
 
@@ -116,14 +121,17 @@ def prepare(protocol: Protocol, seed: int, out: Path) -> None:
         write_once(out.resolve() / "data" / f"seed-{seed}", protocol.market(seed))
 
 
-def _start(file: Path, out: Path, run: Run, threads: int) -> int:
+def _start(file: Path, out: Path, run: Run, threads: int, children: Children) -> int:
     """Run in a process of its own, and wait. Its output goes to the run's log."""
     run.folder.mkdir(parents=True, exist_ok=True)
     environment = os.environ | {"OMP_NUM_THREADS": str(threads), "MKL_NUM_THREADS": str(threads)}
-    given = [str(file), run.arm, str(run.seed), str(out), run.fold]
-    command = [sys.executable, "-m", "serm.benchmarks.runner", *given]
     with (run.folder / LOG).open("a", encoding="utf-8") as log:
-        return subprocess.run(command, stdout=log, stderr=log, env=environment, check=False).returncode
+        return children.run(_command(file, out, run), log, environment)
+
+
+def _command(file: Path, out: Path, run: Run) -> list[str]:
+    given = [str(file), run.arm, str(run.seed), str(out), run.fold]
+    return [sys.executable, "-m", "serm.benchmarks.runner", *given]
 
 
 def run_once(file: Path, arm: str, seed: int, out: Path, fold: str = "") -> None:
@@ -133,6 +141,7 @@ def run_once(file: Path, arm: str, seed: int, out: Path, fold: str = "") -> None
     began = time.monotonic()
     protocol = read_protocol(file)
     settings = protocol.settings(arm, seed, out, fold)
+    read = contents(settings, generated=protocol.marketplace is not None)  # as it is now, not hours later
     result = evolve(settings)
     if not result.stop:
         raise RunFailedError("the run was stopped before its end.", "The same command goes on.")
@@ -141,7 +150,8 @@ def run_once(file: Path, arm: str, seed: int, out: Path, fold: str = "") -> None
     spent = [report.get("seconds", 0.0) for report in result.rounds]
     figures = {"stop": result.stop, "seconds": time.monotonic() - began, "round_seconds": spent}
     market = protocol.market(seed) if protocol.marketplace else None
-    write_json(run_folder(out, arm, seed, fold) / DONE, figures | made_on() | made_from(settings, market))
+    told = figures | made_on() | made_from(settings, market) | {"read": read}
+    write_json(run_folder(out, arm, seed, fold) / DONE, told)
 
 
 def _waits(result: EvolutionResult) -> RunWaitsError:

@@ -11,8 +11,10 @@ from made_up_results import ARMS, QUERIES, made_up
 
 from serm.benchmarks.arm_tables import before_use, by_slice, last_round
 from serm.benchmarks.arms import Results
+from serm.benchmarks.ceiling import of_true_grades
 from serm.benchmarks.costs import per_thousand
 from serm.benchmarks.drops import gap_by_window, gap_closed, relative_drops
+from serm.benchmarks.protocol import Arm
 from serm.benchmarks.runs import Run
 from serm.benchmarks.timeline import drift_timeline
 from serm.core.settings_data import EVOLVING
@@ -86,9 +88,25 @@ def test_each_window_has_its_own_gap_and_what_its_own_round_closed_of_it(tmp_pat
 def test_a_relative_drop_is_what_is_lost_as_a_share_of_what_there_was(tmp_path: Path) -> None:
     table = relative_drops(made_up(tmp_path, marketplace=False))
     assert table.headers == ("model", "window-1", "window-2")
-    frozen, ours = (next(row for row in table.rows if row[0] == who) for who in ("frozen", "ours"))
+    names = ("frozen (no labels)", "ours")
+    frozen, ours = (next(row for row in table.rows if row[0] == who) for who in names)
     assert int(frozen[1].split("%")[0]) == pytest.approx(30, abs=4)
     assert int(ours[2].split("%")[0]) == pytest.approx(10, abs=4)  # after a round, half of the gain
+
+
+def test_each_arm_has_a_share_of_what_true_grades_give(tmp_path: Path) -> None:
+    whole = made_up(tmp_path, marketplace=False, arms=("ours", "random", "third"))
+    assert not of_true_grades(whole).rows  # no arm has such judges
+    truth = [{"backend": "simulated:accuracy=1,shared=0", "name": "truth"}]
+    stated = whole.protocol.arms | {"third": Arm(change={"judges": truth})}
+    protocol = whole.protocol.model_copy(update={"arms": stated})
+    cells = of_true_grades(Results(protocol, whole.table, whole.runs))
+    rows = {row[0]: dict(zip(cells.headers[1:], row[1:], strict=True)) for row in cells.rows}
+    assert list(rows) == ["third", "ours", "random", "smallest change seen"]
+    assert rows["third"]["last"] == "+20.0 [+20.0, +20.0] better"
+    assert rows["ours"]["last"] == "100% [100%, 100%]"
+    assert rows["random"]["last"] == "50% [50%, 50%]"
+    assert rows["ours"]["static"] == NOTHING  # true grades give nothing there
 
 
 def test_a_slice_without_a_measured_query_has_no_share(tmp_path: Path) -> None:

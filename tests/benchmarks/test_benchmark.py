@@ -42,7 +42,7 @@ def protocol(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return file
 
 
-def in_this_process(file: Path, out: Path, run: runner.Run, threads: int) -> int:
+def in_this_process(file: Path, out: Path, run: runner.Run, *_: object) -> int:
     """Imports are seconds, and the runs are the same."""
     runner.run_once(file, run.arm, run.seed, out)
     return 0
@@ -151,6 +151,44 @@ def test_every_arm_of_the_protocols_that_come_with_serm_is_a_config(name: str, t
         if arm.startswith("minus "):
             assert len(agents["ours"] - theirs) == 1
             assert theirs < agents["ours"]
+
+
+def test_agents_that_an_arm_does_not_name_are_off_where_the_config_names_all(
+    protocol: Path, tmp_path: Path
+) -> None:
+    config = yaml.safe_load((protocol.parent / "serm.yaml").read_text(encoding="utf-8"))
+    four = {"feedback": 1.0, "click_model": 1.0, "uncertainty": 1.0, "disagreement": 1.0}
+    config["miner"] = {**config.get("miner", {}), "agents": {**four, "drift": 1.0}}
+    (tmp_path / "serm.yaml").write_text(yaml.safe_dump(config), encoding="utf-8")
+    arms = {"ours": {}, "minus drift": {"miner": {"agents": four}}}
+    stated = {"name": "first", "config": "serm.yaml", "baseline": "ours", "arms": arms}
+    (tmp_path / "first.yaml").write_text(yaml.safe_dump(stated), encoding="utf-8")
+    alone = {"like": "first", "arms": {"minus drift": {"miner": {"agents": {"drift": 1.0}}}}}
+    (tmp_path / "second.yaml").write_text(yaml.safe_dump(alone), encoding="utf-8")
+    first, second = (read_protocol(tmp_path / f"{name}.yaml") for name in ("first", "second"))
+    ours, minus = (first.settings(arm, 1, tmp_path).miner for arm in ("ours", "minus drift"))
+    assert set(ours.agents) == {*four, "drift"}
+    assert dict(minus.agents) == four
+    assert minus.pool == ours.pool, "all else is merged"
+    assert set(second.settings("minus drift", 1, tmp_path).miner.agents) == {"drift"}
+
+
+def test_judges_may_be_one_string_and_the_settings_say_what_is_no_judge(
+    protocol: Path, tmp_path: Path
+) -> None:
+    def judges(given: object) -> list[str]:
+        values = yaml.safe_load(protocol.read_text(encoding="utf-8"))
+        values |= {"config": str(protocol.parent / "serm.yaml"), "change": {"judges": given}}
+        (tmp_path / "other.yaml").write_text(yaml.safe_dump(values), encoding="utf-8")
+        settings = read_protocol(tmp_path / "other.yaml").settings("ours", 4, tmp_path)
+        return [judge.backend for judge in settings.judges]
+
+    assert judges("replay:judgments.parquet#ann") == ["replay:judgments.parquet#ann"]
+    assert judges("simulated:accuracy=0.9#ann") == ["simulated:accuracy=0.9,seed=4#ann"]
+    with pytest.raises(ConfigError, match=r"judges\.0\.backend: Field required"):
+        judges([{"name": "ann"}])
+    with pytest.raises(ConfigError, match=r"judges: "):
+        judges(7)
 
 
 def test_folds_of_trec_test_every_query_once(tmp_path: Path) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +14,7 @@ from mlflow.tracking import MlflowClient
 from small_world import MLFLOW, world
 
 from serm.benchmarks import report
-from serm.benchmarks.mlflow_log import SUMMARY, log_benchmark
+from serm.benchmarks.mlflow_log import BENCHMARK, SUMMARY, log_benchmark
 from serm.benchmarks.protocol import Protocol, read_protocol
 from serm.benchmarks.run_record import made_from
 from serm.benchmarks.runs import DONE, Run, runs_of
@@ -142,6 +143,38 @@ def test_logged_again_it_is_there_once_and_what_changed_is_replaced(made: World)
     assert len(made.client.list_artifacts(summary)) == 2
     made.client.update_run(third["ours/seed 2"].info.run_id, status="RUNNING")  # a kill came
     assert made.log()["ours/seed 2"].info.status == "FINISHED"
+
+
+def test_two_benchmarks_of_one_protocol_on_one_server_leave_each_other_alone(made: World) -> None:
+    first = {run.info.run_id for run in made.log().values()}
+    own, made.out = made.out, made.folder / "again"
+    shutil.copytree(own, made.out)
+    log_benchmark(made.protocol, made.out, made.runs, made.files)
+    experiment = made.client.get_experiment_by_name("small: one")
+    assert experiment is not None
+    both = {run.info.run_id for run in made.client.search_runs([experiment.experiment_id])}
+    assert first < both
+    assert len(both) == 2 * len(first)
+    for out in (own, made.out, own):
+        log_benchmark(made.protocol, out, made.runs, made.files)
+    assert both == {run.info.run_id for run in made.client.search_runs([experiment.experiment_id])}
+
+
+def test_runs_that_an_earlier_version_logged_beside_the_tables_are_replaced(
+    made: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    config = yaml.safe_load((made.folder / "serm.yaml").read_text(encoding="utf-8"))
+    del config["storage"]["mlflow"]
+    (made.folder / "serm.yaml").write_text(yaml.safe_dump(config), encoding="utf-8")
+    shutil.copyfile(made.folder / MLFLOW, made.out / "mlflow.db")
+    made.client = MlflowClient(f"sqlite:///{made.out / 'mlflow.db'}")
+    first = made.log()
+    for run in first.values():
+        made.client.delete_tag(run.info.run_id, BENCHMARK)  # it bore none then
+    again = made.log()
+    assert {key: run.info.run_id for key, run in again.items()} == {
+        key: run.info.run_id for key, run in first.items()
+    }
 
 
 def test_without_mlflow_the_tables_are_written_all_the_same(

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import contextlib
 import json
+import shutil
 from datetime import UTC, datetime
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pandas as pd
@@ -13,15 +15,17 @@ import pytest
 import yaml
 from small_world import world
 
-from serm.benchmarks import report, runner
+from serm.benchmarks import report, report_pairs, runner
 from serm.benchmarks.arms import Results
+from serm.benchmarks.collect import data_folder
 from serm.benchmarks.protocol import read_protocol
 from serm.benchmarks.run_record import made_from, require_same, where_and_when
-from serm.benchmarks.runner import LOG, prepare
+from serm.benchmarks.runner import LOG, prepare, run_protocol
 from serm.benchmarks.runs import DONE, Run, runs_of
 from serm.cli import benchmark
 from serm.cli.main import run
 from serm.core.errors import SermError, StorageError, WorkspaceMismatchError
+from serm.core.settings_loop import ModelSettings
 from serm.graphs import run as graph_run
 from serm.graphs.run import EvolutionResult
 from serm.storage.artifacts import write_json
@@ -133,6 +137,78 @@ def test_a_record_of_an_earlier_version_is_compared_as_far_as_it_says_anything(f
         check(file, out)
 
 
+def test_a_run_from_files_that_were_edited_since_is_refused_with_their_keys(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    judge = {"backend": "replay:judgments.parquet#ann"}
+    file, out = write_protocol(folder, change={"judges": [judge]}), folder / "out"
+    said, pairs = folder / "judgments.parquet", folder / "pairs.parquet"
+    pd.DataFrame({"query_id": ["q"], "doc_id": ["d"], "judge": ["ann"], "grade": [1]}).to_parquet(said)
+    ends(monkeypatch, stop="the stream has no further window after 1")
+    runner.run_once(file, "ours", 1, out)
+    check(file, out)
+    shutil.copyfile(pairs, folder / "copy.parquet")
+    (folder / "copy.parquet").replace(pairs)  # the same rows, written anew
+    check(file, out)
+    for edited, key in ((said, "judges.0.backend"), (pairs, "data.sources.0.pairs")):
+        before = edited.read_bytes()
+        pd.read_parquet(edited).assign(grade=2).to_parquet(edited)
+        for command in (["--tables"], []):
+            given = ["benchmark", str(file), "--out", str(out), *command]
+            assert run(given) == WorkspaceMismatchError.exit_code
+            told = capfd.readouterr().err
+            assert f"files that have other contents now ({key}: " in told
+            assert edited.name in told
+            assert "`--out`" in told
+        edited.write_bytes(before)
+        check(file, out)
+    pairs.unlink()  # results were copied without it
+    check(file, out)
+    mark_done(file, out)  # of a version that did not tell what it read
+    said.write_bytes(b"other")
+    check(file, out)
+
+
+def test_a_file_that_is_edited_while_a_benchmark_runs_is_told_at_its_end(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    file, out = write_protocol(folder, seeds=[1, 2]), folder / "out"
+    ends(monkeypatch, stop="the stream has no further window after 1")
+    pairs = folder / "pairs.parquet"
+
+    def tell(line: str) -> None:
+        if line.startswith("1/2"):
+            pd.read_parquet(pairs).assign(grade=2).to_parquet(pairs)
+
+    with pytest.raises(WorkspaceMismatchError, match=r"seed-1 was made from files that have other"):
+        run_protocol(file, out, runs_of(out, ["ours"], [1, 2]), jobs=1, tell=tell)
+
+
+def test_the_data_set_of_a_run_is_the_one_that_it_used_last(folder: Path) -> None:
+    (done,) = runs_of(folder, ["ours"], [1])
+    data = done.folder / "workspace" / "data"
+    for name in ("0aaa", "1bbb"):  # its stream grew
+        write_json(data / name / "dataset.json", {"id": name})
+    write_json(data / "current.json", {"id": "1bbb"})
+    assert data_folder(done) == data / "1bbb"
+
+
+def test_pairs_are_shown_of_a_run_that_an_earlier_version_made(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    file, out = write_protocol(folder), folder / "out"
+    settings = made_from(read_protocol(file).settings("ours", 1, out))["settings"]
+    settings["model"] |= {"gone": True, "batch_size": 5}  # there is no such key any more
+    settings["miner"]["gone"] = True
+    opened: list[Any] = []
+    monkeypatch.setattr(report_pairs, "load_model", lambda *given: opened.append(given[1]))
+    monkeypatch.setattr(report_pairs, "score_frame", lambda *_: SimpleNamespace(expected=[1.5]))
+    for told in (settings, None):
+        done = mark_done(file, out, settings=told)
+        assert report_pairs._scores(done, done.folder / "workspace", "model", pd.DataFrame()) == [1.5]
+    assert [given.batch_size for given in opened] == [5, ModelSettings().batch_size]
+
+
 def test_a_marketplace_of_another_size_is_refused(folder: Path) -> None:
     out = folder / "out"
     file = write_protocol(folder, None, marketplace={"size": MARKET})
@@ -171,7 +247,7 @@ def ends(monkeypatch: pytest.MonkeyPatch, **how: Any) -> None:
     def evolve(settings: Any) -> EvolutionResult:
         return EvolutionResult(settings.workspace_path, (), "model", **how)
 
-    def start(file: Path, out: Path, of: Run, threads: int) -> int:
+    def start(file: Path, out: Path, of: Run, *_: object) -> int:
         of.folder.mkdir(parents=True, exist_ok=True)
         with (of.folder / LOG).open("a", encoding="utf-8") as log, contextlib.redirect_stderr(log):
             return runner.main([str(file), of.arm, str(of.seed), str(out), of.fold])

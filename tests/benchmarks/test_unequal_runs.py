@@ -159,6 +159,9 @@ def test_untrained_and_frozen_have_levels_and_so_has_another_base_model(tmp_path
     assert other[4].startswith("+5.0 [")  # better encoder, no labels
     assert not rows_of(cells, "untrained of random (no labels)")
     assert all(row[3].count("[") == 1 for row in cells.rows if row[2])  # an interval on every level
+    drops = [row[0] for row in relative_drops(with_table(whole, table)).rows]
+    levels = list(dict.fromkeys(row[0] for row in cells.rows))
+    assert drops == levels  # the same models in both
 
 
 @pytest.mark.parametrize("marketplace", [False, True])

@@ -1,0 +1,89 @@
+"""`serm benchmark FOLDER` and `serm benchmark CONFIG`: arms that nobody had to write."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import pytest
+import yaml
+
+from serm.benchmarks.protocol import PACKAGED, Protocol, read_protocol
+from serm.core.errors import ConfigError
+
+
+def data_folder(folder: Path, judges: dict[str, list[int]]) -> Path:
+    folder.mkdir()
+    pairs = [
+        {"query_id": f"q{n}", "doc_id": "d", "query": f"query {n}", "text": "text", "grade": n % 4}
+        for n in range(8)
+    ]
+    pd.DataFrame(pairs).to_parquet(folder / "pairs.parquet")
+    rows = [
+        {"query_id": f"q{n}", "doc_id": "d", "judge": judge, "grade": grade}
+        for judge, grades in judges.items()
+        for n, grade in enumerate(grades)
+    ]
+    pd.DataFrame(rows).to_parquet(folder / "judgments.parquet")
+    return folder
+
+
+def backends(protocol: Protocol, arm: str, out: Path) -> list[str]:
+    return [judge.backend.partition("#")[2] for judge in protocol.settings(arm, 1, out).judges]
+
+
+def test_a_folder_of_data_is_compared_by_the_arms_of_collection(tmp_path: Path) -> None:
+    folder = data_folder(tmp_path / "shop", {"a": [0, 2], "b": [1, 3], "two": [0, 1]})
+    protocol = read_protocol(folder)
+    assert protocol.name == "collection-shop"
+    assert backends(protocol, "ours", tmp_path / "out") == ["a", "b"]
+    assert backends(protocol, "competitor", tmp_path / "out") == ["a"]
+    settings = protocol.settings("ours", 2, tmp_path / "out")
+    assert settings.resolve(settings.data.sources[0].pairs) == folder
+    assert settings.workspace_path.is_relative_to(tmp_path / "out")
+    again = read_protocol(protocol.file)  # what a run's own process is told
+    assert again.settings("ours", 2, tmp_path / "out") == settings
+
+
+@pytest.mark.parametrize("arm", read_protocol("collection").arms)
+def test_its_arms_take_any_config(tmp_path: Path, arm: str) -> None:
+    config = tmp_path / "mine.yaml"
+    config.write_text(yaml.safe_dump({"data": {"sources": [{"pairs": "p.parquet"}]}, "judges": "openai:a"}))
+    settings = read_protocol(config).settings(arm, 1, tmp_path / "out")
+    assert settings.data.sources[0].pairs == Path("p.parquet")
+    assert settings.folder == tmp_path
+
+
+def test_a_config_in_a_folder_is_taken_for_it(tmp_path: Path) -> None:
+    folder = data_folder(tmp_path / "shop", {"a": [0, 2]})
+    values = {"data": {"sources": [{"pairs": "pairs.parquet"}]}, "judges": ["replay:judgments.parquet#b"]}
+    (folder / "serm.yaml").write_text(yaml.safe_dump(values))
+    protocol = read_protocol(folder)
+    assert protocol.name == "collection-shop"
+    assert backends(protocol, "ours", tmp_path / "out") == ["b"]
+
+
+def protocol_like(folder: Path, like: str, **values: Any) -> Protocol:
+    file = folder / "own.yaml"
+    file.write_text(yaml.safe_dump({"name": "own", "like": like, **values}))
+    return read_protocol(file)
+
+
+def test_a_protocol_may_be_like_one_that_comes_with_serm(tmp_path: Path) -> None:
+    protocol = protocol_like(tmp_path, "verticals", seeds=[7])
+    assert protocol.seeds == (7,)
+    assert {*protocol.arms} == {*read_protocol("verticals").arms}
+    assert protocol.settings("ours", 7, tmp_path).folder == (PACKAGED / "../../configs").resolve()
+    (tmp_path / "serm.yaml").write_text(
+        yaml.safe_dump({"data": {"sources": [{"pairs": "p.parquet"}]}, "judges": ["openai:a", "openai:b"]})
+    )
+    mine = protocol_like(tmp_path, "collection", config="serm.yaml", arms={"ours": {}})
+    assert mine.settings("ours", 1, tmp_path).folder == tmp_path
+
+
+def test_a_judge_that_the_config_does_not_name_cannot_be_asked_alone(tmp_path: Path) -> None:
+    config = tmp_path / "mine.yaml"
+    config.write_text(yaml.safe_dump({"data": {"sources": [{"pairs": "p.parquet"}]}}))
+    with pytest.raises(ConfigError, match="asks judge 1 alone, and the config names 0"):
+        read_protocol(config).settings("competitor", 1, tmp_path)
