@@ -48,7 +48,10 @@ def _over(model: Asker, name: str, judge: JudgeSettings, opening: Opening) -> Ju
     if not hasattr(model, "turn"):
         raise _cannot_search(name, judge)
     if opening.knowledge is None:
-        raise ConfigError(f"judge `{name}` searches a knowledge base, and there is none here.")
+        raise ConfigError(
+            f"judge `{name}` searches a knowledge base, and there is none here.",
+            "Use it in `serm evolve` or `serm annotate`, or leave out `knowledge`.",
+        )
     from serm.agents.judge_agent import JudgeAgent  # brings langchain along
 
     chosen = judge.prompt if "prompt" in judge.model_fields_set else AGENT

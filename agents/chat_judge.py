@@ -78,8 +78,9 @@ class ChatJudge:
             requests=reply.requests,
         )
 
-    def evidence(self, pair: Pair) -> str:  # noqa: ARG002 - the prompt and the pair decide
-        return ""
+    def evidence(self, pair: Pair) -> str:
+        """The pair's language, where the prompt shows it."""
+        return self._prompt.evidence(pair)
 
     async def prove(self, record: Record = unrecorded) -> str:
         """One call that tempts the model to leave the schema, which shows whether the server holds it to it,

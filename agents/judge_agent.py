@@ -76,8 +76,10 @@ class JudgeAgent:
         """The conversation that it is asked for a pair with."""
         return self._prompt.messages(pair)
 
-    def evidence(self, pair: Pair) -> str:  # noqa: ARG002 - every pair may find everything
-        return self._knowledge.version
+    def evidence(self, pair: Pair) -> str:
+        """What may be found, which is the same for every pair, and the pair's language where it is shown."""
+        found, shown = self._knowledge.version, self._prompt.evidence(pair)
+        return digest([found, shown]) if shown else found
 
     async def prove(self, record: Record = unrecorded) -> str:
         """One conversation, and a second where it goes wrong: the model has to call a tool and to grade.

@@ -10,6 +10,7 @@ from typing import Final
 
 from serm.agents.paths import settled
 from serm.agents.shard_report import ShardReport, judgment_of, report_of, trace_call
+from serm.agents.watch import ShardWatch, is_away
 from serm.core.errors import SermError
 from serm.core.records import Answer, FailureKind, Judgment, Pair
 from serm.llm.base import Judge, cache_key, first_path, paths_of
@@ -46,13 +47,16 @@ async def judge_shard(
     risk: float = 0.0,
     slots: asyncio.Semaphore | None = None,
     manner: Manner = Manner(),
+    watch: ShardWatch | None = None,
 ) -> ShardReport:
     """Have `judge` grade `pairs`; every judgment is in the store when this returns.
 
     It is asked along at most `paths`, and along no more than its majority needs (`settled`, with `risk`).
-    `slots` bounds the calls in flight and may be shared by shards; a judgment is durable before its slot is
-    free. What is recorded is not asked; for failures see `Manner`. Raises BudgetExceededError once the calls
-    in flight have ended, StopRequestedError, JudgeError and StorageError likewise: what was paid for is kept.
+    `slots` bounds the calls in flight and may be shared by shards; a call is durable before its slot is free,
+    and its judgment, unless `watch` holds it back. What is recorded is not asked; for failures see `Manner`.
+    Raises BudgetExceededError once the calls in flight have ended, StopRequestedError, JudgeError (of a judge
+    behind a server also where `watch` finds that it is gone) and StorageError likewise: what was paid for is
+    kept.
     """
     with span(f"judge {judge.name}", SpanKind.SHARD, judge=judge.name, pairs=len(pairs)) as current:
         keys = [cache_key(judge, pair, paths, risk) for pair in pairs]
@@ -70,7 +74,7 @@ async def judge_shard(
         def along(pair: Pair, count: int) -> int:
             return first_path(judge, pair, paths) + count
 
-        work = _Work(judge, store, enough, along, slots or asyncio.Semaphore(1), manner)
+        work = _Work(judge, store, enough, along, slots or asyncio.Semaphore(1), manner, watch)
         fresh = await (work.remote(todo) if judge.remote else work.local(todo))
         report = report_of(judge.name, keys, done, fresh, work.answers)
         current.outputs = report.summary()
@@ -94,8 +98,10 @@ class _Work:
         along: Callable[[Pair, int], int],
         slots: asyncio.Semaphore,
         manner: Manner,
+        watch: ShardWatch | None,
     ) -> None:
         self.judge, self.store, self.enough, self.slots, self.manner = judge, store, enough, slots, manner
+        self.watch = watch
         self.along = along  # the path of a pair's next answer, given how many there are
         self.trace_id = current_trace_id()
         self.answers: list[Answer] = []  # given now, by calls of this shard
@@ -119,12 +125,18 @@ class _Work:
     async def remote(self, todo: Sequence[tuple[str, Pair]]) -> dict[str, Judgment]:
         """A judge behind a server. An error that ends the work lets the calls in flight end first."""
         earlier = await asyncio.to_thread(self.store.answers, [key for key, _ in todo])
+        if self.watch is not None:
+            self.watch.begin()
         tasks = [asyncio.create_task(self._pair(key, pair, earlier.get(key, {}))) for key, pair in todo]
         try:
             await asyncio.gather(*tasks, return_exceptions=True)
+            if self.fatal is None and self.watch is not None:
+                await self.watch.end()
         finally:
             for task in tasks:  # those that are left when this task was cancelled
                 task.cancel()
+            if self.watch is not None:
+                self.watch.leave()
         if self.fatal is not None:
             raise self.fatal
         return {key: task.result() for (key, _), task in zip(todo, tasks, strict=True)}
@@ -161,7 +173,8 @@ class _Work:
 
     async def _call(self, key: str, pair: Pair, answers: list[Answer]) -> Judgment | None:
         """One call along the next path: marked as in flight, answered, durable on return. Its answer joins
-        `answers`; where that settles the pair, its judgment is written with it."""
+        `answers`; where that settles the pair, its judgment is written with it, or held back by `watch`."""
+        since = await self.watch.ready() if self.watch is not None else 0
         path = len(answers)
         mark, marked = self.store.started(key, path, self.judge.name)
         await asyncio.wrap_future(marked)
@@ -176,9 +189,12 @@ class _Work:
         judgment = (
             judgment_of(self.judge, key, pair, answers, self.trace_id) if self.enough(answers) else None
         )
+        held = judgment if self.watch is not None and is_away(answer) else None
         call = Call(key, path, answer, self.trace_id, self.judge.name)
-        await asyncio.wrap_future(self.store.ended(mark, call, judgment))
+        await asyncio.wrap_future(self.store.ended(mark, call, None if held else judgment))
         self._trace(pair, path, answer, began)  # last: a span that cannot be written costs no answer
+        if self.watch is not None:
+            await self.watch.heard(since, answer, held)
         return judgment
 
     def _trace(self, pair: Pair, path: int, answer: Answer, began: int) -> None:

@@ -6,8 +6,9 @@
 
 The policy is a chat model or a fixed set of rules; both speak in messages with tool calls and take the same
 path. What a chat model does wrong (an unknown tool, arguments that do not fit, a request that a tool refuses,
-an answer without a call) comes back to it as a message. Where it goes wrong twice in a row, fails or runs out
-of turns, the agent starts over under its rules, and its span says so.
+an answer without a call) comes back to it as a message, and so does a bug of a tool. Where it goes wrong
+twice in a row, fails or runs out of turns, the agent starts over under its rules, and its span says so. Under
+the rules a bug is an error: nothing is left to fall back to.
 """
 
 from __future__ import annotations
@@ -92,7 +93,7 @@ def run_agent(
         first: list[BaseMessage] = [SystemMessage(system), HumanMessage(task)]
         start = Turns(messages=first, calls=[], turns=0, bad=0, stopped="")
         steps = RULES_STEPS if policy is rules else max_steps
-        graph = agent_graph(policy, tools, steps, finished)
+        graph = agent_graph(policy, tools, steps, finished, bugs=policy is not rules)
         return cast(Turns, graph.invoke(start, {"recursion_limit": 2 * steps + 2}))
 
     with span(name, SpanKind.AGENT, task=task) as current:
@@ -150,9 +151,16 @@ def ask(
 
 
 def agent_graph(
-    policy: Decide, tools: Sequence[BaseTool], max_steps: int, finished: Callable[[], bool]
+    policy: Decide,
+    tools: Sequence[BaseTool],
+    max_steps: int,
+    finished: Callable[[], bool],
+    *,
+    bugs: bool,
 ) -> CompiledStateGraph[Any, Any, Any, Any]:
-    """The two nodes of an agent. Nothing of it is checkpointed: an agent that was cut off starts over."""
+    """The two nodes of an agent. Nothing of it is checkpointed: an agent that was cut off starts over.
+
+    `bugs`: whether the policy is told of a bug of a tool, in the place of an error."""
     by_name = {tool.name: tool for tool in tools}
 
     def decide(state: Turns) -> dict[str, Any]:
@@ -167,7 +175,7 @@ def agent_graph(
         good: list[str] = []
         bad, done = state["bad"], False
         for call in calls_of(state["messages"][-1]):
-            answer = run_call(by_name, call)
+            answer = run_call(by_name, call, bugs=bugs)
             answers.append(answer)
             bad = bad + 1 if answer.status == "error" else 0
             good += [] if bad else [str(call["name"])]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Self
 
 import pandas as pd
@@ -14,6 +15,7 @@ from serm.agents.judge_shard import Manner, is_final, judge_shard
 from serm.agents.model_judge import OwnModel
 from serm.agents.shard_report import ShardReport
 from serm.agents.trials import Trials
+from serm.agents.watch import ShardWatch, Watch
 from serm.core.errors import BudgetExceededError, ConfigError, JudgeError
 from serm.core.records import GRADES, Judgment, Pair, PairKey
 from serm.core.settings import Settings
@@ -25,6 +27,7 @@ from serm.llm.spec import parse_backend
 from serm.llm.vllm_engine import ENGINES
 from serm.storage.judgments import JudgmentStore
 from serm.storage.knowledge import Searchable
+from serm.storage.trace import current_trace_id
 
 
 @dataclass(frozen=True)
@@ -49,6 +52,7 @@ class Panel:
         self.paths, self.risk, self._sample, self._budget = paths, risk, sample, budget
         self.retry = True  # ask failures again that an earlier run recorded
         self.stop: Callable[[], bool] = lambda: False  # whether to ask no further pair
+        self._watches = {name: Watch(name) for name in self.members}
         self._portal = Portal()
         self._closed = False
 
@@ -86,22 +90,32 @@ class Panel:
 
         The pairs are those of sources that it judges (`wanted`). `instead` is asked in the judge's place and
         within its limits: the same judge in a debate. `progress` is told of further pairs that are done.
+        Raises JudgeError where the judge has gone away meanwhile (`watch`), and then for every further shard,
+        until `prove` has found it at work again.
         """
-        member = self.members[name]
         manner = Manner(self._sample, self.retry, self.stop, progress)
-        return self._portal.call(self._judge, instead or member.judge, member.slots, pairs, store, manner)
+        return self._portal.call(self._judge, self.members[name], instead, pairs, store, manner)
 
     async def _judge(
         self,
-        judge: Judge,
-        slots: asyncio.Semaphore,
+        member: Member,
+        instead: Judge | None,
         pairs: Sequence[Pair],
         store: JudgmentStore,
         manner: Manner,
     ) -> ShardReport:
         self._budget.already_paid(await asyncio.to_thread(store.spent))
+        watch = self._watches[member.judge.name]
+        prove = partial(self._prove, member.judge, store, current_trace_id())
         return await judge_shard(
-            judge, pairs, store, paths=self.paths, risk=self.risk, slots=slots, manner=manner
+            instead or member.judge,
+            pairs,
+            store,
+            paths=self.paths,
+            risk=self.risk,
+            slots=member.slots,
+            manner=manner,
+            watch=ShardWatch(watch, store, prove),
         )
 
     def wanted(self, name: str, frame: pd.DataFrame) -> pd.DataFrame:
@@ -156,12 +170,16 @@ class Panel:
         are within what is left of the budget there. Raises BudgetExceededError where they could pass it.
         """
         try:
-            return {
+            found = {
                 name: self._portal.call(self._prove, member.judge, store, trace_id)
                 for name, member in self.members.items()
             }
         finally:
             self.rest()
+        for name, complaint in found.items():
+            if not complaint:
+                self._watches[name].proven()
+        return found
 
     async def _prove(self, judge: Judge, store: JudgmentStore | None, trace_id: str) -> str:
         record: Record = unrecorded

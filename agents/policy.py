@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final
 
 from langchain_core.language_models import BaseChatModel
 from langchain_core.messages import AIMessage, BaseMessage, ToolMessage
+from langchain_core.runnables import RunnableConfig
 from langchain_core.tools import BaseTool
 
 from serm.agents.loop import Decide
@@ -22,6 +23,9 @@ if TYPE_CHECKING:
 
 FREE: Final = ("http", "scripted")
 """Kinds of chat models that cost nothing where no price is stated."""
+BEHIND_SERVERS: Final = ("openai", "http", "langchain")
+"""Kinds whose turns have `llm.timeout`. The others are models in this process: what they wait for is each
+other."""
 
 Said = list[dict[str, Any]]  # what the tools have answered so far, the first answer first
 Call = tuple[str, dict[str, Any]]  # a tool and its arguments
@@ -37,23 +41,56 @@ class ChatPolicy:
     label: str
     till: Till | None = None  # None: nobody counts what turns cost
     retries: int = 0
+    patience: float | None = None  # seconds a request; None: a model in this process, which has no server
+    _unwanted: set[str] = field(
+        default_factory=set, init=False
+    )  # parts of a request that the model has refused by name
 
     def __call__(self, messages: Sequence[BaseMessage], tools: Sequence[BaseTool], /) -> AIMessage:
-        """Ask for a tool call. The agent's name travels in the call's metadata, which no provider sees."""
-        from serm.llm.turn_retry import asked_again  # brings a provider's client along
-
-        bound = self.model.bind_tools(list(tools), tool_choice="any")
+        """Ask for a tool call. A model that refuses a temperature or a seed is asked without, from then on,
+        as a judge is: a refusal costs nothing, and is no retry."""
+        from serm.llm.turn_retry import asked_again, refused_parts  # brings a provider's client along
 
         def ask() -> AIMessage:
-            answer = bound.invoke(
-                list(messages), config={"metadata": {"agent": self.agent}, "run_name": self.agent}
-            )
-            if not isinstance(answer, AIMessage):
-                raise AgentError(f"the model {self.label} answered with a {type(answer).__name__}.")
-            return keepable_message(answer)
+            while True:
+                model = self._wanted()
+                try:
+                    return self._answer(model, messages, tools)
+                except Exception as error:
+                    parts = refused_parts(model, error)
+                    if not parts:
+                        raise
+                    self._unwanted.update(parts)
 
         till = self.till
         return asked_again(ask if till is None else lambda: till.pay(ask, messages, tools), self.retries)
+
+    def _wanted(self) -> BaseChatModel:
+        """The model without what it refuses."""
+        if not self._unwanted:
+            return self.model
+        return self.model.model_copy(update=dict.fromkeys(self._unwanted))
+
+    def _answer(
+        self, model: BaseChatModel, messages: Sequence[BaseMessage], tools: Sequence[BaseTool]
+    ) -> AIMessage:
+        """One request, within `patience`. The agent's name travels in the call's metadata, which no provider
+        sees."""
+        from serm.llm.elsewhere import waited_for
+
+        bound = model.bind_tools(list(tools), tool_choice="any")
+        config = RunnableConfig(metadata={"agent": self.agent}, run_name=self.agent)
+        answer = (
+            bound.invoke(list(messages), config)
+            if self.patience is None
+            else waited_for(bound.ainvoke(list(messages), config), self.patience)
+        )
+        if not isinstance(answer, AIMessage):
+            raise AgentError(
+                f"the model {self.label} answered with a {type(answer).__name__}.",
+                "Name a chat model that calls tools in `agents.llm`, or set `agents.policy: rules`.",
+            )
+        return keepable_message(answer)
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,4 +134,5 @@ def decider(settings: Settings, agent: str, purse: Purse | None = None) -> Decid
         )
     till = Till(purse, agent, spec.model or spec.text, price, settings.llm.max_tokens) if purse else None
     model = chat_model(spec, settings.llm, folder=settings.folder)
-    return ChatPolicy(model, agent, spec.text, till, settings.llm.retries)
+    patience = settings.llm.timeout if spec.kind in BEHIND_SERVERS else None
+    return ChatPolicy(model, agent, spec.text, till, settings.llm.retries, patience)

@@ -43,6 +43,10 @@ class Prompt:
         said = [self.system, self.user, self.fields]
         return digest(said if self.limit is None else [*said, self.limit])
 
+    def evidence(self, pair: Pair) -> str:
+        """A hash of what it shows of a pair beside its texts: the language, where it has that slot."""
+        return digest(["language", pair.language]) if "{language}" in self.user else ""
+
     def messages(self, pair: Pair) -> list[Message]:
         """The conversation that a judge is to answer. A text's own braces are left as they are."""
         values: Mapping[str, str] = {
@@ -77,7 +81,10 @@ def read_prompt(name: str, folder: Path | None = None, limit: int | None = None)
     try:
         content = yaml.safe_load(file.read_text(encoding="utf-8"))
     except (OSError, ValueError, yaml.YAMLError) as error:  # ValueError: no UTF-8, or a date that cannot be
-        raise ConfigError(f"the prompt {file} cannot be read: {error}") from error
+        raise ConfigError(
+            f"the prompt {file} cannot be read: {error}",
+            "It has to be YAML in UTF-8, in a file that may be read; docs/judges.md shows one.",
+        ) from error
     return replace(_check(content, file), limit=limit)
 
 

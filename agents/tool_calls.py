@@ -2,14 +2,26 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, Final
 
-from langchain_core.messages import AIMessage, BaseMessage, ToolMessage
+from langchain_core.messages import AIMessage, BaseMessage, ToolCall, ToolMessage
 from langchain_core.tools import BaseTool, ToolException
+from langgraph.errors import GraphBubbleUp
 from pydantic import ValidationError
 
+from serm.agents.judge_shard import StopRequestedError
+from serm.core.discretion import discreet
+from serm.core.errors import SermError
+from serm.core.text import keepable
 from serm.storage.trace import SpanKind, span
+
+_PASS: Final = (SermError, StopRequestedError, GraphBubbleUp)
+"""What is not a tool's own: the disk, the budget, and what LangGraph and a person stop a run by."""
+_LONGEST: Final = 300
+"""Characters of a bug's text that a model is told (chosen)."""
+_log = logging.getLogger(__name__)
 
 
 def calls_of(message: BaseMessage) -> list[dict[str, Any]]:
@@ -20,27 +32,36 @@ def calls_of(message: BaseMessage) -> list[dict[str, Any]]:
     return [dict(call) for call in message.tool_calls] + broken
 
 
-def run_call(tools: Mapping[str, BaseTool], call: Mapping[str, Any]) -> ToolMessage:
+def run_call(tools: Mapping[str, BaseTool], call: Mapping[str, Any], *, bugs: bool = True) -> ToolMessage:
     """Run one call in a span of its own. `status` is "error" where `call_tool` says what was wrong."""
     name, identity, given = str(call["name"]), str(call["id"] or ""), call["args"]
     with span(name, SpanKind.TOOL) as current:
         current.inputs = dict(given) if isinstance(given, dict) else {}
-        text, current.error = call_tool(tools, name, given)
+        text, current.error = call_tool(tools, name, given, bugs=bugs)
         if not current.error:
             current.outputs = text
             return ToolMessage(text, tool_call_id=identity, name=name)
     return ToolMessage(f"Error: {current.error}", tool_call_id=identity, name=name, status="error")
 
 
-def call_tool(tools: Mapping[str, BaseTool], name: str, given: object) -> tuple[str, str]:
+def call_tool(
+    tools: Mapping[str, BaseTool], name: str, given: object, *, bugs: bool = True
+) -> tuple[str, str]:
     """What a tool answered, and "", or "" and what was wrong: an unknown tool, arguments that do not fit its
-    schema, and what the tool refuses with a ToolException; any other exception is a bug and passes on."""
+    schema, and what the tool refuses with a ToolException.
+
+    A bug of a tool is logged, and told like these: a turn of a model is kept and would be played again, so
+    that a bug that passed on would end every further run at the same place. With `bugs` False it passes on,
+    as do errors of our own (`SermError`) and what stops a run.
+    """
     try:
         if name not in tools:
             raise ToolException(f"there is no tool {name}. You have {', '.join(tools)}.")
         if not isinstance(given, dict):
             raise ToolException("the arguments are not a JSON object.")
-        return str(tools[name].invoke(given)), ""
+        # A whole tool call: alone, arguments that look like one would be taken for it and unwrapped.
+        answered = tools[name].invoke(ToolCall(name=name, args=given, id="", type="tool_call"))
+        return str(answered.content), ""
     except ToolException as error:
         return "", str(error)
     except ValidationError as error:
@@ -48,3 +69,11 @@ def call_tool(tools: Mapping[str, BaseTool], name: str, given: object) -> tuple[
         return "", "; ".join(
             f"{'.'.join(map(str, fault['loc'])) or 'arguments'}: {fault['msg']}" for fault in faults
         )
+    except _PASS:
+        raise
+    except Exception as error:
+        if not bugs:
+            raise
+        _log.exception("the tool %s failed, which is a bug of serm; its caller goes on without it", name)
+        said = discreet(keepable(f"{type(error).__name__}: {error}"))
+        return "", f"the tool {name} failed by itself: {said[:_LONGEST]}"

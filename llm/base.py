@@ -36,8 +36,9 @@ class Judge(Protocol):
         """One path's answer; `path` counts from 0 and seeds the sampling."""
 
     def evidence(self, pair: Pair) -> str:
-        """What else than the prompt and the pair decides the answer (a hash, part of the cache key): the
-        others' grades in a debate, the state of the knowledge base. "" where nothing does."""
+        """What else than the prompt and the pair's texts decides the answer (a hash, part of the cache key):
+        the others' grades in a debate, the state of the knowledge base, a language that is shown. "" where
+        nothing does."""
 
     async def prove(self, record: Record = unrecorded) -> str:
         """A sentence that says why this judge cannot work, or "" where a constrained call obeyed. Whatever it

@@ -44,9 +44,10 @@ def _openai(spec: BackendSpec, settings: LlmSettings, _: Path) -> BaseChatModel:
         else {"max_completion_tokens": settings.max_tokens}
     )
     if login := basic_login(spec):
-        from openai import DefaultHttpxClient
+        from openai import DefaultAsyncHttpxClient, DefaultHttpxClient
 
         options["http_client"] = DefaultHttpxClient(auth=login)
+        options["http_async_client"] = DefaultAsyncHttpxClient(auth=login)
     return ChatOpenAI(
         model=spec.model,
         base_url=spec.target or None,

@@ -11,6 +11,8 @@ from serm.core.discretion import discreet
 from serm.core.records import Failure, FailureKind
 from serm.core.text import keepable
 from serm.llm.asking import Token, ToolCall, Turn
+from serm.llm.endings import ending
+from serm.llm.model_json import try_json
 
 _NO_COUNT: Final = 10**9
 """Tokens that no request takes (chosen: far over any context, and sums of it still fit a database)."""
@@ -24,6 +26,7 @@ class Completion:
     calls: tuple[ToolCall, ...] = ()
     tokens: tuple[Token, ...] = ()
     used: tuple[int, int] | None = None  # tokens read and written; None where the server does not say
+    end: str = ""  # why it is not whole (`endings`); "" where it is, or the server does not say
 
 
 def read_completion(body: bytes) -> Completion | Failure:
@@ -33,12 +36,14 @@ def read_completion(body: bytes) -> Completion | Failure:
     """
     try:
         answer = json.loads(body)
-        message = answer["choices"][0]["message"]
+        choice = answer["choices"][0]
+        message = choice["message"]
         return Completion(
             text=_text(message.get("content")),
             calls=tuple(_calls(message.get("tool_calls") or ())),
-            tokens=read_tokens(answer["choices"][0].get("logprobs")),
+            tokens=read_tokens(choice.get("logprobs")),
             used=_used(answer.get("usage")),
+            end=ending(choice.get("finish_reason")),
         )
     except (ValueError, LookupError, TypeError, AttributeError, RecursionError):
         return Failure(FailureKind.UNPARSABLE, f"a broken body: {_short(body)}")
@@ -47,6 +52,15 @@ def read_completion(body: bytes) -> Completion | Failure:
 def turn_of(completion: Completion) -> Turn:
     """A completion as a turn of a conversation with tools."""
     return Turn(completion.text, completion.calls)
+
+
+def is_torn(completion: Completion) -> bool:
+    """Whether a turn that is not whole broke off before a call or within one, or within an answer in JSON.
+    Prose that broke off is prose: whoever asked says what is wrong with it."""
+    if completion.calls:
+        return any(try_json(call.arguments) is None for call in completion.calls)
+    text = completion.text.strip()
+    return not text or (text.startswith("{") and try_json(text) is None)
 
 
 def keepable_completion(said: Completion) -> Completion:

@@ -10,6 +10,7 @@ import json
 import random
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import replace
 from typing import Any, Final
 
 from serm.core.errors import BudgetExceededError
@@ -17,7 +18,8 @@ from serm.core.records import Failure, FailureKind
 from serm.core.settings_loop import LlmSettings, Price
 from serm.llm.asking import Message, Reply, T, Turn, heard
 from serm.llm.budget import TOKENS_AROUND, Budget, cost
-from serm.llm.completions import Completion, keepable_completion, turn_of
+from serm.llm.completions import Completion, is_torn, keepable_completion, turn_of
+from serm.llm.endings import explained, may_differ
 from serm.llm.features import Knowledge, Offer
 from serm.llm.rate import Pace
 from serm.llm.retry import Problem, back_off, problem_of
@@ -118,6 +120,8 @@ class Exchange(ABC):
             return asked
 
         def read(said: Completion) -> Turn | Failure:
+            if said.end and is_torn(said):
+                return Failure(FailureKind.UNPARSABLE, "no whole call of a tool")
             if said.calls or not tools:
                 return turn_of(said)
             turn = written_turn(said.text)
@@ -159,9 +163,13 @@ class Exchange(ABC):
                 if offered(refused).features != offer.features:
                     continue  # it is asked in another way from now on; that is no retry
                 unread += 1
-                problem = Problem(value, again=value.kind is FailureKind.UNPARSABLE)
+                problem = Problem(value, again=value.kind is FailureKind.UNPARSABLE, end=said.end)
             else:
                 problem = said
+            if problem.end and problem.failure.kind is FailureKind.UNPARSABLE:
+                cut = explained(problem.failure, problem.end, self._settings.max_tokens)
+                text = said.text if isinstance(said, Completion) else problem.failure.message
+                problem = replace(problem, failure=cut, again=may_differ(request, text))
             named = unwanted(request, problem.failure.message) if problem.objects else frozenset()
             if named:
                 self._unwanted |= named

@@ -11,6 +11,7 @@ from langchain_core.messages import ToolCall as LangchainCall
 
 from serm.llm.asking import Message, ToolCall
 from serm.llm.completions import Completion, counted, read_tokens
+from serm.llm.endings import ending_of
 from serm.llm.model_json import keepable_value, try_json
 
 
@@ -61,6 +62,7 @@ def to_completion(message: AIMessage, *, answer: str = "") -> Completion:
         calls=calls,
         tokens=read_tokens({"content": logprobs} if isinstance(logprobs, list) else logprobs),
         used=counted(used["input_tokens"], used["output_tokens"]) if used else None,
+        end=ending_of(message.response_metadata),
     )
 
 

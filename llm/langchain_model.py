@@ -8,11 +8,8 @@ whose arguments are the answer.
 
 from __future__ import annotations
 
-import asyncio
-import threading
-from collections.abc import Coroutine, Mapping
-from functools import cache
-from typing import Any, Final, TypeVar, cast
+from collections.abc import Mapping
+from typing import Any, Final, cast
 
 from langchain_core.language_models import BaseChatModel
 from langchain_core.runnables import Runnable
@@ -21,6 +18,7 @@ from serm.core.errors import ConfigError, MissingDependencyError
 from serm.core.settings_loop import LlmSettings, Price
 from serm.llm.budget import Budget
 from serm.llm.completions import Completion
+from serm.llm.elsewhere import elsewhere
 from serm.llm.exchange import Exchange
 from serm.llm.langchain_messages import to_completion, to_langchain
 from serm.llm.provider_errors import problem_of_provider
@@ -32,8 +30,6 @@ ANSWER: Final = "answer"
 """What the schema of an answer is called, and the tool that stands for it."""
 _LENGTHS: Final = ("max_tokens", "max_completion_tokens", "max_output_tokens", "num_predict")
 _SEEDS: Final = ("seed", "random_seed")
-
-T = TypeVar("T")
 
 
 class LangchainModel(Exchange):
@@ -57,7 +53,7 @@ class LangchainModel(Exchange):
         self._variants: dict[tuple[object, ...], BaseChatModel] = {}
 
     async def _complete(self, request: dict[str, Any]) -> Completion:
-        answered = await _elsewhere(self._runnable(request).ainvoke(to_langchain(request["messages"])))
+        answered = await elsewhere(self._runnable(request).ainvoke(to_langchain(request["messages"])))
         message = answered["raw"] if isinstance(answered, dict) else answered
         return to_completion(message, answer="" if request.get("tools") else ANSWER)
 
@@ -139,16 +135,3 @@ def _options(kind: type[BaseChatModel], settings: LlmSettings) -> dict[str, Any]
     if length is not None:
         wanted[length] = settings.max_tokens
     return {name: value for name, value in wanted.items() if name in names}
-
-
-async def _elsewhere(work: Coroutine[Any, Any, T]) -> T:
-    """Run on the loop of all providers: their packages keep connections over the life of a process, and a
-    panel's loop ends with the panel."""
-    return await asyncio.wrap_future(asyncio.run_coroutine_threadsafe(work, _loop()))
-
-
-@cache
-def _loop() -> asyncio.AbstractEventLoop:
-    loop = asyncio.new_event_loop()
-    threading.Thread(target=loop.run_forever, name="langchain", daemon=True).start()
-    return loop

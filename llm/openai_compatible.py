@@ -18,6 +18,7 @@ from serm.llm.spec import BackendSpec
 
 NO_KEY: Final = "EMPTY"
 """What servers of one's own are sent where OPENAI_API_KEY is not set."""
+_VARIABLE: Final = "OPENAI_API_KEY"
 
 
 class ChatClient(Exchange):
@@ -34,7 +35,7 @@ class ChatClient(Exchange):
         price: Price | None = None,
         budget: Budget | None = None,
     ) -> None:
-        """Raises ConfigError where the model is OpenAI's and OPENAI_API_KEY is not set."""
+        """Raises ConfigError where the model is OpenAI's and OPENAI_API_KEY is not set, or is no key."""
         limit = "max_tokens" if spec.target else "max_completion_tokens"
         super().__init__(spec.model, settings, seed=seed, price=price, budget=budget, limit=limit)
         self._client = AsyncOpenAI(
@@ -64,11 +65,23 @@ def basic_login(spec: BackendSpec) -> tuple[str, str] | None:
 
 
 def api_key(spec: BackendSpec) -> str:
-    """The key to send: OPENAI_API_KEY, or a placeholder for a server of one's own."""
-    key = os.environ.get("OPENAI_API_KEY", "")
+    """The key to send: OPENAI_API_KEY, or a placeholder for a server of one's own. White space around it is
+    left out: a file with Windows' line ends leaves a "\\r".
+
+    Raises ConfigError where there has to be a key and is none, or where it cannot stand in a request.
+    """
+    found = os.environ.get(_VARIABLE, "")
+    key = found.strip()
     if not key and not spec.target:
         raise ConfigError(
-            f"`{spec.text}` needs a key, and OPENAI_API_KEY is not set.",
+            f"`{spec.text}` needs a key, and {_VARIABLE} is not set.",
             "Set it, or name a server of your own: `http://localhost:8000/v1#MODEL`.",
         )
+    if not (key.isascii() and key.isprintable()):  # it is not shown: most of it may be the key
+        raise ConfigError(
+            f"{_VARIABLE} holds a character that no key has: a line break, or one that is not ASCII.",
+            "Set it anew, by the key alone.",
+        )
+    if key != found:
+        os.environ[_VARIABLE] = key  # what hides keys in errors (`discreet`) looks for the variable's value
     return key or NO_KEY

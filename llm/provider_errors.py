@@ -12,10 +12,13 @@ from typing import Any, Final
 from langchain_core.exceptions import ContextOverflowError
 
 from serm.core.records import Failure, FailureKind
+from serm.llm.endings import FILTER, LENGTH
 from serm.llm.retry import Problem, problem_of_status, short
 from serm.llm.too_long import is_too_long
 
 _APART: Final = ("ConnectionError", "ConnectError", "TransportError", "NetworkError", "ProtocolError")
+_ENDS: Final = {"LengthFinishReason": LENGTH, "ContentFilterFinishReason": FILTER}
+"""How errors begin that a package raises of an answer that is not whole."""
 _STATUSES: Final = ("status_code", "http_status", "status", "code")
 
 
@@ -34,9 +37,9 @@ def problem_of_provider(error: Exception) -> Problem:
     if any(name.endswith(_APART) for name in names):
         failure = Failure(FailureKind.SERVER, f"the connection failed: {said}")
         return Problem(failure, again=True, charged="ConnectionRefusedError" not in names)
-    cut = any(name.startswith("LengthFinishReason") for name in names)
-    kind = FailureKind.UNPARSABLE if cut else FailureKind.SERVER
-    return Problem(Failure(kind, f"{type(error).__name__}: {said}"), again=True, charged=True)
+    end = next((end for name in names for start, end in _ENDS.items() if name.startswith(start)), "")
+    kind = FailureKind.UNPARSABLE if end else FailureKind.SERVER
+    return Problem(Failure(kind, f"{type(error).__name__}: {said}"), again=True, charged=True, end=end)
 
 
 def _status(error: Exception) -> int | None:

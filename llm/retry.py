@@ -23,6 +23,7 @@ LONGEST_WAIT: Final = 30.0
 """Seconds that back-off reaches at most (chosen)."""
 LONGEST_OBEYED: Final = 300.0
 """Seconds of a server's Retry-After that are waited for; where it asks for more, the call fails (chosen)."""
+_TRANSPORTS: Final = ("httpx", "httpx2", "httpcore", "httpcore2")
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,11 +35,12 @@ class Problem:
     wait: float | None = None  # seconds that the server asked for
     objects: bool = False  # whether the server objects to what it was asked for
     charged: bool = False  # whether it may have been answered all the same, and be charged for
+    end: str = ""  # of an answer that came and was not whole (`endings`)
 
 
 def problem_of(error: Exception) -> Problem:
-    """Sort an error of a request. 429, 5xx, timeouts and broken connections are asked again; 400, 401, 403,
-    404 and the like never; an error that is not the server's is raised."""
+    """Sort an error of a request. 429, 5xx, timeouts, broken connections and answers that are no HTTP are
+    asked again; 400, 401, 403, 404 and the like never; an error that is not the server's is raised."""
     if isinstance(error, openai.APIStatusError):
         return _of_status(error)
     if isinstance(error, (TimeoutError, openai.APIConnectionError)):
@@ -50,7 +52,17 @@ def problem_of(error: Exception) -> Problem:
         )
         sent = not any(isinstance(cause, aiohttp.ClientConnectorError) for cause in causes)
         return Problem(failure, again=True, charged=sent)
+    if _is_transport(error):  # the client library has no name of its own for it: a broken status line, ...
+        said = getattr(error, "message", "") or str(error)  # aiohttp's text has a status that nobody sent
+        failure = Failure(FailureKind.SERVER, f"no answer in HTTP: {one_line(said) or type(error).__name__}")
+        return Problem(failure, again=True, charged=True)
     raise error
+
+
+def _is_transport(error: Exception) -> bool:
+    """Whether it is one of aiohttp's, or of httpx, which of its releases the client library may bring."""
+    roots = {cls.__module__.partition(".")[0] for cls in type(error).__mro__}
+    return isinstance(error, aiohttp.ClientError) or not roots.isdisjoint(_TRANSPORTS)
 
 
 def _causes(error: BaseException | None) -> Iterator[BaseException]:
@@ -106,5 +118,10 @@ def back_off(attempt: int, asked: float | None, jitter: random.Random) -> float:
 
 def short(error: BaseException) -> str:
     """An error's own words on one line, without what nobody may see: they are kept and shown."""
-    text = discreet(" ".join(keepable(str(error)).split())) or type(error).__name__
+    return one_line(str(error)) or type(error).__name__
+
+
+def one_line(said: str) -> str:
+    """The same for words that are at hand."""
+    text = discreet(" ".join(keepable(said).split()))
     return text if len(text) <= 300 else text[:297] + "..."

@@ -77,7 +77,10 @@ def check_script(file: Path) -> dict[str, Any]:
     except FileNotFoundError:
         raise ConfigError(f"there is no script {file}.", "Check the path behind `scripted:`.") from None
     except (OSError, ValueError, yaml.YAMLError) as error:  # ValueError: no UTF-8, or a date that cannot be
-        raise ConfigError(f"the script {file} cannot be read: {error}") from error
+        raise ConfigError(
+            f"the script {file} cannot be read: {error}",
+            "It has to be YAML in UTF-8, in a file that may be read; docs/judges.md says what it holds.",
+        ) from error
     if not isinstance(content, dict) or not content or not set(content) <= {"turns", "agents"}:
         raise ConfigError(f"{file} is no script.", "It holds `turns:` or `agents:`, see docs/judges.md.")
     return content

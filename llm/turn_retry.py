@@ -10,9 +10,12 @@ import time
 from collections.abc import Callable
 from typing import TypeVar
 
+from langchain_core.language_models import BaseChatModel
+
 from serm.core.errors import SermError
 from serm.llm.provider_errors import problem_of_provider
 from serm.llm.retry import back_off
+from serm.llm.unwanted import PARTS, unwanted
 
 T = TypeVar("T")
 
@@ -36,3 +39,12 @@ def asked_again(ask: Callable[[], T], retries: int) -> T:
                 raise
         time.sleep(back_off(attempt, problem.wait, jitter))
         attempt += 1
+
+
+def refused_parts(model: BaseChatModel, error: Exception) -> frozenset[str]:
+    """The parts of the model's requests that an error refuses by name, so that they can be left out."""
+    if isinstance(error, SermError):
+        return frozenset()
+    problem = problem_of_provider(error)
+    sent = {name: value for name in PARTS if (value := getattr(model, name, None)) is not None}
+    return unwanted(sent, problem.failure.message) if problem.objects else frozenset()

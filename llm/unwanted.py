@@ -10,8 +10,9 @@ import re
 from collections.abc import Mapping
 from typing import Any, Final
 
+PARTS: Final = ("temperature", "seed")
 _NAMED: Final[Mapping[str, re.Pattern[str]]] = {
-    name: re.compile(rf"\b{name}\b", re.IGNORECASE) for name in ("temperature", "seed")
+    name: re.compile(rf"\b{name}\b", re.IGNORECASE) for name in PARTS
 }
 
 

@@ -46,7 +46,10 @@ class VllmChatModel(BaseChatModel):
         conversation = convert_to_openai_messages(messages)
         reply = asyncio.run(converser.turn(_listed(conversation), options.get("tools") or [], path=0))
         if reply.value is None:
-            raise AgentError(f"no turn came: {reply.failure.message if reply.failure else ''}")
+            raise AgentError(
+                f"no turn came: {reply.failure.message if reply.failure else 'the engine said nothing'}.",
+                "If it was cut off raise `llm.max_tokens`; VLLM_LOGGING_LEVEL=INFO shows the engine's log.",
+            )
         return ChatResult(generations=[ChatGeneration(message=_message(reply, reply.value, len(messages)))])
 
 

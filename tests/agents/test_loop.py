@@ -10,11 +10,14 @@ import pytest
 from langchain_core.messages import AIMessage, BaseMessage, ToolMessage
 from langchain_core.tools import BaseTool, StructuredTool, ToolException
 from langgraph.checkpoint.memory import InMemorySaver
+from langgraph.errors import GraphInterrupt
 from langgraph.graph import START, StateGraph
 from pydantic import BaseModel
 
+from serm.agents.judge_shard import StopRequestedError
 from serm.agents.loop import AgentOutcome, run_agent
-from serm.core.errors import AgentError
+from serm.agents.tool_calls import call_tool
+from serm.core.errors import AgentError, BudgetExceededError, StorageError
 from serm.storage.trace import Span, SpanKind, Tracer, read_spans, span
 
 
@@ -27,11 +30,16 @@ class Counter:
 
     def __init__(self) -> None:
         self.total = 0
+        self.error: Exception | None = None
 
     def tools(self) -> list[BaseTool]:
         def add(number: int) -> str:
+            if self.error is not None:
+                raise self.error
             if number > 10:
                 raise ToolException("ten at most.")
+            if number == 8:
+                raise ZeroDivisionError("a bug")
             self.total += number
             return json.dumps({"total": self.total})
 
@@ -126,6 +134,9 @@ def test_a_model_hears_its_part_its_task_and_what_its_tools_said() -> None:
         (calls(("fly", {})), "there is no tool fly. You have add."),
         (add("many"), "number: Input should be a valid integer"),
         (add(11), "ten at most."),
+        (calls(("add", {"type": "tool_call"})), "number: Field required"),
+        (calls(("add", {"type": "tool_call", "args": "x", "id": "1"})), "number: Field required"),
+        (add(8), "the tool add failed by itself: ZeroDivisionError: a bug"),
         (AIMessage("I shall think about it."), "You called no tool. Call one of add."),
         (
             AIMessage("", invalid_tool_calls=[{"name": "add", "args": "{", "id": "x", "error": None}]),
@@ -179,11 +190,31 @@ def test_rules_may_take_more_turns_than_a_model() -> None:
     assert outcome.turns == 10
 
 
-def test_an_error_inside_a_tool_is_a_bug_and_is_not_hidden() -> None:
+def test_a_bug_in_a_tool_costs_a_model_its_part_and_is_in_the_trace_and_the_log(
+    tracer: Tracer, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    outcome = run(Counter(), Policy(add(8), add(8)))
+    assert (outcome.policy, outcome.calls) == ("rules", ("add", "add"))
+    failed = [s.error for s in spans(tmp_path) if s.kind is SpanKind.TOOL and s.error]
+    assert failed == ["the tool add failed by itself: ZeroDivisionError: a bug"] * 2
+    assert "the tool add failed, which is a bug of serm" in caplog.text
+    assert "Traceback" in caplog.text
+
+
+def test_a_bug_in_a_tool_under_rules_is_not_hidden() -> None:
+    with pytest.raises(ZeroDivisionError):
+        run(Counter(), None, add(8))
+
+
+@pytest.mark.parametrize(
+    "error",
+    [BudgetExceededError("no money"), StorageError("no disk"), StopRequestedError(), GraphInterrupt()],
+)
+def test_what_stops_a_run_passes_through_a_tool(error: Exception) -> None:
     desk = Counter()
-    desk.total = None  # type: ignore[assignment]
-    with pytest.raises(TypeError):
-        run(desk, Policy(add(1)))
+    desk.error = error
+    with pytest.raises(type(error)):
+        call_tool({tool.name: tool for tool in desk.tools()}, "add", {"number": 1})
 
 
 def test_the_trace_shows_each_turn_and_each_call_with_its_arguments_and_result(

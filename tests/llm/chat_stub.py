@@ -21,6 +21,7 @@ class Say:
     tokens_out: int = 10
     usage: bool = True
     after: float = 0.0  # seconds
+    finish: str = "stop"
 
 
 @dataclass(frozen=True)
@@ -33,6 +34,7 @@ class Call:
     text: str = ""
     usage: bool = True
     after: float = 0.0  # seconds
+    finish: str = "tool_calls"
 
 
 @dataclass(frozen=True)
@@ -58,7 +60,22 @@ class Drop:
     """Break the connection without an answer."""
 
 
-Move = Say | Call | Status | Raw | Drop
+@dataclass(frozen=True)
+class Bytes:
+    """Send these bytes in the place of an HTTP response, and break the connection."""
+
+    sent: bytes
+
+
+@dataclass(frozen=True)
+class Drip:
+    """Answer a byte at a time, so long apart: no read takes long, and the whole takes for ever."""
+
+    apart: float  # seconds
+    bytes: int = 100
+
+
+Move = Say | Call | Status | Raw | Drop | Bytes | Drip
 
 
 def grade(value: object, reason: str = "because") -> Say:
@@ -118,6 +135,16 @@ def serve() -> Iterator[ChatStub]:
         def _answer(self, move: Move) -> None:
             if isinstance(move, Drop):
                 self.close_connection = True
+            elif isinstance(move, Bytes):
+                self.close_connection = True
+                self.wfile.write(move.sent)
+            elif isinstance(move, Drip):
+                self.send_response(200)
+                self.send_header("Content-Length", str(move.bytes))
+                self.end_headers()
+                for _ in range(move.bytes):
+                    self.wfile.write(b" ")
+                    time.sleep(move.apart)
             elif isinstance(move, Raw):
                 self._send(200, move.body, {"Content-Type": move.content_type})
             elif isinstance(move, Status):
@@ -173,6 +200,6 @@ def completion(move: Say | Call) -> dict[str, Any]:
         "object": "chat.completion",
         "created": 1,
         "model": "stub",
-        "choices": [{"index": 0, "message": message, "finish_reason": "stop"}],
+        "choices": [{"index": 0, "message": message, "finish_reason": move.finish}],
         **({"usage": usage} if move.usage else {}),
     }

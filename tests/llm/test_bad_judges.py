@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from chat_stub import ChatStub, Drop, Move, Raw, Say, Status, grade
+from chat_stub import Bytes, ChatStub, Drop, Move, Raw, Say, Status, grade
 
 from serm.agents.panel import open_panel
 from serm.core import FailureKind, Pair, Settings
@@ -43,6 +43,9 @@ MOVES: dict[str, Move] = {
     "http-500": Status(500),
     "http-503": Status(503),
     "drop": Drop(),
+    "no-http": Bytes(b"good day\r\n\r\n"),
+    "no-status": Bytes(b"HTTP/1.1 fine OK\r\n\r\n"),
+    "no-chunk": Bytes(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\nzz\r\n{}"),
     "hang": Say('{"grade": 1}', after=2.0),
 }
 KINDS = {
@@ -70,6 +73,9 @@ KINDS = {
     "http-500": FailureKind.SERVER,
     "http-503": FailureKind.SERVER,
     "drop": FailureKind.SERVER,
+    "no-http": FailureKind.SERVER,
+    "no-status": FailureKind.SERVER,
+    "no-chunk": FailureKind.SERVER,
     "hang": FailureKind.TIMEOUT,
 }
 ASKED_ONCE = {"seven", "negative", "http-400", "http-401", "http-403", "http-404", "quota"}
@@ -173,6 +179,8 @@ def test_a_server_that_is_not_there_is_a_failure_of_kind_server(
         (Status(404, "The model `stub` does not exist"), "model's name"),
         (Status(500), "does not answer (server)"),
         (Say("prose"), "does not answer (unparsable)"),
+        (Say("", finish="length"), "cut off at `llm.max_tokens` = 512 tokens, which may be raised"),
+        (Say("", finish="content_filter"), "content filter"),
     ],
 )
 def test_a_judge_that_cannot_work_says_so_when_it_is_to_prove_itself(

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 from chat_clients import SCHEMA, TOOL, Use, ask, say, with_message
-from chat_stub import ChatStub, Drop, Move, Raw, Say, Status, grade
+from chat_stub import Bytes, Call, ChatStub, Drop, Move, Raw, Say, Status, grade
 
 from serm.core import Failure, FailureKind
 from serm.core.settings_loop import Price
@@ -136,6 +136,7 @@ def test_a_first_pair_that_is_refused_for_itself_teaches_nothing(stub: ChatStub,
         (Status(500), False),
         (Status(429), False),
         (Drop(), True),
+        (Bytes(b"no HTTP\r\n\r\n"), True),
         (Say("late", after=0.6), True),
         (Raw(b"{"), True),
     ],
@@ -210,6 +211,58 @@ def test_what_is_no_count_of_tokens_is_not_said(
 def test_log_probabilities_that_cannot_be_read_are_none_and_the_answer_is_good(place: object) -> None:
     choice = {"message": {"content": "a"}, "logprobs": {"content": [place]}}
     assert read_completion(json.dumps({"choices": [choice]}).encode()) == Completion("a")
+
+
+# -- answers that are not whole
+
+
+@pytest.mark.parametrize(
+    "case",
+    [
+        (Say("", finish="length"), "cut off at `llm.max_tokens` = 16 tokens", False, 1),
+        (Say('{"grade": 2, "rea', finish="length"), "cut off at `llm.max_tokens` = 16 tokens", False, 1),
+        (Say('{"grade": 2, "rea', finish="length"), "cut off at `llm.max_tokens` = 16 tokens", True, 4),
+        (Say("", finish="length"), "cut off at `llm.max_tokens` = 16 tokens", True, 1),
+        (Say("I", finish="content_filter"), "cut off by the provider's content filter", False, 1),
+        (Say("prose"), "no JSON: 'prose'", False, 4),
+    ],
+)
+def test_an_answer_that_was_cut_off_says_so_and_is_not_paid_for_again_where_it_would_be_the_same(
+    stub: ChatStub, use: Use, case: tuple[Move, str, bool, int]
+) -> None:
+    move, says, warm, requests = case
+    stub.play = lambda body, _: move
+    reply = use(ask, retries=3, temperature=0.5 if warm else 0.0)
+    assert reply.failure.kind is FailureKind.UNPARSABLE
+    assert reply.failure.message.startswith(says)
+    assert (reply.requests, len(stub.bodies)) == (requests, requests)
+
+
+def test_an_answer_that_can_be_read_is_good_whatever_ended_it(stub: ChatStub, use: Use) -> None:
+    stub.play = lambda body, _: Say('{"grade": 2}', finish="length")
+    assert use(ask).value.grade == 2
+
+
+@pytest.mark.parametrize("arguments", ["", '{"for": "bo'])
+def test_a_call_that_was_cut_off_is_a_failure_that_says_so(stub: ChatStub, use: Use, arguments: str) -> None:
+    stub.play = lambda body, _: (
+        Call((("look", arguments),), finish="length") if arguments else Say("", finish="length")
+    )
+    reply = use(lambda client: client.turn(say("a"), [TOOL], path=0), retries=3)
+    assert reply.failure.message == (
+        "cut off at `llm.max_tokens` = 16 tokens, which may be raised: no whole call of a tool"
+    )
+    assert reply.requests == 1
+
+
+def test_prose_that_was_cut_off_is_still_prose_in_place_of_a_call(stub: ChatStub, use: Use) -> None:
+    def play(body: dict[str, Any], _: int) -> Move:
+        return Say("Let me think about", finish="length") if "tools" in body else Say(written)
+
+    written = '{"name": "look", "arguments": {}}'
+    stub.play = play
+    reply = use(lambda client: client.turn(say("a"), [TOOL], path=0), retries=0)
+    assert reply.value.calls == (ToolCall("", "look", "{}"),)
 
 
 def test_an_answer_whose_reading_raises_is_a_failure_that_is_paid_for(stub: ChatStub, use: Use) -> None:

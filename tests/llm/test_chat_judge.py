@@ -58,6 +58,35 @@ def test_openai_without_a_key_is_a_config_error(
         open_panel(settings_with("openai:gpt-4o"))
 
 
+def test_white_space_around_a_key_is_not_sent(
+    stub: ChatStub,
+    store: JudgmentStore,
+    settings_with: SettingsWith,
+    pairs: PairsOf,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("OPENAI_API_KEY", " sk-0123456789\r\n")
+    stub.play = lambda body, times: Status(401, "no sk-0123456789 here")
+    with open_panel(settings_with(f"{stub.url}#stub")) as panel:
+        panel.judge("stub", pairs("a"), store)
+    assert stub.keys == ["Bearer sk-0123456789"]
+    (judgment,) = store.for_pair("q-a", "d-a")
+    assert judgment.failure is not None
+    assert judgment.failure.message == "HTTP 401: Error code: 401 - no *** here"
+
+
+@pytest.mark.parametrize("key", ["sk-clé", "sk-one\nsk-two", "sk-\x7f"])
+@pytest.mark.parametrize("backend", ["openai:gpt-4o", "http://127.0.0.1:9/v1#stub"])
+def test_a_key_that_no_request_can_bear_is_a_config_error_that_does_not_show_it(
+    settings_with: SettingsWith, monkeypatch: pytest.MonkeyPatch, key: str, backend: str
+) -> None:
+    monkeypatch.setenv("OPENAI_API_KEY", key)
+    with pytest.raises(ConfigError, match="OPENAI_API_KEY holds a character") as error:
+        open_panel(settings_with(backend))
+    assert error.value.remedy
+    assert "sk-" not in str(error.value)
+
+
 def test_further_paths_are_warmer_and_have_seeds_of_their_own_and_a_majority_stops_them(
     stub: ChatStub, store: JudgmentStore, settings_with: SettingsWith, pairs: PairsOf
 ) -> None:
@@ -223,7 +252,8 @@ def test_a_prompt_that_cannot_be_used_is_refused(tmp_path: Path, text: str, says
     (tmp_path / "mine.yaml").write_text(text)
     with pytest.raises(ConfigError) as error:
         read_prompt("mine.yaml", tmp_path)
-    assert says in str(error.value)
+    assert says in error.value.message
+    assert error.value.remedy
 
 
 def test_an_unknown_prompt_is_refused_with_the_names_of_those_there_are(tmp_path: Path) -> None:

@@ -213,8 +213,9 @@ def test_judges_that_call_no_tools_cannot_search(settings_with: Config, backend:
 def test_a_judge_that_searches_needs_something_to_search(
     settings_with: Config, judge: dict[str, Any]
 ) -> None:
-    with pytest.raises(ConfigError, match="searches a knowledge base, and there is none here"):
+    with pytest.raises(ConfigError, match="searches a knowledge base, and there is none here") as error:
         open_panel(settings_with(judge))
+    assert "leave out `knowledge`" in error.value.remedy
 
 
 def test_its_prompt_is_the_agents_where_none_is_named(

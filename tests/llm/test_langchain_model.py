@@ -118,6 +118,21 @@ def test_a_model_that_refuses_a_temperature_is_asked_without_from_then_on(
     assert all("seed" in body for body in openai.bodies)
 
 
+@pytest.mark.parametrize("text", ["", '{"grade": 2, "rea'])
+def test_an_answer_that_was_cut_off_says_so_and_is_asked_once_at_temperature_0(
+    openai: ChatStub, store: JudgmentStore, settings_with: SettingsWith, pairs: PairsOf, text: str
+) -> None:
+    openai.play = lambda body, times: Say(text, finish="length")
+    settings = settings_with("langchain:openai:stub", llm={"timeout": 5, "retries": 3})
+    with open_panel(settings) as panel:
+        panel.judge("stub", pairs("a"), store)
+    (judgment,) = store.for_pair("q-a", "d-a")
+    assert judgment.failure is not None
+    assert judgment.failure.kind is FailureKind.UNPARSABLE
+    assert judgment.failure.message.startswith("cut off at `llm.max_tokens` = 512 tokens")
+    assert len(openai.bodies) == 1
+
+
 def test_panels_may_come_and_go(
     openai: ChatStub, store: JudgmentStore, settings_with: SettingsWith, pairs: PairsOf
 ) -> None:

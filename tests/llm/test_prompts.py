@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from pathlib import Path
 
 import pytest
-from chat_stub import ChatStub, Status, grade
+from chat_stub import Call, ChatStub, Status, grade
 from hypothesis import given
 from hypothesis import strategies as st
 
 from serm.agents.panel import open_panel
 from serm.agents.prompt import LONGEST_WORD, read_prompt, shorten
 from serm.core import Pair, Settings
+from serm.llm.base import cache_key
 from serm.storage.judgments import JudgmentStore
+from serm.storage.knowledge import NoKnowledge
 
 SettingsWith = Callable[..., Settings]
 
@@ -67,6 +70,37 @@ def test_a_judge_with_a_limit_is_shown_the_beginning_and_is_another_judge_to_the
     assert lengths[0] > 5000
     assert lengths[1] < 440
     assert read_prompt("umbrela").hash != read_prompt("umbrela", limit=400).hash
+
+
+@pytest.mark.parametrize(
+    "case", [("", 1, False), ("", 1, True), (" in {language}", 2, False), (" in {language}", 2, True)]
+)
+def test_a_pair_whose_language_was_corrected_is_asked_again_where_the_prompt_shows_it(
+    stub: ChatStub,
+    store: JudgmentStore,
+    settings_with: SettingsWith,
+    tmp_path: Path,
+    case: tuple[str, int, bool],
+) -> None:
+    slot, asked, knowledge = case
+    (tmp_path / "mine.yaml").write_text(f'system: "Grade."\nuser: "{{query}}{slot}: {{document}}"\n')
+    stub.play = lambda body, times: Call((("submit_grade", '{"grade": 2}'),)) if "tools" in body else grade(2)
+    judge = {"backend": f"{stub.url}#stub", "prompt": "mine.yaml", "knowledge": knowledge}
+    for language in ("de", "nl", "nl"):
+        with open_panel(settings_with(judge), knowledge=NoKnowledge) as panel:
+            panel.judge("stub", [Pair("q", "d", "boot", "a boat", language=language)], store)
+    assert len(stub.bodies) == asked
+    shown = [" in nl" in body["messages"][-1]["content"] for body in stub.bodies]
+    assert shown == [False, True][:asked]
+
+
+def test_the_keys_of_prompts_that_show_no_language_stay_as_they_were(settings_with: SettingsWith) -> None:
+    """What is recorded under them was paid for. A key that changes here makes every workspace ask anew."""
+    with open_panel(settings_with("http://127.0.0.1:9/v1#stub")) as panel:
+        judge = panel.members["stub"].judge
+        keys = {cache_key(judge, Pair("q", "d", "a", "b", language=language), 1) for language in ("", "de")}
+    assert len(keys) == 1
+    assert judge.evidence(Pair("q", "d", "a", "b", language="de")) == ""
 
 
 @pytest.mark.parametrize(

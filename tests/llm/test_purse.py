@@ -13,9 +13,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from chat_stub import ChatStub, Raw, Status, completion
+from chat_stub import ChatStub, Drip, Raw, Status, completion
 from chat_stub import Say as Words
-from langchain_core.messages import AIMessage
+from langchain_core.messages import AIMessage, HumanMessage
 from mining_desks import make_desk
 from small_world import world
 
@@ -161,6 +161,49 @@ def test_each_request_that_times_out_may_have_been_answered_and_is_counted(
     mine_with("uncertainty", make_desk(), decider(settings, "uncertainty", Purse(None, store)), 20)
     assert len(stub.bodies) == store.turn_totals().turns == 1 + retries
     assert store.spent() > (1 + retries) * 16 * PRICE["output"] / 1e6
+
+
+def test_an_answer_that_comes_drop_by_drop_is_given_up_in_time_and_counted(
+    stub: ChatStub, settings_with: Callable[..., Settings], store: JudgmentStore
+) -> None:
+    """Of a client's limit each drop is a new beginning."""
+    stub.play = lambda body, _: Drip(0.1)
+    settings = settings_with(
+        agents={"llm": f"{stub.url}#stub"},
+        llm={"timeout": 0.5, "retries": 1, "prices": {"stub": PRICE}, "max_tokens": 16},
+    )
+    decide = decider(settings, "uncertainty", Purse(None, store))
+    assert decide is not None
+    began = time.monotonic()
+    with pytest.raises(TimeoutError):
+        decide([HumanMessage("look")], [])
+    assert time.monotonic() - began < 5  # of the 10 seconds that an answer would take
+    assert len(stub.bodies) == store.turn_totals().turns == 2
+    assert store.spent() > 2 * 16 * PRICE["output"] / 1e6
+
+
+def test_a_model_that_refuses_a_temperature_decides_without_it_and_pays_a_turn_once(
+    stub: ChatStub, settings_with: Callable[..., Settings], store: JudgmentStore
+) -> None:
+    refusal = Status(400, "Unsupported value: 'temperature' does not support 0 with this model.")
+    stub.play = lambda body, times: refusal if "temperature" in body else play(body, times)
+    settings = settings_with(
+        agents={"llm": f"{stub.url}#stub"},
+        llm={"timeout": 5.0, "retries": 0, "prices": {"stub": PRICE}, "max_tokens": 16},
+    )
+    found = mine_with("uncertainty", make_desk(), decider(settings, "uncertainty", Purse(None, store)), 20)
+    assert found["reason"].str.endswith(": unsure").all(), "the model's words, not the rules'"
+    assert ["temperature" in body for body in stub.bodies] == [True, False, False]
+    assert store.turn_totals().turns == 2
+    assert store.spent() == pytest.approx(2 * A_TURN)
+
+
+def test_a_refusal_that_names_no_part_of_the_request_is_asked_once(
+    stub: ChatStub, mine: Callable[[float | None], None], store: JudgmentStore
+) -> None:
+    stub.play = lambda body, _: Status(400, "no")
+    mine(None)
+    assert len(stub.bodies) == 1
 
 
 def test_a_retry_that_could_pass_the_budget_is_not_made(

@@ -97,7 +97,8 @@ def test_a_broken_script_is_refused(tmp_path: Path, text: str, says: str) -> Non
     path.write_text(text)
     with pytest.raises(ConfigError) as error:
         ScriptedChatModel(file=path, section="drift").invoke([HumanMessage("go")])
-    assert says in str(error.value)
+    assert says in error.value.message
+    assert error.value.remedy
 
 
 def test_a_missing_script_is_refused_when_the_model_is_opened(tmp_path: Path) -> None:

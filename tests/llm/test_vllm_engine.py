@@ -160,8 +160,9 @@ def test_a_model_in_this_process_decides_for_an_agent(bench: Bench) -> None:
     assert [message["role"] for message in wish.messages] == ["user", "assistant", "tool"]
     assert wish.messages[1]["tool_calls"][0]["function"]["name"] == "nominate"
     assert wish.tools[0]["function"]["parameters"]["properties"]["count"]["type"] == "integer"
-    with pytest.raises(AgentError, match="no turn came: no"):
+    with pytest.raises(AgentError, match="no turn came: no") as error:
         model.invoke(messages)
+    assert "llm.max_tokens" in error.value.remedy
 
 
 def test_judgments_are_named_by_what_decides_them(bench: Bench) -> None:
