@@ -11,16 +11,19 @@ PACKAGES := agents benchmarks cli core evals graphs llm relevance_model storage 
 export HF_HUB_OFFLINE ?= 1
 export MLFLOW_DISABLE_TELEMETRY ?= true
 
-.PHONY: demo test check install links clean help
+.PHONY: demo test test-slow check install links clean help
 
 help:  ## show what there is to do
-	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/'
+	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/'
 
 demo: $(VENV)/.installed  ## install, then three rounds on a simulated marketplace
 	$(BIN)/serm demo
 
-test: $(VENV)/.installed-dev  ## install what the tests need, and run them
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist loadfile
+test: $(VENV)/.installed-dev  ## install what the tests need, and run all but the slow ones
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist loadfile -m "not slow"
+
+test-slow: $(VENV)/.installed-dev  ## the slow ones: kills, real models and servers, the smoke benchmark
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist loadfile -m slow
 
 check: $(VENV)/.installed-dev links  ## ruff, format, mypy strict, import-linter
 	$(BIN)/ruff check .

@@ -49,6 +49,7 @@ def in_this_process(file: Path, out: Path, run: runner.Run, *_: object) -> int:
 
 
 @pytest.mark.timeout(300)  # two arms of two rounds: 45 s where nothing else works
+@pytest.mark.slow
 def test_arms_and_seeds_are_run_once_and_compared(
     protocol: Path, capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -99,6 +100,7 @@ def test_arms_and_seeds_are_run_once_and_compared(
     assert "`shared`" in capfd.readouterr().err
 
 
+@pytest.mark.slow
 def test_a_run_that_fails_is_named_and_the_others_are_kept(
     protocol: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

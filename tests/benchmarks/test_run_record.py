@@ -236,7 +236,7 @@ def test_a_report_says_when_and_where_its_runs_ended_and_not_where_it_was_writte
     assert where_and_when(runs[:1]) == "2026-01-03, x86_64 with 2 cores, Python 3.12.3"
     table = pd.DataFrame([("ours", seed, "") for seed in (1, 2)], columns=["arm", "seed", "fold"])
     results = Results(read_protocol(file), table, runs)
-    assert report.made_by(results) == f"serm benchmark small, seeds 1, 2, {said}."
+    assert report.made_by(results) == f"serm benchmark small.yaml, seeds 1, 2, {said}."
     mark_done(file, out)  # of an earlier version, which does not tell
     assert where_and_when(runs[:1]).startswith(datetime.now(UTC).date().isoformat())
 

@@ -50,6 +50,7 @@ def test_a_run_shows_its_steps_ends_with_a_table_and_is_done_when_run_again(
     assert "champion" in capfd.readouterr().out
 
 
+@pytest.mark.slow
 def test_ctrl_c_stops_at_a_steps_end_and_the_same_command_goes_on(config: Path) -> None:
     command = [sys.executable, "-c", PROGRAM, "evolve", str(config), "--rounds", "1"]
     environment = {**os.environ, "PYTHONUNBUFFERED": "1"}

@@ -79,6 +79,7 @@ def test_run_again_does_nothing_and_says_that_it_is_done(finished: Any) -> None:
     assert [event.step for event in events] == ["prepare"]
 
 
+@pytest.mark.slow
 def test_a_longer_run_goes_on_where_a_shorter_one_ended(tmp_path: Path, tiny_encoder: Path) -> None:
     settings = settings_in(tmp_path, tiny_encoder)
     assert evolve(settings, rounds=1).stop == "all 1 rounds are done"
@@ -165,6 +166,7 @@ def test_a_round_in_which_the_panel_keeps_nothing_is_rolled_back(tmp_path: Path,
     assert report["models"]["challenger"] == report["models"]["champion_after"]
 
 
+@pytest.mark.slow
 def test_a_checkpoint_stays_small_when_the_window_grows_tenfold(tmp_path: Path, tiny_encoder: Path) -> None:
     import sqlite3
 

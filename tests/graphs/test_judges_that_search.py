@@ -54,6 +54,7 @@ def searches(settings: Settings, report: dict[str, Any]) -> list[tuple[Span, dic
     return [(calls[str(item.parent_id)], json.loads(item.outputs)) for item in tools]
 
 
+@pytest.mark.slow
 def test_judges_find_labels_of_earlier_rounds_and_no_others(tmp_path: Path, tiny_encoder: Path) -> None:
     settings = settings_in(tmp_path / "w", tiny_encoder, *SEARCH_AND_GRADE, evolution={"rounds": 2})
     _, first, second = evolve(settings).rounds

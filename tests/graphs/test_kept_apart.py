@@ -136,6 +136,7 @@ def test_a_stream_query_that_a_later_gate_will_ask_is_not_trained_on(
     ]
 
 
+@pytest.mark.slow
 def test_no_training_set_of_a_run_reads_like_any_gate_or_test(tmp_path: Path, tiny_encoder: Path) -> None:
     frame = make_pairs(queries_per_month=12)  # of 48 texts: many of them stand under several ids
     settings = settings_over(frame, tmp_path, tiny_encoder, gate={"enabled": False})

@@ -41,6 +41,7 @@ def what_the_loop_made(reports: list[dict[str, Any]]) -> list[tuple[Any, ...]]:
 
 
 @pytest.mark.parametrize("rule", ["unanimous", "reliability"])
+@pytest.mark.slow
 def test_corrupted_stream_and_test_grades_change_nothing_but_the_results(
     tmp_path: Path, tiny_encoder: Path, rule: str
 ) -> None:

@@ -21,6 +21,7 @@ from serm.storage.judgments import JudgmentStore
 JUDGES = [{"backend": "model:champion"}]
 
 
+@pytest.mark.slow
 def test_labels_are_the_grades_of_the_model_that_was_in_use(tmp_path: Path, tiny_encoder: Path) -> None:
     config = world(tmp_path, tiny_encoder, make_pairs(30), judges=JUDGES, evolution={"rounds": 2})
     config["gate"] = {"enabled": False, "resamples": 200}  # another model in use in each round

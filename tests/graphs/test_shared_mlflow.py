@@ -30,6 +30,7 @@ def server(tmp_path: Path, tiny_encoder: Path) -> Path:
     return Path(shutil.copyfile(tiny_encoder.parent / MLFLOW, tmp_path / MLFLOW))
 
 
+@pytest.mark.slow
 def test_each_goes_on_with_its_own_champion(tmp_path: Path, tiny_encoder: Path, server: Path) -> None:
     one = settings_in(tmp_path / "one", tiny_encoder, server)
     two = settings_in(tmp_path / "two", tiny_encoder, server, random_seed=6)
@@ -48,6 +49,7 @@ def test_each_goes_on_with_its_own_champion(tmp_path: Path, tiny_encoder: Path, 
         assert len(traces) == rounds
 
 
+@pytest.mark.slow
 def test_a_workspace_of_an_earlier_version_registers_its_models_under_its_own_name(
     tmp_path: Path, tiny_encoder: Path, server: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -185,6 +185,7 @@ def told(settings: Settings) -> list[str]:
     return [text for number in sorted(held) for text in held[number]]
 
 
+@pytest.mark.slow
 def test_it_is_told_of_the_window_and_the_gate_and_never_of_sealed_grades(
     tmp_path: Path, tiny_encoder: Path
 ) -> None:
@@ -222,6 +223,7 @@ def turns_paid(settings: Settings) -> int:
         return store.turn_totals().turns
 
 
+@pytest.mark.slow
 def test_a_run_that_dies_again_and_again_repeats_no_turn_and_no_step(
     tmp_path: Path, tiny_encoder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -11,6 +11,7 @@ from serm.benchmarks.judging.faults import Plan, run
 from serm.llm import retry
 
 
+@pytest.mark.slow
 def test_every_pair_ends_graded_or_failed_none_twice_none_shifted_whatever_fails(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -36,6 +36,7 @@ def answer_slowly(body: dict[str, Any], times: int) -> Say:
     return Say(json.dumps({"grade": len(body["messages"][-1]["content"]) % 4, "reason": ""}), after=0.03)
 
 
+@pytest.mark.slow
 def test_after_kill_9_no_recorded_judgment_is_asked_again_and_lost_calls_are_counted(
     stub: ChatStub, tmp_path: Path, pairs: Callable[..., list[Pair]]
 ) -> None:

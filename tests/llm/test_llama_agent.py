@@ -50,6 +50,7 @@ def settings(
     return settings_with(judge, llm=llm, knowledge={"searches": 1}, tracing={"sample": 1.0})
 
 
+@pytest.mark.slow
 def test_a_real_model_calls_the_tools_and_grades(
     settings: Settings, store: JudgmentStore, tmp_path: Path
 ) -> None:

@@ -73,6 +73,7 @@ def test_the_server_holds_the_model_to_the_schema_and_each_grade_is_a_token(sett
     assert 0 <= proof.outside < 1
 
 
+@pytest.mark.slow
 def test_any_language_and_any_text_is_graded_with_a_distribution_and_can_be_replayed(
     settings: SettingsWith, store: JudgmentStore, tmp_path: Path
 ) -> None:
@@ -134,6 +135,7 @@ def test_a_model_file_that_is_none_is_an_error_and_not_a_long_wait(tmp_path: Pat
         pass
 
 
+@pytest.mark.slow
 def test_serm_annotate_labels_a_file_by_two_judges_of_one_server(
     url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -54,6 +54,7 @@ def test_a_judge_that_talks_instead_of_grading_fails_its_pairs_and_no_other_judg
     assert counts["grades"] == {"1": counts["outcomes"]["unanimous"]}
 
 
+@pytest.mark.slow
 def test_a_stop_while_judges_are_asked_ends_with_the_calls_in_flight(
     stub: ChatStub, tmp_path: Path, tiny_encoder: Path
 ) -> None:

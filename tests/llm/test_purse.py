@@ -340,6 +340,7 @@ def test_a_budget_needs_a_price_for_the_agents_model(settings_with: Callable[...
         decider(settings, "drift")
 
 
+@pytest.mark.slow
 def test_a_run_stops_before_agents_pass_its_budget_and_goes_on_under_a_larger_one(
     stub: ChatStub, tmp_path: Path, tiny_encoder: Path
 ) -> None:

@@ -42,6 +42,7 @@ def first_round(workspace: Path) -> dict[str, Any]:
     return dict(json.loads((workspace / "rounds" / "001" / "round.json").read_text(encoding="utf-8")))
 
 
+@pytest.mark.slow
 def test_a_pair_of_two_arms_is_asked_once_and_counts_for_both(
     stub: ChatStub, tmp_path: Path, tiny_encoder: Path
 ) -> None:

@@ -101,6 +101,7 @@ def test_minilm_ranks_plain_english_before_any_training() -> None:
 
 
 @needs_minilm
+@pytest.mark.slow
 def test_minilm_learns_a_word_that_it_cannot_know() -> None:
     names = ["quorvex", "blimtar", "zandoo", "frellip"]
     things = ["a kettle for tea", "a saw for wood", "a lamp for the desk", "a tent for two"]

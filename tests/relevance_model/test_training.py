@@ -147,6 +147,7 @@ def test_accumulating_two_half_batches_counts_half_as_many_steps(
     assert seen == [(step, -(-queries // 4)) for step in range(1, -(-queries // 4) + 1)]
 
 
+@pytest.mark.slow
 def test_training_in_bfloat16_learns_too(
     tiny: ModelSettings, quick: TrainingSettings, toy: pd.DataFrame
 ) -> None:

@@ -26,7 +26,7 @@ def read_with(
     log = file.parent / "rejects.jsonl"
     with RejectLog(log) as rejects:
         frame = pd.concat(read_source(settings.data.sources[0], settings, rejects), ignore_index=True)
-    return frame, read_rejects(log)
+    return frame, list(read_rejects(log))
 
 
 @pytest.mark.parametrize("ending", ["parquet", "csv", "jsonl"])
