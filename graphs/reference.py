@@ -32,8 +32,8 @@ def earlier_queries(resources: Resources, number: int, champion: str) -> QuerySa
     model = resources.models.open(champion)
     tables = [queries_of(resources, place) for place in _places(resources, number)]
     counts, requests = stretches(
-        [_asked(table) for table in tables],
-        _asked(queries_of(resources, number)),
+        [asked_in(table) for table in tables],
+        asked_in(queries_of(resources, number)),
         seed=resources.settings.random_seed,
     )
     table = pd.concat(tables, ignore_index=True)
@@ -50,20 +50,22 @@ def earlier_queries(resources: Resources, number: int, champion: str) -> QuerySa
 
 
 def queries_of(resources: Resources, place: int) -> pd.DataFrame:
-    """The queries of a window, or of the seed (0): query, language, and `asked`, how often; NaN where the log
-    has no impressions. Read from the stream once in the life of a workspace, and small from then on."""
+    """`distinct_queries` of a window, or of the seed (0). Read from the stream once in the life of a
+    workspace, and small from then on."""
     scores, dataset = resources.workspace.scores, resources.dataset
     name = dataset.seed_id if place == 0 else resources.window(place).id
 
     def make(folder: Path) -> None:
         frame = dataset.seed() if place == 0 else dataset.coded_window(place - 1)
-        _queries(frame).to_parquet(folder / _QUERIES, index=False)
+        distinct_queries(frame).to_parquet(folder / _QUERIES, index=False)
 
     folder = find_or_create(scores, f"queries-{name}", make)
     return pd.read_parquet(folder / _QUERIES)
 
 
-def _queries(frame: pd.DataFrame) -> pd.DataFrame:
+def distinct_queries(frame: pd.DataFrame) -> pd.DataFrame:
+    """Of a pairs frame, in its order: query, language, and `asked`, how often; NaN where the log has no
+    impressions."""
     codes, _ = pd.factorize(frame["query"])
     index = codes.astype(np.int64)
     first = with_languages(frame).drop_duplicates("query")
@@ -77,7 +79,8 @@ def _queries(frame: pd.DataFrame) -> pd.DataFrame:
     )
 
 
-def _asked(table: pd.DataFrame) -> Asked:
+def asked_in(table: pd.DataFrame) -> Asked:
+    """A table of `distinct_queries` as stretches are cut of it."""
     times = table["asked"].to_numpy(dtype=np.float64)
     return Asked(table["query"].tolist(), None if np.isnan(times).all() else times)
 

@@ -3,23 +3,24 @@
 python -m serm.benchmarks.mining.drift_found --seed 11
 
 On the marketplace at the benchmark's size, both presets, by the base model's embeddings and the settings'
-defaults. An intent is a product type that the window brings, or an old type's invented name. It is found if
-at least half of its queries lie in regions reported as new or growing, most of whose queries are of intents
-that the window brought. A reported region is false where fewer than half of its queries are of intents that
-grew, by the simulation's schedule. Undrifted windows are random halves of one window's queries.
+defaults, thinned to as many requests a side as the drift agent thins them. An intent is a product type that
+the window brings, or an old type's invented name. It is found if at least half of its queries lie in regions
+reported as new or growing, most of whose queries are of intents that the window brought. A reported region
+is false where fewer than half of its queries are of intents that grew, by the simulation's schedule.
+Undrifted windows are random halves of one window's queries.
 """
 
 from __future__ import annotations
 
 import argparse
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
 
 from serm.benchmarks.marketplace.settings import BENCHMARK_SIZE, PRESETS, MarketplaceSettings
-from serm.benchmarks.mining.market_drift import MarketQueries, market_queries
+from serm.benchmarks.mining.market_drift import MarketQueries, Mask, market_queries
 from serm.core.settings_loop import MinerSettings, ModelSettings
 from serm.relevance_model.loading import open_base
 from serm.tools.drift_report import Drift, detect
@@ -72,15 +73,14 @@ def undrifted_alarms(queries: MarketQueries, times: int, seed: int) -> tuple[int
             first = np.zeros(len(queries.table), dtype=bool)
             first[rng.choice(rows, len(rows) // 2, replace=False)] = True
             second = queries.window(number) & ~first
-            alarms += _detect(queries, first, second, draw).drifted
+            alarms += _detect(queries, [first], second, draw).drifted
     return alarms, times * queries.market.windows
 
 
-def _detect(queries: MarketQueries, before: np.ndarray, now: np.ndarray, seed: int) -> Drift:
+def _detect(queries: MarketQueries, earlier: Sequence[Mask], now: Mask, seed: int) -> Drift:
     chosen = MinerSettings()
     return detect(
-        queries.sample(before),
-        queries.sample(now),
+        *queries.compared(earlier, now, seed=seed),
         level=chosen.drift_level,
         seed=seed,
         tests=chosen.drift_tests,

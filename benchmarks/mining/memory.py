@@ -5,7 +5,8 @@ python -m serm.benchmarks.mining.memory
 A made-up window goes to a Parquet file, a block at a time, as ingestion writes it. Then it is read, scored,
 mined by the default agents' rules and selected from, by the functions that a round uses. Vectors come from
 a stub (random word vectors): what is measured is all that stands around an encoder. What MiniLM would take
-to score the window is estimated from some of its texts, so that the rest can be set beside it.
+to score the window, and to read pools of its most uncertain pairs under dropout, is estimated from some of
+its texts, so that the rest can be set beside it.
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ from __future__ import annotations
 import argparse
 import resource
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
 from time import process_time
@@ -25,11 +26,11 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from serm.agents.miners import mine_with
+from serm.benchmarks.mining.passes_cost import ROUNDS, shares, timed_ways
 from serm.benchmarks.mining.stub_encoder import stub_model
-from serm.core.settings_loop import MinerSettings, ModelSettings
+from serm.core.settings_loop import MinerSettings
 from serm.graphs.desks import mining_desk
 from serm.relevance_model.biencoder import BiEncoder
-from serm.relevance_model.loading import open_base
 from serm.relevance_model.pairs import CodedPairs
 from serm.storage.dataset import PAIRS_SCHEMA, read_coded
 from serm.tools.desk import MiningDesk
@@ -57,8 +58,13 @@ class Meter:
         )
         return value
 
+    def after(self, name: str) -> list[str]:
+        """The steps behind one."""
+        steps = [str(row["step"]) for row in self.rows]
+        return steps[steps.index(name) + 1 :]
+
     def seconds(self, *names: str) -> float:
-        return float(sum(row["seconds"] for row in self.rows if not names or row["step"] in names))
+        return float(sum(row["seconds"] for row in self.rows if row["step"] in names))
 
 
 def peak() -> float:
@@ -149,38 +155,19 @@ def mine_window(
     return desk
 
 
-def encoder_seconds(texts: list[str], drawn: int, passes: int) -> tuple[float, float]:
-    """Seconds a text that MiniLM takes to encode, and to read `passes` times under dropout in all layers."""
-    base = open_base(ModelSettings(), None)
-    assert isinstance(base, BiEncoder)
-    rows = np.random.default_rng(2).choice(len(texts), min(drawn, len(texts)), replace=False)
-    some = [texts[row] for row in rows]
-    base.embed_documents(some[:8])  # the first call builds what later ones find
-    works: list[Callable[[], object]] = [
-        lambda: base.encoder.reader(some),
-        lambda: base.encoder.embed_under_dropout(some, passes=passes, seed=1),
-    ]
-    times = []
-    for work in works:
-        began = process_time()
-        work()
-        times.append((process_time() - began) / len(some))
-    return times[0], times[1]
-
-
-def report(meter: Meter, pairs: CodedPairs, pool: CodedPairs, drawn: int, passes: int) -> Iterator[str]:
-    after = meter.seconds() - meter.seconds("read", "texts by number", "score")
-    yield f"After scoring: {after:.1f} s, with the stub's stochastic passes"
-    if drawn:
-        once, noisy = encoder_seconds(list(pairs.documents), drawn, passes)
-        scoring = once * len(pairs.documents)
-        deep = noisy * len(pool.documents)
-        yield (
-            f"MiniLM, estimated from {drawn} documents: {scoring:,.0f} s to encode "
-            f"{len(pairs.documents):,} of them, {deep:,.0f} s for {passes} passes over the pool's "
-            f"{len(pool.documents):,}, dropout in all layers. Everything after scoring would be "
-            f"{(after + deep) / scoring:.1%} of scoring"
+def report(meter: Meter, window: CodedPairs, pools: Sequence[CodedPairs], given: argparse.Namespace) -> None:
+    """What comes after scoring, beside the scoring."""
+    after = meter.seconds(*meter.after("score"))
+    print(f"After scoring: {after:.1f} s, with the stub's stochastic passes")
+    if given.drawn:
+        layers = [count or None for count in given.dropout_layers]
+        passes = MinerSettings().passes
+        ways = timed_ways(window, layers, given.drawn, passes)
+        print(
+            f"MiniLM, estimated from {given.drawn} queries and {given.drawn} documents, the faster of "
+            f"{ROUNDS} readings, {passes} passes:"
         )
+        print(shares(window, pools, ways, after).to_string(index=False))
 
 
 def main() -> None:
@@ -191,7 +178,13 @@ def main() -> None:
     parser.add_argument("--candidates", type=int, default=50, help="documents a query")
     parser.add_argument("--documents", type=int, default=100_000)
     parser.add_argument("--budget", type=int, default=600)
-    parser.add_argument("--drawn", type=int, default=200, help="texts that MiniLM is timed on; 0: none")
+    parser.add_argument(
+        "--drawn", type=int, default=100, help="queries and documents that MiniLM is timed on; 0: none"
+    )
+    parser.add_argument("--pools", type=int, nargs="+", default=[MinerSettings().pool], help="pairs")
+    parser.add_argument(
+        "--dropout-layers", type=int, nargs="+", default=[0, 2, 1], help="upper ones with dropout; 0: all"
+    )
     given = parser.parse_args()
     meter, settings = Meter(), MinerSettings()
     meter.step("start", lambda: None)
@@ -208,9 +201,7 @@ def main() -> None:
     print(pd.DataFrame(meter.rows).to_string(index=False))
     print(f"Peak resident memory: {peak() / 1e3:.2f} GB")
     pairs = CodedPairs.of_frame(desk.window)
-    pool = pairs.take(desk.most_uncertain(settings.pool))
-    for line in report(meter, pairs, pool, given.drawn, settings.passes):
-        print(line)
+    report(meter, pairs, [pairs.take(desk.most_uncertain(size)) for size in given.pools], given)
 
 
 if __name__ == "__main__":

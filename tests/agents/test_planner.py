@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 from langchain_core.messages import AIMessage
 from mining_desks import make_desk
 
-from serm.agents.planner import Plan, make_plan
+from serm.agents.loop import Decide
+from serm.agents.planner import NAME, Plan, make_plan
+from serm.agents.policy import decider
+from serm.core.settings import Settings
 
 SHARES = {"uncertainty": 2.0, "drift": 1.0, "feedback": 1.0}
 BY_SHARES = {"uncertainty": 20, "drift": 10, "feedback": 10}
@@ -86,3 +91,33 @@ def test_a_bad_plan_or_a_dead_model_leaves_it_to_the_shares(turns: list[Any], wh
     plan, _ = planned(*turns)
     assert (plan.quotas, plan.policy) == (BY_SHARES, "rules")
     assert why in plan.fell_back
+
+
+def scripted(folder: Path, *turns: AIMessage) -> Decide | None:
+    """Who decides where `agents.llm` is a script with these turns for the planner."""
+    calls = [
+        {"tool_calls": [{"name": call["name"], "args": call["args"]} for call in turn.tool_calls]}
+        for turn in turns
+    ]
+    (folder / "script.yaml").write_text(yaml.safe_dump({"agents": {NAME: calls}}))
+    values = {
+        "data": {"sources": [{"pairs": "pairs.parquet"}]},
+        "agents": {"policy": "llm", "llm": "scripted:script.yaml"},
+    }
+    return decider(Settings.from_mapping(values, folder=folder, environment={}), NAME)
+
+
+def test_a_scripted_model_that_asks_for_more_than_the_budget_twice_leaves_it_to_the_shares(
+    tmp_path: Path,
+) -> None:
+    decide = scripted(tmp_path, quotas(drift=30, uncertainty=30), quotas(drift=41), SUBMIT)
+    plan = make_plan(make_desk(), SHARES, 40, decide, {})
+    assert (plan.quotas, plan.policy) == (BY_SHARES, "rules")
+    assert "the quotas come to 41 pairs, and the budget is 40." in plan.fell_back
+
+
+def test_a_scripted_model_that_mends_its_plan_is_followed_within_the_budget(tmp_path: Path) -> None:
+    decide = scripted(tmp_path, quotas(drift=41), quotas(drift=30, uncertainty=10), SUBMIT)
+    plan = make_plan(make_desk(), SHARES, 40, decide, {})
+    assert (plan.quotas, plan.fell_back) == ({"uncertainty": 10, "drift": 30, "feedback": 0}, "")
+    assert plan.policy == "scripted:script.yaml"

@@ -33,7 +33,22 @@ def test_the_table_knows_what_is_new_in_which_window(queries: MarketQueries) -> 
     assert (table["since"] <= table["window"]).all()
     new = table[(table["since"] == 1) & (table["window"] == 1)]
     assert {"grow_tower", "running_shoes"} <= set(new["intent"])
-    assert queries.before(2).sum() > queries.before(2, last=True).sum()
+    assert len(queries.before(2)) == 2
+    assert [part.tolist() for part in queries.before(2, last=True)] == [queries.window(1).tolist()]
+
+
+def test_the_longer_side_is_thinned_to_the_requests_of_the_shorter_one(queries: MarketQueries) -> None:
+    table = queries.table
+    assert not table.duplicated(["window", "query"]).any()
+    asked = table.groupby("window")["asked"].sum()
+    before, now = queries.compared(queries.before(1), queries.window(1), seed=0)
+    assert before.requests == asked[0] < asked[1], "the seed is the shorter one"
+    assert before.counted.all()
+    times = table.loc[queries.window(1), "asked"].to_numpy()
+    assert 0 < times[~now.counted].mean() < times[now.counted].mean(), "what was seldom asked goes"
+    longer, shorter = queries.compared([queries.window(1)], queries.window(0), seed=0)
+    assert longer.counted.sum() < len(longer)
+    assert shorter.counted.all()
 
 
 def test_new_words_are_found_and_undrifted_halves_are_quiet(queries: MarketQueries) -> None:

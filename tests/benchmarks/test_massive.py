@@ -2,16 +2,27 @@
 
 from __future__ import annotations
 
+import tracemalloc
+from collections.abc import Callable
 from pathlib import Path
+from typing import TypeVar
 
 import numpy as np
+import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
-from serm.benchmarks.mining import cascade, memory, speed
+from serm.benchmarks.mining import cascade, memory, passes_cost, speed
 from serm.benchmarks.mining.stub_encoder import stub_model
 from serm.core.settings_loop import MinerSettings
-from serm.storage.dataset import CODED, read_coded
+from serm.relevance_model.pairs import CodedPairs
+from serm.storage.dataset import CODED, PAIRS_SCHEMA, read_coded
 from serm.tools.query_sample import QuerySample
+
+T = TypeVar("T")
+BYTES_A_PAIR = 360
+"""At a step's peak, in arrays of numpy's and objects of Python's. Measured: 238 (uncertainty), 2026-11-29."""
 
 
 @pytest.fixture(scope="module")
@@ -37,23 +48,96 @@ def test_every_step_of_mining_is_measured(window_file: Path) -> None:
     steps = [row["step"] for row in meter.rows]
     assert steps[:4] == ["read", "texts by number", "score", "open the desk"]
     assert steps[4:] == [*settings.agents, "select"]
+    assert meter.after("score") == steps[3:], "neither the writing nor the reading of the file"
     assert "row_of" not in vars(desk)  # no object for each row of the window was made
 
 
-def test_a_cascade_with_room_for_all_pairs_is_full_scoring_and_another_draw_is_not(window_file: Path) -> None:
+class Traced(memory.Meter):
+    """Keeps the most bytes that were traced in each step."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.bytes: dict[str, int] = {}
+
+    def step(self, name: str, do: Callable[[], T]) -> T:
+        tracemalloc.reset_peak()
+        value = super().step(name, do)
+        self.bytes[name] = tracemalloc.get_traced_memory()[1]
+        return value
+
+
+def crossed(window: Path, documents: int, path: Path) -> int:
+    """Writes each query of a window with each of so many of its documents: many pairs of few texts."""
+    frame = pd.read_parquet(window)
+    queries = frame.drop_duplicates("query_id")[["query_id", "query", "language", "source"]]
+    texts = frame.drop_duplicates("doc_id")[["doc_id", "title", "text"]].head(documents)
+    pairs = queries.merge(texts, how="cross")
+    rng = np.random.default_rng(0)
+    shown = rng.integers(1, 100, len(pairs))
+    pairs = pairs.assign(
+        timestamp=pd.NaT,
+        impressions=shown.astype(float),
+        clicks=rng.binomial(shown, 0.1).astype(float),
+        dwell_seconds=rng.exponential(40.0, len(pairs)),
+        position=rng.integers(1, 11, len(pairs)).astype(float),
+    )
+    pq.write_table(pa.Table.from_pandas(pairs, schema=PAIRS_SCHEMA, preserve_index=False), path)
+    return len(pairs)
+
+
+def test_a_pair_more_costs_few_bytes_in_any_step(window_file: Path, tmp_path: Path) -> None:
+    found = []
+    for documents in (
+        300,
+        550,
+    ):  # more pairs than are scored at a time, whose block is then as large as it gets
+        path = tmp_path / f"{documents}.parquet"
+        pairs, meter = crossed(window_file, documents, path), Traced()
+        tracemalloc.start()
+        try:
+            memory.mine_window(path, stub_model(0), MinerSettings(pool=50), 40, meter)
+        finally:
+            tracemalloc.stop()
+        found.append((pairs, meter.bytes))
+    (few, before), (many, after) = found
+    each = {step: (after[step] - before[step]) / (many - few) for step in before}
+    assert max(each.values()) < BYTES_A_PAIR, each
+
+
+@pytest.fixture(scope="module")
+def shares(window_file: Path) -> pd.DataFrame:
+    """What cascades of several pools share with full scoring, by the default agents and BALD."""
     pairs, model = read_coded(window_file), stub_model(0)
     names = [f"t{topic}x1 w{topic}" for topic in range(60)]
     window = cascade.Window(pairs, model, QuerySample(model.embed_queries(names), names), seed=3)
-    ways = cascade.ways_of(len(pairs), [1.0, 0.05], [None])
-    passes = cascade.Passes(window)
-    table = cascade.compare(window, 60, ways, cascade.AGENTS, passes).set_index("way")
-    whole = table.loc["pool 600 (100%), dropout in all layers"]
-    assert whole["selection shared"] == whole["bald shared"] == "100.0%"
-    few, other = (
-        table.loc[way, "bald shared"] for way in ("pool 30 (5%), dropout in all layers", "another draw")
-    )
-    assert float(few.rstrip("%")) < 100
-    assert float(other.rstrip("%")) < 100
+    ways = cascade.ways_of(len(pairs), [1.0, 0.5, 0.05], [None])
+    table = cascade.compare(window, 60, ways, cascade.AGENTS, cascade.Passes(window)).set_index("way")
+    columns = ["selection shared", "disagreement shared", "bald shared"]
+    return table[columns].apply(lambda column: column.str.rstrip("%").astype(float))
+
+
+def test_a_cascade_with_room_for_all_pairs_is_full_scoring_and_another_draw_is_not(
+    shares: pd.DataFrame,
+) -> None:
+    assert (shares.loc["pool 600 (100%), dropout in all layers"] == 100).all()
+    assert shares.loc["pool 30 (5%), dropout in all layers", "bald shared"] < 100
+    assert shares.loc["another draw", "bald shared"] < 100
+
+
+def test_a_pool_of_half_the_window_shares_nine_tenths_with_full_scoring(shares: pd.DataFrame) -> None:
+    half = shares.loc["pool 300 (50%), dropout in all layers"]
+    assert (half >= 90).all(), half
+    assert (shares.loc["another draw"] < 90).all(), "a draw of its own does not"
+
+
+def test_passes_are_set_beside_scoring_by_the_distinct_queries_and_documents_of_either() -> None:
+    window = CodedPairs.of(["a", "a", "b", "b"], ["w", "x", "y", "z"])
+    pool = window.take(np.array([0, 1]))  # one query, two documents
+    way = passes_cost.Way(None, kept=False, once=(1.0, 10.0), noisy=(4.0, 40.0))
+    (row,) = passes_cost.shares(window, [pool], [way], after=1.0).to_dict("records")
+    assert (row["queries"], row["documents"]) == ("1", "2")
+    assert (row["scoring, s"], row["passes, s"]) == (42, 84)
+    assert (row["passes"], row["all after scoring"]) == ("200%", "202%")
 
 
 def test_a_window_repeats_its_texts_evenly_and_holds_no_pair_twice() -> None:

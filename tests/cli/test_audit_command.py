@@ -21,7 +21,55 @@ def config(tmp_path_factory: pytest.TempPathFactory, tiny_encoder: Path) -> Path
     return path
 
 
-def test_the_gates_grades_measure_the_window_its_languages_and_strata(
+@pytest.fixture(scope="module")
+def uneven(tmp_path_factory: pytest.TempPathFactory, tiny_encoder: Path) -> Path:
+    """The lower a query's number, the more it was asked; in the last window every third has a new word."""
+    folder = tmp_path_factory.mktemp("uneven")
+    pairs = make_pairs(queries_per_month=40)
+    number = pairs["query_id"].str.rsplit("-", n=1).str[1].astype(int)
+    pairs["impressions"] = 1000.0 // (1 + number)
+    pairs["clicks"] = pairs[["clicks", "impressions"]].min(axis=1)
+    fresh = pairs["query_id"].str.startswith("q3-") & (number % 3 == 0)
+    pairs["query"] = fresh.map({True: "zorblet ", False: ""}) + pairs["query"] + " " + number.astype(str)
+    path = folder / "serm.yaml"
+    path.write_text(yaml.safe_dump(world(folder, tiny_encoder, pairs)), encoding="utf-8")
+    return path
+
+
+@pytest.mark.slow
+def test_uneven_traffic_makes_strata_and_a_new_word_a_region(
+    uneven: Path, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    every = tmp_path / "every.csv"  # all queries of the window, to count by hand
+    audit = ["audit", str(uneven), "--window", "m4", "--json"]
+    assert run([*audit, "--ask", str(every), "--pairs", "10000"]) == 0
+    told = json.loads(capsys.readouterr().out)
+    queries = pd.read_csv(every).drop_duplicates("query_id")["query"]
+    assert told["slices"][0]["queries"] == len(queries)
+
+    traffic = (1000 // (1 + queries.str.rsplit(" ", n=1).str[1].astype(int))).sort_values(ascending=False)
+    more_frequent = (traffic.cumsum() - traffic) / traffic.sum()
+    sizes = pd.cut(more_frequent, [0, 1 / 3, 2 / 3, 1], right=False, labels=["head", "torso", "tail"])
+    strata = {part["name"]: part for part in told["slices"] if part["kind"] == "stratum"}
+    assert {name: part["queries"] for name, part in strata.items()} == sizes.value_counts().to_dict()
+    assert strata["head"]["queries"] < strata["torso"]["queries"] < strata["tail"]["queries"]
+    assert strata["tail"]["measured"] is True
+    assert strata["tail"]["graded"] > 0
+    assert len({part["before"]["mean"] for part in strata.values()}) == 3, "each has its own past"
+
+    (region,) = [part for part in told["slices"] if part["kind"] == "region"]
+    assert region["name"].startswith("new zorblet ")
+    assert region["queries"] == queries.str.startswith("zorblet ").sum() > 0
+    assert (region["measured"], region["graded"]) == (False, 0), "nobody graded one: the gate has none of it"
+    assert region["before"]["mean"] is not None
+    for part in (*strata.values(), region):
+        assert part["change"]["mean"] == pytest.approx(part["now"]["mean"] - part["before"]["mean"])
+        assert part["verdict"] in ("decayed", "holds", "cannot tell")
+    (found,) = told["drift"]["regions"]
+    assert (found["before"], f"new {found['name']}") == (0, region["name"])
+
+
+def test_the_gates_grades_measure_the_window_and_its_languages(
     config: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert run(["audit", str(config), "--window", "m3", "--json"]) == 0
@@ -32,7 +80,6 @@ def test_the_gates_grades_measure_the_window_its_languages_and_strata(
     assert whole["change"]["low"] < whole["change"]["mean"] < whole["change"]["high"]
     assert whole["verdict"] in ("decayed", "holds", "cannot tell")
     assert {part["name"] for part in parts if part["kind"] == "language"} == {"de", "en"}
-    assert {part["name"] for part in parts if part["kind"] == "stratum"} <= {"head", "torso", "tail"}
     assert told["human_grades"] > 0
     assert told["drift"]["window"] == "m3"
 
