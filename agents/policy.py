@@ -42,9 +42,7 @@ class ChatPolicy:
     till: Till | None = None  # None: nobody counts what turns cost
     retries: int = 0
     patience: float | None = None  # seconds a request; None: a model in this process, which has no server
-    _unwanted: set[str] = field(
-        default_factory=set, init=False
-    )  # parts of a request that the model has refused by name
+    _unwanted: set[str] = field(default_factory=set, init=False)  # parts that the model refused by name
 
     def __call__(self, messages: Sequence[BaseMessage], tools: Sequence[BaseTool], /) -> AIMessage:
         """Ask for a tool call. A model that refuses a temperature or a seed is asked without, from then on,

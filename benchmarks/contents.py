@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from functools import cache
+from collections.abc import Callable
+from functools import cache, partial
 from pathlib import Path
 from typing import Final
 
 from serm.core.errors import SermError
-from serm.core.hashing import digest, digest_file
+from serm.core.hashing import digest_file
 from serm.core.settings import Settings
 from serm.llm.spec import parse_backend
-from serm.storage.readers import source_files
+from serm.storage.readers import source_digest
 
 _OF_A_FILE: Final = {"replay", "scripted"}
 """Kinds of judges that say what is written in a file."""
@@ -22,37 +23,37 @@ def contents(settings: Settings, *, generated: bool = False) -> dict[str, str]:
     generated: the data are made from settings, and only what judges read counts.
     A file that cannot be read now is left out: whoever needs it says so.
     """
-    named = _of_judges(settings) | ({} if generated else _of_sources(settings))
-    found = {key: _digest(files) for key, files in named.items()}
+    found = _of_judges(settings) | ({} if generated else _of_sources(settings))
     return {key: told for key, told in found.items() if told}
 
 
-def _of_judges(settings: Settings) -> dict[str, list[Path]]:
+def _of_judges(settings: Settings) -> dict[str, str]:
     specs = enumerate(parse_backend(judge.backend) for judge in settings.judges)
     return {
-        f"judges.{place}.backend": [settings.resolve(spec.target)]
+        f"judges.{place}.backend": _unless_gone(partial(_digest, settings.resolve(spec.target)))
         for place, spec in specs
         if spec.kind in _OF_A_FILE
     }
 
 
-def _of_sources(settings: Settings) -> dict[str, list[Path]]:
-    found = {}
-    for place, source in enumerate(settings.data.sources):
-        try:
-            found[f"data.sources.{place}.pairs"] = source_files(source, settings)
-        except (SermError, OSError):
-            continue  # it is not there any more, as beside results that were copied
-    return found
+def _of_sources(settings: Settings) -> dict[str, str]:
+    return {
+        f"data.sources.{place}.pairs": _unless_gone(partial(source_digest, source, settings, _digest))
+        for place, source in enumerate(settings.data.sources)
+    }
 
 
-def _digest(files: list[Path]) -> str:
-    """Of several files by their names, as those of a BEIR folder have a meaning; "" where one is missing."""
+def _unless_gone(digest: Callable[[], str]) -> str:
+    """ "" for files that are not there any more, as beside results that were copied."""
     try:
-        told = [_of_file(file, file.stat().st_mtime_ns, file.stat().st_size) for file in files]
-    except OSError:
+        return digest()
+    except (SermError, OSError):
         return ""
-    return digest([[file.name for file in files] if len(files) > 1 else [], told])
+
+
+def _digest(file: Path) -> str:
+    told = file.stat()
+    return _of_file(file, told.st_mtime_ns, told.st_size)
 
 
 @cache

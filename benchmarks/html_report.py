@@ -21,7 +21,7 @@ from serm.evals.tables import Cells
 TEMPLATE = Path(__file__).resolve().parent / "report.html"
 
 
-def html_report(tables: ReportTables, made_by: Sequence[str], simulated: Sequence[str]) -> str:
+def html_report(tables: ReportTables, made_by: str, simulated: Sequence[str]) -> str:
     """The page over all finished runs; its first arm is the one whose pairs and judges are shown."""
     results = tables.results
     protocol, ours, own = results.protocol, results.ours, results.own

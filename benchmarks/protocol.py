@@ -101,9 +101,8 @@ class Protocol(BaseModel):
         values, folder = self._base(seed, out)
         for change in (self.change, self.folds[fold], self.arms[arm].change):
             values = merged(values, change)
-        values["judges"] = _alone(values.get("judges", []), self.arms[arm].only_judge, arm)
         values["random_seed"] = seed
-        values["judges"] = _reseeded(values["judges"], seed)
+        values["judges"] = _judges(values.get("judges"), self.arms[arm].only_judge, seed, arm)
         values["workspace"] = str(run_folder(out, arm, seed, fold) / "workspace")
         shared = out.resolve() / "shared"
         values["storage"] = {**values.get("storage", {}), "shared": str(shared)}
@@ -141,6 +140,11 @@ def read_protocol(path: Path | str) -> Protocol:
     if not file.exists() and (PACKAGED / f"{path}.yaml").is_file():
         file = PACKAGED / f"{path}.yaml"
     values = _of_collection(file) if _is_data(file) else _extended(file)
+    if file == PACKAGED / f"{COLLECTION}.yaml":
+        raise ConfigError(
+            f"`{COLLECTION}` compares arms on data of yours.",
+            "Name a config or a folder: `serm benchmark FOLDER`.",
+        )
     try:
         return Protocol.model_validate({**values, "file": file.resolve()})
     except ValidationError as error:
@@ -176,19 +180,6 @@ def _of_collection(config: Path) -> dict[str, Any]:
     return {**_extended(PACKAGED / f"{COLLECTION}.yaml"), "name": name, "config": str(given)}
 
 
-def _alone(judges: Any, number: int | None, arm: str) -> Any:
-    """The config's judges, or one of them alone."""
-    if number is None:
-        return judges
-    listed = [judges] if isinstance(judges, str) else list(judges or ())
-    if len(listed) < number:
-        raise ConfigError(
-            f"arm `{arm}` asks judge {number} alone, and the config names {len(listed)}.",
-            "Name it under `judges`, or leave the arm out with `--arm`.",
-        )
-    return listed[number - 1 : number]
-
-
 def run_folder(out: Path, arm: str, seed: int, fold: str = "") -> Path:
     """Where one run keeps its workspace, its log and its mark of being done."""
     name = f"seed-{seed}-{fold}" if fold else f"seed-{seed}"
@@ -208,11 +199,18 @@ def merged(values: Mapping[str, Any], change: Mapping[str, Any], section: str = 
     return result
 
 
-def _reseeded(judges: Any, seed: int) -> Any:
-    """Judges as a config may give them; what is no judge stays as it is, and the settings say so."""
-    if isinstance(judges, str):
-        judges = [judges]
-    return [_of_seed(judge, seed) for judge in judges] if isinstance(judges, list) else judges
+def _judges(given: Any, only: int | None, seed: int, arm: str) -> Any:
+    """A config's judges, or one of them alone, under a seed. What is no judge stays as it is, and the
+    settings say so."""
+    listed = [given] if isinstance(given, str) else [] if given is None else given
+    if not isinstance(listed, list):
+        return listed
+    if only is not None and len(listed) < only:
+        raise ConfigError(
+            f"arm `{arm}` asks judge {only} alone, and the config names {len(listed)}.",
+            "Name it under `judges`, or leave the arm out with `--arm`.",
+        )
+    return [_of_seed(judge, seed) for judge in (listed if only is None else listed[only - 1 : only])]
 
 
 def _of_seed(judge: Any, seed: int) -> Any:

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from serm.benchmarks.arms import LEVEL, Results
 from serm.benchmarks.captions import CAPTIONS
-from serm.benchmarks.collect import collect, data_folder, reports
+from serm.benchmarks.collect import collect, reports
 from serm.benchmarks.confusion import one_table
 from serm.benchmarks.html_report import html_report
 from serm.benchmarks.protocol import Protocol
@@ -15,9 +15,7 @@ from serm.benchmarks.report_tables import ReportTables
 from serm.benchmarks.run_record import where_and_when
 from serm.benchmarks.runs import Run
 from serm.evals.tables import Cells, markdown
-from serm.graphs.notices import data_notices
 from serm.storage.artifacts import write_file
-from serm.storage.dataset import DataSet
 
 
 def write_report(protocol: Protocol, out: Path, runs: Sequence[Run]) -> list[Path]:
@@ -27,7 +25,7 @@ def write_report(protocol: Protocol, out: Path, runs: Sequence[Run]) -> list[Pat
     results = Results(protocol, table, runs)
     tables = ReportTables(results)
     text = results_markdown(tables)
-    page = html_report(tables, [made_by(results), *left_out(results)], simulated_judges(results))
+    page = html_report(tables, made_by(results), simulated_judges(results))
     return [
         write_file(out / "report.html", lambda path: _write(path, page)),
         rows,
@@ -42,7 +40,7 @@ def results_markdown(tables: ReportTables) -> str:
     head = f"# {protocol.name}\n\n{made_by(results)}\n"
     if simulated:
         head += f"\nSimulated judges: {', '.join(simulated)}. Their labels are made from the human grades.\n"
-    head += "".join(f"\n{notice}\n" for notice in left_out(results))
+    head += "".join(f"\n{notice}\n" for notice in tables.left_out)
     notes = [f"- {name}: {note}" for name, note in results.notes]
     parts = [
         head,
@@ -87,14 +85,6 @@ def made_by(results: Results) -> str:
     """The command, the seeds, and when and on what machines the runs ended."""
     seeds = ", ".join(map(str, results.seeds))
     return f"serm benchmark {results.protocol.called}, seeds {seeds}, {where_and_when(results.done)}."
-
-
-def left_out(results: Results) -> list[str]:
-    """Rows that the runs did without, and why, as the data set of the first of them says, if it is there."""
-    first = results.done[0]
-    if not (first.folder / "workspace" / "data" / "current.json").is_file():
-        return []
-    return list(data_notices(DataSet.load(data_folder(first))))
 
 
 def simulated_judges(results: Results) -> list[str]:

@@ -10,13 +10,14 @@ from pathlib import Path
 import pandas as pd
 
 from serm.benchmarks.collect import reports
-from serm.benchmarks.run_record import as_now, read_record
+from serm.benchmarks.run_record import read_record
 from serm.benchmarks.runs import Run
 from serm.core.columns import KEY
 from serm.core.hashing import unit_interval
-from serm.core.settings_loop import ModelSettings
+from serm.core.settings import Settings
 from serm.relevance_model.loading import load_model
 from serm.relevance_model.scoring import score_frame
+from serm.storage.binding import as_today
 
 SHOWN = 20
 
@@ -77,9 +78,8 @@ def _of_round(run: Run, report: dict[str, object], count: int) -> list[PairStory
 
 
 def _scores(run: Run, workspace: Path, model: str, frame: pd.DataFrame) -> Sequence[float]:
-    told = as_now(read_record(run).get("settings", {}))  # none: of a version that did not tell
-    settings = ModelSettings.model_validate(told.get("model", {}))
-    loaded = load_model(workspace / "models" / model, settings, None)
+    settings, _ = as_today(read_record(run).get("settings", {}))  # none: of a version that did not tell
+    loaded = load_model(workspace / "models" / model, (settings or Settings()).model, None)
     return [float(value) for value in score_frame(loaded, frame).expected]
 
 

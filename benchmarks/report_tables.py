@@ -7,12 +7,16 @@ from functools import cached_property
 from serm.benchmarks.arm_tables import before_use, by_round, by_slice, last_round
 from serm.benchmarks.arms import Results
 from serm.benchmarks.ceiling import of_true_grades
+from serm.benchmarks.collect import data_folder
 from serm.benchmarks.confusion import confusions
 from serm.benchmarks.costs import costs, per_thousand
 from serm.benchmarks.drops import gap_by_window, gap_closed, relative_drops
 from serm.benchmarks.measure_table import other_measures
 from serm.benchmarks.timeline import drift_timeline
 from serm.evals.tables import Cells
+from serm.graphs.notices import data_notices
+from serm.storage.continuity import CURRENT
+from serm.storage.dataset import DataSet
 
 
 class ReportTables:
@@ -32,6 +36,14 @@ class ReportTables:
     @cached_property
     def measures(self) -> Cells:
         return other_measures(self.results)
+
+    @cached_property
+    def left_out(self) -> list[str]:
+        """Rows that the runs did without, and why, as the first one's data set says, if it is there."""
+        first = self.results.done[0]
+        if not (first.folder / "workspace" / "data" / CURRENT).is_file():
+            return []
+        return list(data_notices(DataSet.load(data_folder(first))))
 
     @cached_property
     def of_true_grades(self) -> Cells:

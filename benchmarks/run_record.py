@@ -13,9 +13,7 @@ import re
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any, Final
-
-from pydantic import ValidationError
+from typing import Any, Final, NoReturn
 
 from serm.benchmarks.contents import contents
 from serm.benchmarks.protocol import Protocol
@@ -23,7 +21,7 @@ from serm.benchmarks.runs import DONE, Run
 from serm.core.discretion import without_logins
 from serm.core.errors import StorageError, WorkspaceMismatchError
 from serm.core.settings import NOT_IDENTITY, Settings
-from serm.storage.binding import difference, flat
+from serm.storage.binding import as_today, difference, flat
 
 _LEFT_OUT: Final = {*NOT_IDENTITY} - {"evolution"}
 """Sections that change nothing that a table shows. How many rounds there are it does show."""
@@ -77,47 +75,58 @@ def require_same(protocol: Protocol, runs: Sequence[Run], out: Path) -> None:
     """Raises WorkspaceMismatchError where a run that is done was made under other settings than it would be
     now, or from files that have other contents now. What a run of an earlier version does not say of how it
     was made is taken as it is."""
-    done = [run for run in runs if run.done]
-    others = [(run, found) for run in done if (found := _changed(protocol, run, out))]
-    if others:
-        run, found = others[0]
-        raise WorkspaceMismatchError(
+    told = [
+        (run, read_record(run), protocol.settings(run.arm, run.seed, out, run.fold))
+        for run in runs
+        if run.done
+    ]
+    made = [
+        (run, found) for run, record, settings in told if (found := _changed(protocol, run, record, settings))
+    ]
+    if made:
+        run, differing = made[0]
+        _refuse(
             f"{run.folder} was made under other settings than the protocol has now "
-            f"({difference(*found, 'the run', 'the protocol')}).{_more(others)}",
-            "Set these keys back, name another `--out`, or remove that folder: then the run is made anew.",
+            f"({difference(*differing, 'the run', 'the protocol')}).",
+            "Set these keys back",
+            made,
         )
-    edited = [(run, keys) for run in done if (keys := _edited(protocol, run, out))]
+    edited = [(run, keys) for run, record, settings in told if (keys := _edited(protocol, record, settings))]
     if edited:
         run, keys = edited[0]
-        raise WorkspaceMismatchError(
-            f"{run.folder} was made from files that have other contents now ({', '.join(keys)})."
-            f"{_more(edited)}",
-            "Put these files back, name another `--out`, or remove that folder: then the run is made anew.",
+        _refuse(
+            f"{run.folder} was made from files that have other contents now ({', '.join(keys)}).",
+            "Put these files back",
+            edited,
         )
 
 
-def _more(others: Sequence[object]) -> str:
-    return f" So were {len(others) - 1} further runs." if len(others) > 1 else ""
+def _refuse(sentence: str, remedy: str, others: Sequence[object]) -> NoReturn:
+    more = f" So were {len(others) - 1} further runs." if len(others) > 1 else ""
+    raise WorkspaceMismatchError(
+        f"{sentence}{more}",
+        f"{remedy}, name another `--out`, or remove that folder: then the run is made anew.",
+    )
 
 
-def _edited(protocol: Protocol, run: Run, out: Path) -> list[str]:
+def _edited(protocol: Protocol, record: Mapping[str, Any], settings: Settings) -> list[str]:
     """The keys, with their values, whose files have other contents than the run read."""
-    read = read_record(run).get("read")
+    read = record.get("read")
     if not read:
         return []
-    settings = protocol.settings(run.arm, run.seed, out, run.fold)
     now = contents(settings, generated=protocol.marketplace is not None)
     said = deciding(settings)
     return [f"{key}: {said[key]}" for key in sorted(read.keys() & now.keys()) if read[key] != now[key]]
 
 
-def _changed(protocol: Protocol, run: Run, out: Path) -> tuple[dict[str, str], dict[str, str]] | None:
+def _changed(
+    protocol: Protocol, run: Run, record: Mapping[str, Any], settings: Settings
+) -> tuple[dict[str, str], dict[str, str]] | None:
     """What differs, of the run and of the protocol, by dotted key; None where nothing does."""
-    record = read_record(run)
     if "settings" not in record:
         return None
-    settings = protocol.settings(run.arm, run.seed, out, run.fold)
-    there = flat(_deciding(as_now(record["settings"])))
+    today, _ = as_today(record["settings"])  # keys that are gone decide nothing now
+    there = flat(_deciding(record["settings"])) if today is None else deciding(today)
     here = deciding(settings)
     was, now = record.get("folder"), str(settings.folder)
     if "market" in record:
@@ -139,26 +148,6 @@ def _deciding(values: Mapping[str, Any]) -> Any:
     kept = {name: value for name, value in values.items() if name not in _LEFT_OUT}
     kept["budget"] = {name: value for name, value in kept.get("budget", {}).items() if name != "currency"}
     return json.loads(json.dumps(kept))
-
-
-def as_now(values: dict[str, Any]) -> dict[str, Any]:
-    """Settings that an earlier version wrote as today's would: a key that came later has its default, and one
-    that is gone is left out. As they are where today's allow no such value."""
-    values = json.loads(json.dumps(values))
-    for _ in range(2):
-        try:
-            return dict(made_from(Settings.model_validate(values))["settings"])
-        except ValidationError as error:
-            for item in error.errors():
-                if item["type"] == "extra_forbidden":
-                    _remove(values, item["loc"])
-    return values
-
-
-def _remove(values: Any, place: Sequence[int | str]) -> None:
-    for step in place[:-1]:
-        values = values[step]
-    del values[place[-1]]
 
 
 def _same(one: str | None, its_folder: str | None, other: str | None, folder: str) -> bool:

@@ -42,6 +42,7 @@ def discreet(text: str, environment: Mapping[str, str] = os.environ) -> str:
     """What somebody else's error says, without logins and without keys: servers echo what they are sent."""
     shown = without_login(text)
     for name, value in environment.items():
-        if name.endswith(_KEYS) and len(value) >= _SHORTEST:
-            shown = shown.replace(value, "***")
+        secret = value.strip()  # as it is sent: a file with Windows' line ends leaves a "\r"
+        if name.endswith(_KEYS) and len(secret) >= _SHORTEST:
+            shown = shown.replace(secret, "***")
     return shown

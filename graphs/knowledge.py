@@ -7,15 +7,14 @@ those of labels that earlier rounds kept and trained on.
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
 
 import pandas as pd
 
 from serm.core.columns import KEY
-from serm.core.records import Outcome
 from serm.storage.chroma import Progress, silent
 from serm.storage.dataset import DataSet
 from serm.storage.knowledge import Embedder, Knowledge, open_knowledge
+from serm.storage.labels import newest
 from serm.storage.workspace import Workspace
 
 _TEXTS = ["query", "title", "text"]
@@ -38,16 +37,9 @@ def round_knowledge(
     pairs = pd.concat(windows, ignore_index=True)
     said = [_said(workspace, earlier) for earlier in range(1, number)]
     # A round may label pairs of the windows before its own once more, so texts are looked for in all.
-    labels = newest(said).merge(pairs, on=list(KEY), how="inner", validate="one_to_one") if said else None
+    kept = newest(said).dropna(subset=["grade"]).drop(columns="place") if said else None
+    labels = None if kept is None else kept.merge(pairs, on=list(KEY), how="inner", validate="one_to_one")
     return open_knowledge(workspace.knowledge, url, embed, pairs, labels, progress=progress)
-
-
-def newest(said: Sequence[pd.DataFrame]) -> pd.DataFrame:
-    """What holds of several rounds' labels (query_id, doc_id, grade, outcome), the oldest round first: of a
-    pair its last label, and none where the panel then dropped it; as training has it (see `superseded`)."""
-    answered = pd.concat(said, ignore_index=True)
-    answered = answered[answered["outcome"] != Outcome.FAILED.value]
-    return answered.drop_duplicates(list(KEY), keep="last").dropna(subset=["grade"])
 
 
 def _said(workspace: Workspace, number: int) -> pd.DataFrame:

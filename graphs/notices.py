@@ -39,7 +39,7 @@ def language_notices(dataset: DataSet, settings: ModelSettings, seed: int) -> It
     except ModelError:
         return
     first = [dataset.window(0, _TEXTS)] if dataset.windows else []
-    rows = pd.concat([dataset.seed()[list(_TEXTS)], *first])
+    rows = pd.concat([dataset.seed(_TEXTS), *first])
     for language, texts in by_language(rows, SAMPLE, seed).items():
         unknown = measure(texts, settings, tokenizer).unknown
         if unknown > UNKNOWN:

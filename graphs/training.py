@@ -10,13 +10,13 @@ import pandas as pd
 from serm.core.columns import DISTRIBUTION, KEY
 from serm.core.errors import DataError
 from serm.core.hashing import digest, digest_texts
-from serm.core.records import Outcome
 from serm.evals.leakage import LeakageReport, kept_apart
 from serm.evals.plain import plain
 from serm.graphs.events import Event
 from serm.graphs.resources import Resources
 from serm.graphs.state import SupervisorState
 from serm.storage.artifacts import write_json
+from serm.storage.labels import newest
 from serm.storage.snapshots import build_snapshot, read_snapshot
 
 LEAKAGE = "leakage.json"
@@ -132,16 +132,14 @@ def snapshot_path(resources: Resources, name: str) -> Path:
 def superseded(resources: Resources, names: Sequence[str]) -> list[pd.DataFrame]:
     """The labelled pairs of rounds 1, 2, ... by the names of their labels: of a pair that was labelled again
     its later label alone, and none where the panel then dropped it. Where that failed, the label stands."""
-    tables: list[pd.DataFrame] = []
-    later = pd.MultiIndex.from_arrays([[], []], names=KEY)
-    for number in range(len(names), 0, -1):
-        name = names[number - 1]
-        table = labelled_pairs(resources, name, number)
-        tables.append(table[~pd.MultiIndex.from_frame(table[list(KEY)]).isin(later)].reset_index(drop=True))
-        said = pd.read_parquet(labels_path(resources, name), columns=[*KEY, "outcome"])
-        said = said[said["outcome"] != Outcome.FAILED.value]
-        later = later.append(pd.MultiIndex.from_frame(said[list(KEY)]))
-    return tables[::-1]
+    said = [pd.read_parquet(labels_path(resources, name), columns=[*KEY, "outcome"]) for name in names]
+    holds = newest(said)
+    tables = []
+    for place, name in enumerate(names):
+        table = labelled_pairs(resources, name, place + 1)
+        ours = pd.MultiIndex.from_frame(holds.loc[holds["place"] == place, list(KEY)])
+        tables.append(table[pd.MultiIndex.from_frame(table[list(KEY)]).isin(ours)].reset_index(drop=True))
+    return tables
 
 
 def labelled_pairs(resources: Resources, labels: str, number: int) -> pd.DataFrame:

@@ -70,8 +70,7 @@ def api_key(spec: BackendSpec) -> str:
 
     Raises ConfigError where there has to be a key and is none, or where it cannot stand in a request.
     """
-    found = os.environ.get(_VARIABLE, "")
-    key = found.strip()
+    key = os.environ.get(_VARIABLE, "").strip()
     if not key and not spec.target:
         raise ConfigError(
             f"`{spec.text}` needs a key, and {_VARIABLE} is not set.",
@@ -82,6 +81,4 @@ def api_key(spec: BackendSpec) -> str:
             f"{_VARIABLE} holds a character that no key has: a line break, or one that is not ASCII.",
             "Set it anew, by the key alone.",
         )
-    if key != found:
-        os.environ[_VARIABLE] = key  # what hides keys in errors (`discreet`) looks for the variable's value
     return key or NO_KEY

@@ -61,16 +61,25 @@ def compared(identity: Mapping[str, Any], settings: Settings) -> tuple[dict[str,
 
 
 def _as_today(identity: Mapping[str, Any]) -> dict[str, str]:
-    values, gone = json.loads(json.dumps(identity)), dict[str, str]()
+    settings, gone = as_today(identity)
+    if settings is None:
+        return flat(json.loads(json.dumps(identity)))
+    return _flat_identity(settings) | gone
+
+
+def as_today(written: Mapping[str, Any]) -> tuple[Settings | None, dict[str, str]]:
+    """Settings that an earlier version wrote, by today's: a key that came later has its default. Beside them
+    the keys that are gone, made flat (see `flat`). None where today's allow no such value."""
+    values, gone = json.loads(json.dumps(written)), dict[str, str]()
     for _ in range(2):  # what is gone is in the way of the defaults
         try:
-            return _flat_identity(Settings.model_validate(values)) | gone
+            return Settings.model_validate(values), gone
         except ValidationError as error:
             if any(item["type"] != "extra_forbidden" for item in error.errors()):
                 break
             for item in error.errors():
                 gone |= flat(_taken(values, item["loc"]), ".".join(map(str, item["loc"])))
-    return flat(identity)  # as it is: today's settings allow no such value
+    return None, gone
 
 
 def _taken(values: Any, place: Sequence[int | str]) -> Any:

@@ -72,8 +72,6 @@ def dataset_key(settings: Settings) -> str:
     for described, source in zip(data["sources"], settings.data.sources, strict=True):
         for name in ("pairs", "queries", "corpus"):
             described.pop(name)
-        if not source.grades:  # a later key: data sets of before it keep their id
-            described.pop("grades")
         described |= {"name": source.label, "content": source_digest(source, settings)}
     share = settings.gate.judged_share
     return digest([FORMAT, data, share] if share else [FORMAT, data])

@@ -111,9 +111,8 @@ def database_errors(url: sa.URL) -> Iterator[None]:
         yield
     except (sa.exc.DataError, sa.exc.IntegrityError):
         raise
-    except (
-        sa.exc.DBAPIError
-    ) as error:  # a missing right is a ProgrammingError, a read-only one an InternalError
+    except sa.exc.DBAPIError as error:
+        # A missing right is a ProgrammingError, a server that may only be read an InternalError.
         said = discreet(" ".join(str(error.orig).split()))
         damaged = type(error) is sa.exc.DatabaseError  # of no kind: what SQLite says of a file that is none
         raise StorageError(

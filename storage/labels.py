@@ -11,7 +11,7 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from serm.core.columns import DISTRIBUTION
+from serm.core.columns import DISTRIBUTION, KEY
 from serm.core.records import GradeDistribution, Label, Outcome
 
 LABELS_SCHEMA: Final = pa.schema(
@@ -48,6 +48,15 @@ def write_labels(labels: Sequence[Label], path: Path) -> None:
         for label in labels
     ]
     pq.write_table(pa.Table.from_pylist(rows, schema=LABELS_SCHEMA), path)
+
+
+def newest(said: Sequence[pd.DataFrame]) -> pd.DataFrame:
+    """What holds of several rounds' labels (query_id, doc_id, outcome), the oldest round first: of a pair its
+    last one that did not fail, dropped ones too; with the `place` of its round, from 0."""
+    placed = [labels.assign(place=place) for place, labels in enumerate(said)]
+    answered = pd.concat(placed, ignore_index=True)
+    answered = answered[answered["outcome"] != Outcome.FAILED.value]
+    return answered.drop_duplicates(list(KEY), keep="last")
 
 
 def read_labels(path: Path) -> pd.DataFrame:

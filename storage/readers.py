@@ -73,11 +73,11 @@ def source_files(source: Source, settings: Settings) -> list[Path]:
     return files
 
 
-def source_digest(source: Source, settings: Settings) -> str:
-    """Hash of the contents of all files of a source, wherever they lie."""
+def source_digest(source: Source, settings: Settings, of: Callable[[Path], str] = digest_file) -> str:
+    """Hash of the contents of all files of a source, wherever they lie; `of` has the digest of one file."""
     files = source_files(source, settings)
     names = [file.stem for file in files] if len(files) > 1 else []  # of a BEIR folder they are the splits
-    return digest([names, [digest_file(file) for file in files]])
+    return digest([names, [of(file) for file in files]])
 
 
 def _located(source: Source, settings: Settings) -> tuple[Path, str]:

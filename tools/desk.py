@@ -16,7 +16,7 @@ from serm.core.records import Nomination, PairKey
 from serm.core.settings_loop import MinerSettings
 from serm.relevance_model.base import FloatArray, Scores
 from serm.tools.density import density, novelty
-from serm.tools.exposure import thinned
+from serm.tools.exposure import thinned_now
 from serm.tools.query_sample import Outputs, QuerySample, query_means
 from serm.tools.strata import frequencies, logged_frequencies, strata
 from serm.tools.uncertainty import entropy
@@ -101,7 +101,7 @@ class MiningDesk:
             outputs=lambda: Outputs(
                 query_means(self.scores.probabilities, self.query_index, len(rows)), times
             ),
-            counts=thinned(times, self.reference.requests, seed=[self.seed, 6]),
+            counts=thinned_now(times, self.reference.requests, seed=self.seed),
         )
 
     @property

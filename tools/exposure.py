@@ -37,6 +37,11 @@ def thinned(times: Floats | None, requests: float | None, *, seed: Sequence[int]
     return np.asarray(np.random.default_rng(list(seed)).random(len(times)) >= missed)
 
 
+def thinned_now(times: Floats | None, requests: float | None, *, seed: int) -> Mask | None:
+    """The same of the window that `stretches` were cut for, under a draw of its own."""
+    return thinned(times, requests, seed=[seed, 6])
+
+
 def stretches(earlier: Sequence[Asked], now: Asked, *, seed: int) -> tuple[list[Mask], float | None]:
     """Cut what came before, oldest part first, into stretches of about as many requests as `now` has.
 

@@ -15,7 +15,7 @@ from serm.benchmarks.marketplace.settings import MarketplaceSettings
 from serm.benchmarks.marketplace.vocabulary import vocabulary
 from serm.graphs.reference import asked_in, distinct_queries
 from serm.relevance_model.base import FloatArray, RelevanceModel
-from serm.tools.exposure import stretches, thinned
+from serm.tools.exposure import stretches, thinned_now
 from serm.tools.query_sample import QuerySample
 
 Mask = NDArray[np.bool_]
@@ -43,12 +43,10 @@ class MarketQueries:
         them: all thinned to one number of requests (graphs/reference.py, `MiningDesk.current`)."""
         current = asked_in(self.table[now])
         counts, requests = stretches([asked_in(self.table[part]) for part in earlier], current, seed=seed)
-        before = np.logical_or.reduce(
-            earlier
-        )  # the table has the windows in their order, and so have the parts
+        before = np.logical_or.reduce(earlier)  # the table is in the windows' order, and so are the parts
         return (
             replace(self.sample(before), counts=np.concatenate(counts), requests=requests),
-            replace(self.sample(now), counts=thinned(current.times, requests, seed=[seed, 6])),
+            replace(self.sample(now), counts=thinned_now(current.times, requests, seed=seed)),
         )
 
     def window(self, number: int) -> Mask:

@@ -46,13 +46,17 @@ def test_a_folder_of_data_is_compared_by_the_arms_of_collection(tmp_path: Path) 
     assert again.settings("ours", 2, tmp_path / "out") == settings
 
 
-@pytest.mark.parametrize("arm", read_protocol("collection").arms)
+ARMS = yaml.safe_load((PACKAGED / "collection.yaml").read_text(encoding="utf-8"))["arms"]
+
+
+@pytest.mark.parametrize("arm", ARMS)
 def test_its_arms_take_any_config(tmp_path: Path, arm: str) -> None:
     config = tmp_path / "mine.yaml"
     config.write_text(yaml.safe_dump({"data": {"sources": [{"pairs": "p.parquet"}]}, "judges": "openai:a"}))
     settings = read_protocol(config).settings(arm, 1, tmp_path / "out")
     assert settings.data.sources[0].pairs == Path("p.parquet")
     assert settings.folder == tmp_path
+    assert settings.miner.choice == "random" or any(settings.miner.agents.values())
 
 
 def test_a_config_in_a_folder_is_taken_for_it(tmp_path: Path) -> None:
@@ -87,3 +91,9 @@ def test_a_judge_that_the_config_does_not_name_cannot_be_asked_alone(tmp_path: P
     config.write_text(yaml.safe_dump({"data": {"sources": [{"pairs": "p.parquet"}]}}))
     with pytest.raises(ConfigError, match="asks judge 1 alone, and the config names 0"):
         read_protocol(config).settings("competitor", 1, tmp_path)
+
+
+def test_without_data_it_is_no_benchmark() -> None:
+    with pytest.raises(ConfigError, match="on data of yours") as raised:
+        read_protocol("collection")
+    assert "serm benchmark FOLDER" in raised.value.remedy

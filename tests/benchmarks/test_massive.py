@@ -87,10 +87,7 @@ def crossed(window: Path, documents: int, path: Path) -> int:
 
 def test_a_pair_more_costs_few_bytes_in_any_step(window_file: Path, tmp_path: Path) -> None:
     found = []
-    for documents in (
-        300,
-        550,
-    ):  # more pairs than are scored at a time, whose block is then as large as it gets
+    for documents in (300, 550):  # more pairs than are scored at a time: that block is as large as it gets
         path = tmp_path / f"{documents}.parquet"
         pairs, meter = crossed(window_file, documents, path), Traced()
         tracemalloc.start()

@@ -6,10 +6,12 @@ from pathlib import Path
 
 import pytest
 
-from serm.benchmarks.protocol import PACKAGED, read_protocol
+from serm.benchmarks.protocol import COLLECTION, PACKAGED, read_protocol
 from serm.core.errors import ConfigError
 
-NAMES = sorted(file.stem for file in PACKAGED.glob("*.yaml"))
+NAMES = sorted(
+    {file.stem for file in PACKAGED.glob("*.yaml")} - {COLLECTION}
+)  # which has no data: test_collection
 MINING = [name for name in NAMES if name.startswith("mining-")]
 SHARE = {"5": 0.05, "20": 0.2}
 

@@ -80,7 +80,7 @@ def report(tmp_path_factory: pytest.TempPathFactory) -> Path:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(arms, "RESAMPLES", 50)
         patch.setattr(html_report, "pair_stories", lambda run: [story(number) for number in range(SHOWN)])
-        page = html_report.html_report(tables, ["serm benchmark made-up, today."], ["ann"])
+        page = html_report.html_report(tables, "serm benchmark made-up, today.", ["ann"])
     file = folder / "report.html"
     file.write_text(page, encoding="utf-8")
     return file

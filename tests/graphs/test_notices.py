@@ -55,7 +55,7 @@ def world(*languages: str) -> DataSet:
             for language in languages
         ]
     )
-    return cast(DataSet, SimpleNamespace(windows=[1], window=lambda *_: rows, seed=lambda: rows[:1]))
+    return cast(DataSet, SimpleNamespace(windows=[1], window=lambda *_: rows, seed=lambda *_: rows[:1]))
 
 
 def test_a_language_that_the_base_has_no_words_for_is_named(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -289,9 +289,8 @@ def test_gate_and_test_rows_may_come_with_a_stream_that_grew_and_only_with_it(
 ) -> None:
     windows = {"by": "time", "period": "10D"}
     rows = [{**row, "timestamp": "2024-01-01"} for row in four_sets]
-    rows += many_rows(
-        1, 3, first=48, split="gate", timestamp="2024-03-02"
-    )  # opens with January, until March is there
+    # It opens with January, until March is there.
+    rows += many_rows(1, 3, first=48, split="gate", timestamp="2024-03-02")
     ingested(rows, sets=SPLIT_SETS, windows=windows)
     for number in range(2):
         (tmp_path / "work" / "rounds" / f"{number:03d}").mkdir()
