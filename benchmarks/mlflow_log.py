@@ -28,6 +28,7 @@ from serm.core.hashing import digest, digest_file
 from serm.relevance_model.registry import RUN_KEY
 from serm.storage.identity import workspace_id
 from serm.storage.mlflow_errors import mlflow_errors
+from serm.storage.mlflow_file import make_whole
 from serm.storage.mlflow_names import metric_part
 from serm.storage.traces_mlflow import experiment_of, quiet_mlflow
 
@@ -72,6 +73,7 @@ def log_benchmark(protocol: Protocol, out: Path, runs: Sequence[Run], files: Seq
     table = pd.read_parquet(out / "results.parquet")
     with mlflow_errors(uri, "did not take the benchmark", _REMEDY), quiet_mlflow():
         os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
+        make_whole(uri)
         log = _Log(MlflowClient(uri, uri), uri, protocol.name, workspace_id(out), alone=not shared)
         parent = log.summary(protocol, files)
         for run, values in zip(done, flat, strict=True):

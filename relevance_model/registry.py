@@ -16,6 +16,7 @@ from mlflow.exceptions import MlflowException
 from mlflow.tracking import MlflowClient
 
 from serm.storage.mlflow_errors import mlflow_errors
+from serm.storage.mlflow_file import make_whole
 from serm.storage.workspace import MODELS
 
 MODEL_ID = "serm.model_id"
@@ -52,6 +53,7 @@ class ModelRegistry:
             logging.getLogger(chatty).setLevel(logging.WARNING)
         self.name, self._uri = name, uri
         with self._errors():
+            make_whole(uri)
             self._client = MlflowClient(uri, uri)
             try:
                 self._client.get_registered_model(name)
