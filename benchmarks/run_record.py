@@ -62,13 +62,25 @@ def where_and_when(runs: Sequence[Run]) -> str:
 
 def read_record(run: Run) -> dict[str, Any]:
     """done.json of a run that is done. Raises StorageError where it is damaged."""
-    file = run.folder / DONE
+    return _record(run.folder / DONE)
+
+
+def _record(file: Path) -> dict[str, Any]:
     try:
         return dict(json.loads(file.read_text(encoding="utf-8")))
     except ValueError as error:
         raise StorageError(
             f"{file} is damaged: {error}.", "Remove it, and the same command goes on with the run."
         ) from error
+
+
+def read_settings(file: Path) -> Settings:
+    """The settings that a done.json tells, to open its run's workspace with. Raises ConfigError where another
+    version wrote it."""
+    record = _record(file)
+    return Settings.from_mapping(
+        record["settings"], folder=Path(record["folder"]), environment={}, origin=str(file)
+    )
 
 
 def require_same(protocol: Protocol, runs: Sequence[Run], out: Path) -> None:

@@ -90,10 +90,11 @@ class MinerSettings(Section):
     gap and the drift agent's doubts are multiplied by the query's density to this power. 0: an outlier counts
     as much."""
     passes: int = Field(default=4, ge=2)  # stochastic passes of the disagreement and BALD agents
-    pool: int = Field(default=2_000, ge=1)
+    pool: int = Field(default=1_000, ge=1)
     """Pairs that get stochastic passes, and the committee's scores, the most uncertain first."""
-    dropout_layers: int | None = Field(default=None, ge=1)
-    """Upper layers that have dropout in those passes, which then share the lower ones; none: all layers."""
+    dropout_layers: int | None = Field(default=1, ge=1)
+    """Upper layers that have dropout in those passes, which then share the lower ones; null: all layers.
+    With the pool, what keeps mining's time under a fifth of scoring's (docs/performance.md)."""
     executor: ExecutorName = "local"
     """Who scores the shards of a window: this process, or `ray` (extra `ray`; a cluster by RAY_ADDRESS)."""
     dwell_engaged: float = Field(default=30.0, gt=0)  # seconds; tau_u of the paper, chosen

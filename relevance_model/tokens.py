@@ -13,6 +13,10 @@ FEWEST = 512
 """Tokens in a batch, at least. In smaller ones bfloat16 products take another path through the processor, and
 the last bits of a text's vector would depend on the company it came in (tried with AMX: 256 were too few)."""
 
+READ_AT_ONCE = 1024
+"""Inputs in one call of the tokenizer, which spreads them over its threads; chosen: they are padded to the
+longest of them for a moment."""
+
 Features = dict[str, Any]
 
 
@@ -25,11 +29,24 @@ def token_batches(
     are padded to one length, which depends on the text alone, and a small batch is filled up with rows
     behind those asked for: so a text gets the same vector, bit for bit, whatever it is encoded with.
     """
-    rows = [model.preprocess([item]) for item in inputs]
+    rows = list(_tokenized(model, inputs))
     padding = {"input_ids": getattr(model.tokenizer, "pad_token_id", None) or 0}
     lengths = [row["input_ids"].shape[1] for row in rows]
     for batch, length, fill in length_batches(lengths, size, step=step, fewest=fewest):
         yield batch, _stack([rows[number] for number in batch], length, fill, padding, device)
+
+
+def _tokenized(model: Any, inputs: Sequence[Any]) -> Iterator[Features]:
+    """What the model's forward takes for each input alone, (1, length), without padding."""
+    left = getattr(model.tokenizer, "padding_side", "right") == "left"
+    for start in range(0, len(inputs), READ_AT_ONCE):
+        features = model.preprocess(list(inputs[start : start + READ_AT_ONCE]))
+        for row, length in enumerate(features["attention_mask"].sum(dim=1).tolist()):
+            own = slice(-length, None) if left else slice(length)
+            yield {
+                name: value[row : row + 1, own] if isinstance(value, torch.Tensor) else value
+                for name, value in features.items()
+            }
 
 
 def length_batches(

@@ -2,10 +2,11 @@
 
 python -m serm.benchmarks.mining.credit_check CONFIG --round 1 --seeds 3
 
-Takes a finished round of a run (`serm evolve CONFIG`), trains its snapshot again with each agent's labels
-left out, and compares the gate's listwise loss and NDCG@4 with those of the whole snapshot. Labels that
-helped are missed: the loss without them is higher. Each training is repeated with other seeds, as one differs
-from the next by more than a few labels do. Nothing is written to the run's workspace.
+Takes a finished round of a run (`serm evolve CONFIG`; of a benchmark's run give its done.json), trains its
+snapshot again with each agent's labels left out, and compares the gate's listwise loss and NDCG@4 with those
+of the whole snapshot. Labels that helped are missed: the loss without them is higher. Each training is
+repeated with other seeds, as one differs from the next by more than a few labels do. Nothing is written to
+the run's workspace.
 """
 
 from __future__ import annotations
@@ -22,6 +23,8 @@ import torch
 from numpy.typing import NDArray
 from scipy.stats import spearmanr
 
+from serm.benchmarks.run_record import read_settings
+from serm.benchmarks.runs import DONE
 from serm.core.columns import KEY
 from serm.core.errors import ConfigError
 from serm.core.settings import Settings
@@ -138,11 +141,12 @@ def told(found: list[Left], seeds: int) -> str:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description="Credit against training without an agent's labels.")
-    parser.add_argument("config", type=Path)
+    parser.add_argument("config", type=Path, help="a config, or the done.json of a benchmark's run")
     parser.add_argument("--round", type=int, default=1)
     parser.add_argument("--seeds", type=int, default=3)
     given = parser.parse_args()
-    with Resources(Settings.from_yaml(given.config)) as resources:
+    settings = read_settings(given.config) if given.config.name == DONE else Settings.from_yaml(given.config)
+    with Resources(settings) as resources:
         print(told(check(resources, given.round, given.seeds), given.seeds))
 
 
