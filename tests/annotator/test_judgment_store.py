@@ -3,16 +3,9 @@
 from __future__ import annotations
 
 import dataclasses
-import os
-import shutil
-import signal
-import subprocess
-import tempfile
 import threading
-import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
-from itertools import count
 from pathlib import Path
 
 import pytest
@@ -20,60 +13,14 @@ import sqlalchemy as sa
 from test_peer_vote import said
 
 from serm.core import Answer, Failure, FailureKind
-from serm.core.errors import ConfigError, StorageError
 from serm.storage.accounts import Account
 from serm.storage.group_commit import GroupCommit, Item
-from serm.storage.judgment_engine import open_engine, try_writing
-from serm.storage.judgment_tables import METADATA, Call
+from serm.storage.judgment_tables import Call
 from serm.storage.judgments import JudgmentStore, wait
 from serm.storage.turns import AgentTurn
 
-COUNTER = count(1)
 TURN = AgentTurn("drift", "m", 1, 1, 0.5, "t")
 CALL = Call("key", 0, Answer(grade=1, tokens_in=5, cost=0.25, rationale="words"), "trace", "a")
-
-
-@pytest.fixture(scope="module")
-def postgres() -> Iterator[str]:
-    """The URL of a server that is started for these tests; they are skipped where there is none to start."""
-    pytest.importorskip("psycopg", reason="the package psycopg is not installed")
-    found = [*Path("/usr/lib/postgresql").glob("*/bin/initdb"), *filter(None, [shutil.which("initdb")])]
-    if not found:
-        pytest.skip("PostgreSQL is not installed")
-    tools = Path(found[0]).resolve().parent
-    user = "postgres" if os.geteuid() == 0 else None  # the server refuses to run as root
-    folder = Path(tempfile.mkdtemp(prefix="serm-postgres-"))
-    try:
-        if user:
-            shutil.chown(folder, user)
-        init = [tools / "initdb", "-D", folder / "data", "-U", "serm", "-A", "trust", "--no-sync"]
-        subprocess.run(init, check=True, capture_output=True, user=user, cwd="/")
-        run = [tools / "postgres", "-D", folder / "data", "-k", folder, "-h", "", "-c", "fsync=off"]
-        server = subprocess.Popen(run, stderr=subprocess.DEVNULL, user=user, cwd="/")
-        try:
-            deadline = time.monotonic() + 30
-            while not (folder / ".s.PGSQL.5432").exists() and time.monotonic() < deadline:
-                time.sleep(0.05)
-            time.sleep(0.3)
-            yield f"postgresql+psycopg://serm@/postgres?host={folder}"
-        finally:
-            server.send_signal(signal.SIGINT)  # do not wait for callers to leave
-            server.wait(30)
-    except (LookupError, PermissionError, subprocess.CalledProcessError) as error:
-        pytest.skip(f"PostgreSQL cannot be started here: {error}")
-    finally:
-        shutil.rmtree(folder, ignore_errors=True)
-
-
-@pytest.fixture(params=["sqlite", "postgres"])
-def url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
-    if request.param == "sqlite":
-        return f"sqlite:///{tmp_path / 'judgments.sqlite'}"
-    found: str = request.getfixturevalue("postgres")
-    name = f"t{next(COUNTER)}"
-    with sa.create_engine(found, isolation_level="AUTOCOMMIT").connect() as connection:
-        connection.execute(sa.text(f"CREATE DATABASE {name}"))
-    return found.replace("/postgres?", f"/{name}?")
 
 
 def test_a_judgment_comes_back_as_it_was_written_and_a_failure_is_replaced(url: str) -> None:
@@ -336,94 +283,3 @@ def test_a_write_that_cannot_be_does_not_fail_those_that_are_committed_with_it(
             wait(others[2])
         assert max(sizes) >= 4
         assert [judgment.grade for judgment in store.get(["a-d", "b-d", "c-d"]).values()] == [3]
-
-
-def test_a_file_that_cannot_be_opened_is_a_storage_error(tmp_path: Path) -> None:
-    (tmp_path / "judgments.sqlite").mkdir()
-    with pytest.raises(StorageError, match=r"judgments\.sqlite cannot be used"):
-        JudgmentStore(f"sqlite:///{tmp_path / 'judgments.sqlite'}")
-
-
-def test_a_full_disk_is_a_storage_error_and_what_was_written_is_kept(tmp_path: Path) -> None:
-    url = f"sqlite:///{tmp_path / 'judgments.sqlite'}"
-    with JudgmentStore(url) as store:
-        store.put([said("a", 1)])
-        store._engine.dispose()  # new connections get a limit, and the error is that of a full disk
-        sa.event.listen(
-            store._engine, "connect", lambda connection, _: connection.execute("PRAGMA max_page_count=40")
-        )
-        big = [said("a", 1, f"d{number}", rationale="x" * 4_000) for number in range(100)]
-        with pytest.raises(StorageError, match="database or disk is full"):
-            store.put(big)
-        assert len(store.get(["a-d"])) == 1
-    with JudgmentStore(url) as store:
-        store.put(big)
-        assert store.totals().judgments == 101
-
-
-def test_a_damaged_file_is_a_storage_error(tmp_path: Path) -> None:
-    (tmp_path / "judgments.sqlite").write_bytes(b"no database at all, and long enough to be told" * 100)
-    with pytest.raises(StorageError, match="file is not a database") as raised:
-        JudgmentStore(f"sqlite:///{tmp_path / 'judgments.sqlite'}")
-    assert "Put a copy of it back" in raised.value.remedy
-
-
-@pytest.mark.parametrize(
-    ("limit", "says"),
-    [
-        ("REVOKE CREATE ON SCHEMA public FROM PUBLIC", "permission denied"),
-        ("ALTER ROLE reader SET default_transaction_read_only = on", "read-only"),
-    ],
-)
-def test_a_server_on_which_nothing_may_be_written_is_a_storage_error(
-    postgres: str, limit: str, says: str
-) -> None:
-    name = f"t{next(COUNTER)}"
-    url = postgres.replace("/postgres?", f"/{name}?")
-    with sa.create_engine(postgres, isolation_level="AUTOCOMMIT").connect() as connection:
-        connection.execute(sa.text(f"CREATE DATABASE {name}"))
-        connection.execute(sa.text("DROP ROLE IF EXISTS reader"))
-        connection.execute(sa.text("CREATE ROLE reader LOGIN"))
-    with sa.create_engine(url, isolation_level="AUTOCOMMIT").connect() as connection:
-        connection.execute(sa.text(limit))
-    reader = url.replace("serm@", "reader@")
-    with pytest.raises(StorageError, match=says):
-        JudgmentStore(reader)
-    engine = open_engine(reader)
-    with pytest.raises(sa.exc.SQLAlchemyError, match=says):
-        try_writing(engine, METADATA)
-    engine.dispose()
-
-
-def test_a_connection_that_the_server_cut_while_nobody_used_it_is_made_again(postgres: str) -> None:
-    name = f"t{next(COUNTER)}"
-    with sa.create_engine(postgres, isolation_level="AUTOCOMMIT").connect() as connection:
-        connection.execute(sa.text(f"CREATE DATABASE {name}"))
-        with JudgmentStore(postgres.replace("/postgres?", f"/{name}?")) as store:
-            store.put([said("a", 2)])
-            cut = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = :name"
-            assert connection.execute(sa.text(cut), {"name": name}).rowcount
-            store.put([said("b", 1)])
-            assert [judgment.grade for judgment in store.get(["a-d", "b-d"]).values()] == [2, 1]
-
-
-def test_a_database_that_can_be_written_is_left_as_it_is_by_the_trial(url: str) -> None:
-    with JudgmentStore(url) as store:
-        store.put([said("a", 2)])
-        engine = open_engine(url)
-        try_writing(engine, METADATA)
-        engine.dispose()
-        assert store.totals().judgments == 1
-
-
-def test_a_server_that_is_not_there_is_a_storage_error_and_passwords_are_not_shown() -> None:
-    pytest.importorskip("psycopg", reason="the package psycopg is not installed")
-    with pytest.raises(StorageError) as error:
-        JudgmentStore("postgresql://serm:secret@127.0.0.1:9/none")
-    assert "secret" not in str(error.value)
-
-
-@pytest.mark.parametrize("url", ["judgments", "oracle://x", "mysql+nothing://x"])
-def test_a_url_that_is_no_database_of_ours_is_refused(url: str) -> None:
-    with pytest.raises(ConfigError, match=r"storage\.database"):
-        JudgmentStore(url)
