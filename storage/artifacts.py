@@ -19,10 +19,14 @@ _OPEN_FILES = (
     "too many files are open",
     "Allow more with `ulimit -n 4096`, or close other programs, and run the same command again.",
 )
+_IN_THE_WAY = ("a file lies where a folder is wanted", "Name another path, or move that file away.")
 _REMEDIES = {
     errno.ENOSPC: ("the disk is full", "Free some space and run the same command again; nothing is lost."),
     errno.EDQUOT: ("the disk quota is used up", "Free some space and run the same command again."),
     errno.EROFS: ("the disk is read-only", "Choose another workspace with `workspace:` in the config."),
+    errno.ENOTDIR: _IN_THE_WAY,
+    errno.EEXIST: _IN_THE_WAY,  # what `mkdir` says where the last part of its path is a file
+    errno.EISDIR: ("it is a folder", "Name a file in it."),
     errno.EMFILE: _OPEN_FILES,
     errno.ENFILE: _OPEN_FILES,
     errno.EACCES: ("permission is denied", "Make the folder writable, or choose another workspace."),

@@ -15,7 +15,7 @@ import pytest
 from serm.core import Settings
 from serm.core.errors import StorageError
 from serm.core.records import Reject
-from serm.storage.artifacts import storage_errors
+from serm.storage.artifacts import storage_errors, write_file
 from serm.storage.ingest import ingest
 from serm.storage.rejects import RejectLog
 from serm.storage.snapshots import build_snapshot
@@ -120,3 +120,13 @@ def test_too_many_open_files_are_a_sentence_and_a_remedy(tmp_path: Path) -> None
     with pytest.raises(StorageError, match="too many files are open") as raised, storage_errors(tmp_path):
         raise OSError(errno.EMFILE, os.strerror(errno.EMFILE))
     assert "ulimit -n" in raised.value.remedy
+
+
+@pytest.mark.parametrize("under", [".", "deeper"])
+def test_a_file_where_a_folder_is_wanted_is_a_sentence_and_a_remedy(tmp_path: Path, under: str) -> None:
+    (tmp_path / "taken").write_text("a file", encoding="utf-8")
+    with pytest.raises(StorageError, match="a file lies where a folder is wanted"):
+        write_file(tmp_path / "taken" / under / "labels.csv", lambda file: file.touch())
+    assert (tmp_path / "taken").read_text(encoding="utf-8") == "a file"
+    with pytest.raises(StorageError, match="it is a folder"):
+        write_file(tmp_path, lambda file: file.touch())
