@@ -122,7 +122,8 @@ class MinerSettings(Section):
     """Share of the budget, at most, for pairs that are labelled already, where asking again is worth more
     than a new label. Judges that would answer the same again are not asked."""
     credit: bool = False
-    """Let an agent's share follow what its last labels did to the gate: between half and twice `agents`."""
+    """Let an agent's share follow the estimated effect of its last labels on the gate: between half and
+    twice `agents`."""
     per_query: int = Field(default=20, ge=1)  # pairs of one query in a sample, at most
     list_size: int = Field(default=1, ge=1)
     """Pairs that a query brings to a sample, at least, where it has them. With 1 a budget reaches the most
