@@ -50,10 +50,11 @@ def run_protocol(
 ) -> None:
     """Start every run that is not done, `jobs` at a time, each with its share of the cores.
 
-    The first run of each seed and fold goes alone: it makes the seed model that the others find. A killed run
-    goes on where it stopped. Raises RunFailedError, after all others have ended, where one failed or waits;
-    WorkspaceMismatchError, before any is started, where what is done was made under other settings or from
-    files that were edited since, and at the end where one was edited meanwhile. Ctrl-C and SIGTERM end all.
+    The first run of each seed and fold goes before the others, which find the seed model that it made. A
+    killed run goes on where it stopped. Raises RunFailedError, after all others have ended, where one failed
+    or waits; WorkspaceMismatchError, before any is started, where what is done was made under other settings
+    or from files that were edited since, and at the end where one was edited meanwhile. Ctrl-C and SIGTERM
+    end all.
     """
     protocol = read_protocol(file)
     require_same(protocol, runs, out)
@@ -63,7 +64,9 @@ def run_protocol(
     for seed in dict.fromkeys(run.seed for run in runs):
         prepare(protocol, seed, out)
     left = [run for run in runs if not run.done]
-    first = list({(run.seed, run.fold): run for run in reversed(left)}.values())[::-1]
+    made = {(run.seed, run.fold) for run in runs if run.done}
+    alone = [run for run in left if (run.seed, run.fold) not in made]
+    first = list({(run.seed, run.fold): run for run in reversed(alone)}.values())[::-1]
     rest = [run for run in left if run not in first]
     failed: list[Run] = []
     waits: list[Run] = []
