@@ -3,9 +3,10 @@
 Reads the seed, the windows and the gate of a config, never a test. The labels of a window are the recorded
 grades of one judge on a random sample of it: of `--judges` the first that graded it. Each recipe trains the
 seed model from the untrained one, and goes on from there through the windows asked for, with a replay of the
-seed, as a round does; `--seeds` times, each with another sample and order. What it prints is NDCG@4 in points
-on the gate queries of each source after the last window, what that adds to the untrained model, paired, with
-its interval over queries and seeds, and the seconds of all trainings of a seed. `--try` adds your recipes.
+seed and of earlier windows, as a round does; `--seeds` times, each with another sample and order. What it
+prints is NDCG@4 in points on the gate queries of each source after the last window, what that adds to the
+untrained model, paired, with its interval over queries and seeds, and the seconds of all trainings of a seed.
+`--try` adds your recipes.
 """
 
 from __future__ import annotations
@@ -140,10 +141,16 @@ def _run(  # noqa: PLR0917
     seed: int,
 ) -> Trained:
     started = time.perf_counter()
-    model = train(untrained, seed_pairs, training, seed=seed, epochs=training.seed_epochs)
-    for labelled in rounds:
-        replay = sample_queries(seed_pairs, round(training.seed * len(labelled)), seed)
-        model = train(model, pd.concat([labelled, replay], ignore_index=True), training, seed=seed)
+    first = train(untrained, seed_pairs, training, seed=seed, epochs=training.seed_epochs)
+    model, earlier = first, seed_pairs.iloc[:0]
+    for number, labelled in enumerate(rounds, 1):
+        replay = [
+            sample_queries(pairs, round(ratio * len(labelled)), seed + number)
+            for pairs, ratio in ((earlier, training.earlier), (seed_pairs, training.seed))
+        ]
+        start = {"champion": model, "seed": first, "untrained": untrained}[training.start]
+        model = train(start, pd.concat([labelled, *replay], ignore_index=True), training, seed=seed)
+        earlier = pd.concat([earlier, labelled], ignore_index=True)
     seconds = time.perf_counter() - started
     return Trained(_ndcg(model, gate), seconds)
 

@@ -64,7 +64,7 @@ def seed_kept_apart(resources: Resources) -> tuple[pd.DataFrame, LeakageReport]:
 
 
 def make_snapshot(resources: Resources, state: SupervisorState) -> str:
-    """Mix this round's labels with earlier rounds' and the seed's into an immutable table; its id.
+    """Mix this round's labels with some of earlier rounds' and of the seed's into an immutable table; its id.
 
     No gate or test query may be in it. Queries that read like one, under another id, are left out, also
     where the gate's query is of a window to come.
@@ -82,7 +82,7 @@ def make_snapshot(resources: Resources, state: SupervisorState) -> str:
         earlier=pd.concat(earlier, ignore_index=True) if earlier else new.iloc[:0],
         seed=seed,
         training=resources.settings.training,
-        random_seed=resources.settings.random_seed,
+        random_seed=resources.settings.random_seed + state["round"],  # what is replayed differs by round
     ).id
 
 
