@@ -61,10 +61,10 @@ class TrainingSettings(Section):
     average: float = Field(default=0.25, ge=0, lt=1)  # weight of the starting model in the final average
     listwise: float = Field(default=1.0, ge=0)  # weight of the listwise term beside the ordinal one
     soft_targets: bool = True  # the panel's vote shares as targets; else its grade
-    earlier: float = Field(default=2.0, ge=0)
+    earlier: float = Field(default=0.5, ge=0)
     """Pairs of earlier rounds for each new one, at most; each round draws other queries. A large number is
     all of them."""
-    seed: float = Field(default=2.0, ge=0)  # seed pairs for each new one, likewise
+    seed: float = Field(default=0.5, ge=0)  # seed pairs for each new one, likewise
 
 
 class AgentSettings(Section):
