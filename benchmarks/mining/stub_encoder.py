@@ -22,6 +22,10 @@ WORDS: Final = 30_000
 WIDTH: Final = 384  # as wide as MiniLM's
 
 
+def _number(word: str) -> int:
+    return 1 + zlib.crc32(word.encode()) % (WORDS - 1)
+
+
 class WordVectors(torch.nn.Module):
     """As much of a SentenceTransformer as serm asks for."""
 
@@ -36,8 +40,11 @@ class WordVectors(torch.nn.Module):
         return WIDTH
 
     def preprocess(self, texts: Sequence[str]) -> dict[str, torch.Tensor]:
-        words = [1 + zlib.crc32(word.encode()) % (WORDS - 1) for word in texts[0].split()[:256]] or [0]
-        return {"input_ids": torch.tensor([words])}
+        rows = [[_number(word) for word in text.split()[:256]] or [0] for text in texts]
+        longest = max(map(len, rows))
+        ids = torch.tensor([row + [0] * (longest - len(row)) for row in rows])
+        lengths = torch.tensor([[len(row)] for row in rows])
+        return {"input_ids": ids, "attention_mask": (torch.arange(longest) < lengths).long()}
 
     def forward(self, features: dict[str, Any]) -> dict[str, torch.Tensor]:
         words = features["input_ids"]
