@@ -41,8 +41,9 @@ def _tokenized(model: Any, inputs: Sequence[Any]) -> Iterator[Features]:
     left = getattr(model.tokenizer, "padding_side", "right") == "left"
     for start in range(0, len(inputs), READ_AT_ONCE):
         features = model.preprocess(list(inputs[start : start + READ_AT_ONCE]))
-        for row, length in enumerate(features["attention_mask"].sum(dim=1).tolist()):
-            own = slice(-length, None) if left else slice(length)
+        mask = features["attention_mask"]
+        for row, length in enumerate(mask.sum(dim=1).tolist()):
+            own = slice(mask.shape[1] - length, None) if left else slice(length)
             yield {
                 name: value[row : row + 1, own] if isinstance(value, torch.Tensor) else value
                 for name, value in features.items()

@@ -102,6 +102,16 @@ def test_no_pair_is_mined_twice_and_no_gate_or_test_query_is_trained_on(finished
         assert set(trained["query_id"].map(lambda query: query_bucket(query, 5))) <= {2, 3, 4}
 
 
+def test_each_round_replays_other_queries_of_the_seed(finished: Any) -> None:
+    settings, result, _ = finished
+    replayed = []
+    for report in result.rounds[1:]:
+        trained = pd.read_parquet(settings.workspace_path / report["snapshot"])
+        replayed.append(frozenset(trained.loc[trained["origin"] == "seed", "query_id"]))
+    assert all(replayed)
+    assert len(set(replayed)) == len(replayed)
+
+
 def test_the_graph_can_be_streamed_drawn_and_travelled_in_time(tmp_path: Path, tiny_encoder: Path) -> None:
     settings = settings_in(tmp_path, tiny_encoder, evolution={"rounds": 1})
     graph = build_supervisor_graph(settings)
