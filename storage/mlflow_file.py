@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import tempfile
+from contextlib import suppress
 from pathlib import Path
 from typing import Final
 
@@ -15,7 +17,8 @@ def make_whole(uri: str) -> None:
     """Make the SQLite file of an MLflow that has none yet, with all its tables.
 
     MLflow makes it in place, in some fifty migrations: what a kill or a full disk leaves between two of them
-    MLflow can never open again. Nothing for a server, and for a file that is there.
+    MLflow can never open again. Nothing for a server, and for a file that is there; where another process was
+    first with it, its file stays, for it may have been written to.
     Raises SQLAlchemyError or OSError where it cannot be made; then there is no file.
     """
     file = Path(uri.removeprefix(_SQLITE))
@@ -28,4 +31,5 @@ def make_whole(uri: str) -> None:
             utils._initialize_tables(engine)
         finally:
             engine.dispose()
-        temporary.replace(file)
+        with suppress(OSError):  # there is one by now, or the disk has no links: MLflow then makes it
+            os.link(temporary, file)  # unlike a rename it never takes the place of a file

@@ -15,6 +15,7 @@ from sqlalchemy.exc import OperationalError
 
 from serm.core.errors import WorkspaceError
 from serm.relevance_model.registry import ModelRegistry
+from serm.storage.mlflow_file import make_whole
 
 MAKE = (
     "import sys; from serm.storage.mlflow_file import make_whole; "
@@ -37,6 +38,21 @@ def test_a_disk_that_fills_while_it_is_made_leaves_no_half_of_it(
     assert not list(tmp_path.iterdir())
     monkeypatch.setattr(utils, "_initialize_tables", whole)
     assert ModelRegistry(uri).versions() == []
+
+
+def test_a_file_that_another_process_made_meanwhile_stays(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    file, whole = tmp_path / "mlflow.db", utils._initialize_tables
+
+    def late(engine: Any) -> None:
+        whole(engine)
+        file.write_text("of another process", encoding="utf-8")
+
+    monkeypatch.setattr(utils, "_initialize_tables", late)
+    make_whole(f"sqlite:///{file}")
+    assert file.read_text(encoding="utf-8") == "of another process"
+    assert list(tmp_path.iterdir()) == [file]
 
 
 @pytest.mark.parametrize("seconds", [0.2, 0.6])
