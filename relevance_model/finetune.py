@@ -13,6 +13,7 @@ from serm.core.errors import ModelError
 from serm.core.settings_loop import TrainingSettings
 from serm.relevance_model.compute import Compute
 from serm.relevance_model.encoder import seeded
+from serm.relevance_model.kernels import training_kernels
 from serm.relevance_model.layers import dropout_on
 
 Progress = Callable[[int, int], None]
@@ -44,12 +45,14 @@ def finetune(
     try:
         with seeded(seed, compute):
             dropout_on(module.to(compute.device))
-            optimizer = torch.optim.AdamW(_groups(module, training, rates))
+            # In one kernel: on CPUs the loops over parameters take three to five times as long.
+            optimizer = torch.optim.AdamW(_groups(module, training, rates), fused=True)
             schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, _shape(len(steps), training.warmup))
             wrapped, optimizer = accelerator.prepare(module, optimizer)
             for number, step in enumerate(steps, start=1):
                 for batch in step:
-                    loss = wrapped(batch) / len(step)
+                    with training_kernels(compute):
+                        loss = wrapped(batch) / len(step)
                     if not torch.isfinite(loss):
                         raise ModelError(
                             "training diverged: the loss is no number.", "Lower `training.learning_rate`."
