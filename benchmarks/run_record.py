@@ -76,8 +76,13 @@ def _record(file: Path) -> dict[str, Any]:
 
 def read_settings(file: Path) -> Settings:
     """The settings that a done.json tells, to open its run's workspace with. Raises ConfigError where another
-    version wrote it."""
+    version wrote other settings, StorageError where it wrote none."""
     record = _record(file)
+    if not {"settings", "folder"} <= record.keys():
+        raise StorageError(
+            f"{file} does not say by which settings its run was made.",
+            "A version before this one wrote it: give the config of the run instead.",
+        )
     return Settings.from_mapping(
         record["settings"], folder=Path(record["folder"]), environment={}, origin=str(file)
     )

@@ -1,8 +1,8 @@
 """What torch's kernels for CPUs do slowly in training, done another way.
 
-Measured with MiniLM's layer in bfloat16 on one core with AMX, 45 texts of 45 tokens: the backward pass of fused
-attention took a third of a training step, and is four times as fast in float32, whose forward pass takes as long;
-dropout's random numbers are drawn one by one, a tenth of a step (`python -m serm.benchmarks.training_speed`).
+In bfloat16 the backward pass of fused attention takes several times as long as in float32, where the forward
+pass is as fast; and dropout draws its random numbers one by one. What a step gains by both, and by AdamW in
+one kernel: `python -m serm.benchmarks.training_speed`, docs/performance.md.
 """
 
 from __future__ import annotations
@@ -45,10 +45,14 @@ def attention(
 
 
 def dropout(
-    input: torch.Tensor, p: float = 0.5, training: bool = True, inplace: bool = False
+    input: torch.Tensor,
+    p: float = 0.5,
+    training: bool = True,
+    inplace: bool = False,  # noqa: ARG001
 ) -> torch.Tensor:
     """`dropout` by 16 random bits an element, drawn 64 at a time: p is exact to 1 in 65,536. What is left
-    is divided by the share that stays, as torch does. `inplace` is not heeded."""
+    is divided by the share that stays, as torch does. `inplace`, which torch's modules pass, is not
+    heeded."""
     dropped = round(p * _LEVELS)
     if not training or dropped == 0:
         return input

@@ -12,7 +12,7 @@ from serm.benchmarks.mining.credit_check import check, told
 from serm.benchmarks.run_record import made_from, read_settings
 from serm.benchmarks.runs import DONE
 from serm.core import Settings
-from serm.core.errors import ConfigError
+from serm.core.errors import ConfigError, StorageError
 from serm.graphs import evolve
 from serm.graphs.resources import Resources
 from serm.storage.artifacts import write_json
@@ -46,3 +46,9 @@ def test_what_a_benchmark_recorded_of_a_run_opens_its_workspace(tmp_path: Path, 
     assert (again, again.folder) == (settings, tmp_path)
     with Workspace.open(again) as workspace:
         assert workspace.folder == settings.workspace_path
+
+
+def test_a_record_of_a_version_that_kept_no_settings_is_told_so(tmp_path: Path) -> None:
+    write_json(tmp_path / DONE, {"stop": "done"})
+    with pytest.raises(StorageError, match="does not say by which settings"):
+        read_settings(tmp_path / DONE)

@@ -15,7 +15,7 @@ import pytest
 
 from serm.benchmarks.mining import cascade, memory, passes_cost, speed
 from serm.benchmarks.mining.stub_encoder import stub_model
-from serm.core.settings_loop import MinerSettings
+from serm.core.settings_loop import MinerSettings, ModelSettings
 from serm.relevance_model.pairs import CodedPairs
 from serm.storage.dataset import CODED, PAIRS_SCHEMA, read_coded
 from serm.tools.query_sample import QuerySample
@@ -135,6 +135,24 @@ def test_passes_are_set_beside_scoring_by_the_distinct_queries_and_documents_of_
     assert (row["queries"], row["documents"]) == ("1", "2")
     assert (row["scoring, s"], row["passes, s"]) == (42, 84)
     assert (row["passes"], row["all after scoring"]) == ("200%", "202%")
+
+
+def test_ways_are_timed_with_lower_layers_kept_and_computed_once(
+    window_file: Path, tiny_encoder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The tiny encoder has two layers; the lower one is shared."""
+    monkeypatch.setattr(passes_cost, "KEPT", 1)
+    monkeypatch.setattr(
+        passes_cost,
+        "ModelSettings",
+        lambda: ModelSettings(base=str(tiny_encoder), device="cpu", max_length=16, batch_size=8),
+    )
+    window = CodedPairs.of(
+        [f"a{number % 20}" for number in range(60)], [f"w{number}" for number in range(60)]
+    )
+    ways = passes_cost.timed_ways(window, [None, 1], drawn=40, passes=2)
+    assert [(way.layers, way.kept) for way in ways] == [(None, False), (1, False), (1, True)]
+    assert all(min(*way.once, *way.noisy) > 0 for way in ways)
 
 
 def test_a_window_repeats_its_texts_evenly_and_holds_no_pair_twice() -> None:

@@ -12,9 +12,7 @@ from serm.relevance_model.kernels import attention, dropout, training_kernels
 
 def _heads(dtype: torch.dtype) -> list[torch.Tensor]:
     generator = torch.Generator().manual_seed(3)
-    return [
-        torch.randn(4, 2, 9, 8, generator=generator).to(dtype).requires_grad_() for _ in ("q", "k", "v")
-    ]
+    return [torch.randn(4, 2, 9, 8, generator=generator).to(dtype).requires_grad_() for _ in ("q", "k", "v")]
 
 
 def _gradients(heads: list[torch.Tensor], output: torch.Tensor) -> list[torch.Tensor]:
