@@ -16,6 +16,7 @@ from serm.core import Settings
 from serm.core.errors import DataError, WorkspaceError
 from serm.core.hashing import unit_interval
 from serm.core.records import PairKey
+from serm.evals import leakage
 from serm.graphs import (
     EvolutionResult,
     answer_review,
@@ -68,10 +69,11 @@ def run(settings: Settings) -> tuple[EvolutionResult, list[Event]]:
 @pytest.fixture(scope="module")
 def watched(tmp_path_factory: pytest.TempPathFactory, tiny_encoder: Path) -> Watched:
     settings = settings_in(tmp_path_factory.mktemp("review"), tiny_encoder)
-    seen = Watched(settings, [evolve(settings)])
-    with pytest.MonkeyPatch.context() as later:
+    with pytest.MonkeyPatch.context() as changed:
+        changed.setattr(leakage, "_SHOWN", 1_000)  # every near duplicate is named
+        seen = Watched(settings, [evolve(settings)])
         clock = time.time_ns
-        later.setattr(time, "time_ns", lambda: clock() + NIGHT)  # nobody looks at the first review before
+        changed.setattr(time, "time_ns", lambda: clock() + NIGHT)  # nobody looks at the first review before
         answer_all(settings, seen)
     return seen
 
@@ -94,9 +96,9 @@ def answer_all(settings: Settings, seen: Watched) -> None:
 
 
 def near_duplicates(settings: Settings, number: int) -> set[str]:
-    leakage = json.loads((settings.workspace_path / "rounds" / f"{number:03d}" / "leakage.json").read_text())
-    queries = {item["training"] for item in leakage["near_duplicates"]}
-    assert len(queries) == leakage["near_duplicate_queries"], "the report names them all"
+    found = json.loads((settings.workspace_path / "rounds" / f"{number:03d}" / "leakage.json").read_text())
+    queries = {item["training"] for item in found["near_duplicates"]}
+    assert len(queries) == found["near_duplicate_queries"], "the report names them all"
     return queries
 
 
