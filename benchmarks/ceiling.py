@@ -17,8 +17,9 @@ LEAST_GAIN = 0.001  # NDCG: samples in which true grades give less say nothing o
 
 
 def of_true_grades(results: Results) -> Cells:
-    """Each arm's gain over its frozen after the last round, test by test, as a share of that of the arm whose
-    judges say the true grades; nothing where that is not surely above 0. Empty where no arm has such judges.
+    """Each arm's gain over its frozen after the last round, test by test, as a share of that of the first
+    arm whose judges say the true grades; nothing where that is not surely above 0. Empty where no arm has
+    such judges.
     """
     ceiling = next((arm for arm in arms_in_order(results) if _told_the_truth(results, arm)), None)
     if ceiling is None:

@@ -45,7 +45,7 @@ def finetune(
     try:
         with seeded(seed, compute):
             dropout_on(module.to(compute.device))
-            # In one kernel: on CPUs the loops over parameters take three to five times as long.
+            # In one kernel on CPUs, too, where torch's default goes over the parameters one by one.
             optimizer = torch.optim.AdamW(_groups(module, training, rates), fused=True)
             schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, _shape(len(steps), training.warmup))
             wrapped, optimizer = accelerator.prepare(module, optimizer)

@@ -1,8 +1,8 @@
 """What torch's kernels for CPUs do slowly in training, done another way.
 
-In bfloat16 the backward pass of fused attention takes several times as long as in float32, where the forward
-pass is as fast; and dropout draws its random numbers one by one. What a step gains by both, and by AdamW in
-one kernel: `python -m serm.benchmarks.training_speed`, docs/performance.md.
+The backward pass of fused attention is slow in bfloat16, and so is the drawing of dropout's masks. What each
+takes, there and here, and what a whole step gains: `python -m serm.benchmarks.training_speed`, whose figures
+are in docs/performance.md.
 """
 
 from __future__ import annotations

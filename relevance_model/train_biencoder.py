@@ -40,12 +40,7 @@ def train_biencoder(
     model = refit(start, data)
     if epochs == 0:
         return model
-    network = model.encoder.copy_model()
-    freeze(network, training.freeze_layers)
-    lower = model.encoder.lower if _frozen(model, training) else None
-    removed = [] if lower is None else lift(network, lower.layers, outputs=lower.outputs)
-    head = TrainableHead(model.head, data.languages)
-    loss = PairLoss(network, head, model, data, training, lower=lower)
+    loss, lifted = trainable(model, data, training)
     finetune(
         loss,
         plan(data, training, epochs, np.random.default_rng(seed)),
@@ -55,17 +50,28 @@ def train_biencoder(
         rates={"head.": HEAD_RATE},
         progress=progress,
     )
-    if lower is not None:
-        put_back(network, removed)
+    network = loss.network
+    if lifted:
+        put_back(network, lifted)
     network.requires_grad_(True)
     average_into(network, start.encoder.model, training.average)
     trained = replace(model, encoder=model.encoder.with_model(network), head=loss.head.frozen())
     return refit(trained, data)
 
 
-def _frozen(model: BiEncoder, training: TrainingSettings) -> bool:
-    """Whether the layers that models share stay as they are in this training."""
-    return model.encoder.lower is not None and model.encoder.lower.layers <= training.freeze_layers
+def trainable(
+    model: BiEncoder, data: Examples, training: TrainingSettings
+) -> tuple[PairLoss, list[torch.nn.Module]]:
+    """The loss of a copy of the model's network and head, and the layers that were lifted out of the copy:
+    those that models share, where this training leaves them as they are."""
+    network = model.encoder.copy_model()
+    freeze(network, training.freeze_layers)
+    lower = model.encoder.lower
+    if lower is not None and lower.layers > training.freeze_layers:
+        lower = None
+    lifted = [] if lower is None else lift(network, lower.layers, outputs=lower.outputs)
+    head = TrainableHead(model.head, data.languages)
+    return PairLoss(network, head, model, data, training, lower=lower), lifted
 
 
 def refit(model: BiEncoder, data: Examples) -> BiEncoder:

@@ -138,7 +138,7 @@ def test_passes_are_set_beside_scoring_by_the_distinct_queries_and_documents_of_
 
 
 def test_ways_are_timed_with_lower_layers_kept_and_computed_once(
-    window_file: Path, tiny_encoder: Path, monkeypatch: pytest.MonkeyPatch
+    tiny_encoder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The tiny encoder has two layers; the lower one is shared."""
     monkeypatch.setattr(passes_cost, "KEPT", 1)

@@ -2,12 +2,19 @@
 
 from __future__ import annotations
 
+from typing import Any
+
+import pandas as pd
 import pytest
 import torch
 from torch.nn import functional
 
+from serm.core.settings_loop import ModelSettings, TrainingSettings
+from serm.relevance_model import kernels
 from serm.relevance_model.compute import Compute
 from serm.relevance_model.kernels import attention, dropout, training_kernels
+from serm.relevance_model.loading import open_base
+from serm.relevance_model.train import train
 
 
 def _heads(dtype: torch.dtype) -> list[torch.Tensor]:
@@ -73,8 +80,6 @@ def test_dropout_follows_torchs_seed_and_is_off_outside_training() -> None:
 
 
 def test_modules_get_these_kernels_on_a_cpu_alone(monkeypatch: pytest.MonkeyPatch) -> None:
-    from serm.relevance_model import kernels
-
     asked: list[float] = []
 
     def told(states: torch.Tensor, p: float, training: bool, inplace: bool) -> torch.Tensor:
@@ -90,3 +95,19 @@ def test_modules_get_these_kernels_on_a_cpu_alone(monkeypatch: pytest.MonkeyPatc
     with training_kernels(Compute("cpu", "float32")):
         layer(torch.ones(3))
     assert asked == [0.25]
+
+
+def test_a_training_on_a_cpu_is_made_of_them(
+    tiny: ModelSettings, quick: TrainingSettings, toy: pd.DataFrame, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: set[str] = set()
+
+    def told(name: str, how: Any) -> Any:
+        return lambda *args, **kwargs: (asked.add(name), how(*args, **kwargs))[1]
+
+    monkeypatch.setitem(
+        kernels._INSTEAD, functional.scaled_dot_product_attention, told("attention", attention)
+    )
+    monkeypatch.setitem(kernels._INSTEAD, functional.dropout, told("dropout", dropout))
+    train(open_base(tiny, None), toy, quick.model_copy(update={"epochs": 1}), seed=1)
+    assert asked == {"attention", "dropout"}
