@@ -35,8 +35,8 @@ class PairStory:
     votes: str
     outcome: str
     grade: str
-    before: float  # expected grade of the model in use when the round began
-    after: float  # of the one in use when it ended
+    before: str  # expected grade of the model in use when the round began; a dash where its weights are gone
+    after: str  # of the one in use when it ended
 
 
 def pair_stories(run: Run, count: int = SHOWN) -> list[PairStory]:
@@ -77,10 +77,12 @@ def _of_round(run: Run, report: dict[str, object], count: int) -> list[PairStory
     ]
 
 
-def _scores(run: Run, workspace: Path, model: str, frame: pd.DataFrame) -> Sequence[float]:
+def _scores(run: Run, workspace: Path, model: str, frame: pd.DataFrame) -> Sequence[str]:
+    if not (workspace / "models" / model).is_dir():  # removed, to have the disk back: the figures need none
+        return ["–"] * len(frame)
     settings, _ = as_today(read_record(run).get("settings", {}))  # none: of a version that did not tell
     loaded = load_model(workspace / "models" / model, (settings or Settings()).model, None)
-    return [float(value) for value in score_frame(loaded, frame).expected]
+    return [f"{value:.2f}" for value in score_frame(loaded, frame).expected]
 
 
 def _votes(text: str) -> str:

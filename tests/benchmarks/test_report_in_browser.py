@@ -61,8 +61,8 @@ def story(number: int) -> PairStory:
         votes="ann: 2",
         outcome="dropped",
         grade="–",
-        before=1.0,
-        after=1.5,
+        before="1.00",
+        after="1.50",
     )
 
 

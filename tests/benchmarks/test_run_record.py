@@ -205,8 +205,14 @@ def test_pairs_are_shown_of_a_run_that_an_earlier_version_made(
     monkeypatch.setattr(report_pairs, "score_frame", lambda *_: SimpleNamespace(expected=[1.5]))
     for told in (settings, None):
         done = mark_done(file, out, settings=told)
-        assert report_pairs._scores(done, done.folder / "workspace", "model", pd.DataFrame()) == [1.5]
+        workspace = done.folder / "workspace"
+        (workspace / "models" / "model").mkdir(parents=True, exist_ok=True)
+        assert report_pairs._scores(done, workspace, "model", pd.DataFrame()) == ["1.50"]
     assert [given.batch_size for given in opened] == [5, ModelSettings().batch_size]
+    assert report_pairs._scores(done, workspace, "removed", pd.DataFrame({"query_id": ["a", "b"]})) == [
+        "–",
+        "–",
+    ]
 
 
 def test_a_marketplace_of_another_size_is_refused(folder: Path) -> None:
