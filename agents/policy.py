@@ -50,24 +50,22 @@ class ChatPolicy:
         from serm.llm.turn_retry import asked_again, refused_parts  # brings a provider's client along
 
         def ask() -> AIMessage:
+            out = set(self._unwanted)
             while True:
-                model = self._wanted()
+                model = self.model.model_copy(update=dict.fromkeys(out)) if out else self.model
                 try:
-                    return self._answer(model, messages, tools)
+                    answer = self._answer(model, messages, tools)
                 except Exception as error:
                     parts = refused_parts(model, error)
                     if not parts:
                         raise
-                    self._unwanted.update(parts)
+                    out |= parts  # a refusal of something else may name them, too
+                    continue
+                self._unwanted.update(out)
+                return answer
 
         till = self.till
         return asked_again(ask if till is None else lambda: till.pay(ask, messages, tools), self.retries)
-
-    def _wanted(self) -> BaseChatModel:
-        """The model without what it refuses."""
-        if not self._unwanted:
-            return self.model
-        return self.model.model_copy(update=dict.fromkeys(self._unwanted))
 
     def _answer(
         self, model: BaseChatModel, messages: Sequence[BaseMessage], tools: Sequence[BaseTool]

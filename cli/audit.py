@@ -49,6 +49,7 @@ def audit(
     from serm.graphs.audit import pairs_to_grade
     from serm.graphs.standing import looked_at, standing, window_number
     from serm.storage.artifacts import write_file
+    from serm.storage.csv_file import to_csv
 
     settings = load_settings(config)
     given = _read_grades(grades) if grades is not None else None
@@ -62,7 +63,7 @@ def audit(
         _tell(Console(soft_wrap=True, highlight=False), found, settings.gate.margin)
     if ask is not None and asked is not None:
         frame = asked
-        write_file(ask, lambda place: frame.to_csv(place, index=False))
+        write_file(ask, lambda place: to_csv(frame, place))
         if not as_json:
             print(f"{len(frame)} pairs of {frame['query_id'].nunique()} queries, drawn at random, in {ask}.")
 

@@ -18,10 +18,10 @@ _TEXTS: Final = ("query", "title", "text", "language")
 
 
 def check_model(patient: Patient) -> Iterator[Finding]:
-    from serm.relevance_model.layers import layer_stack
+    from serm.graphs.notices import model_notices
     from serm.relevance_model.loading import open_base
 
-    settings, frozen = patient.settings.base_model, patient.settings.training.freeze_layers
+    settings = patient.settings.base_model
     model = open_base(settings, None)
     embedding = model.embed_queries(["serm"])
     yield Finding(
@@ -29,14 +29,8 @@ def check_model(patient: Patient) -> Iterator[Finding]:
         Status.PASS,
         f"{settings.base} loads as a {settings.kind} (embeddings of {embedding.shape[1]} numbers).",
     )
-    stack = layer_stack(model.network)
-    if stack is not None and len(stack) <= frozen:
-        yield Finding(
-            "model",
-            Status.WARN,
-            f"{settings.base} has {len(stack)} layers, and `training.freeze_layers: {frozen}` freezes all.",
-            "Set `training.freeze_layers` to less than the model's layers.",
-        )
+    for notice, remedy in model_notices(model.network, patient.settings):
+        yield Finding("model", Status.WARN, notice, remedy)
 
 
 def check_languages(patient: Patient) -> Iterator[Finding]:

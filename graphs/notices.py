@@ -1,17 +1,22 @@
-"""What is worth a line before a run begins: rows left out, a base without words for a language."""
+"""What is worth a line before a run begins: rows left out, a base without words or layers for the work."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from typing import Final
+from typing import Any, Final
 
 import pandas as pd
 
 from serm.core.errors import ModelError
+from serm.core.settings import Settings
 from serm.core.settings_loop import ModelSettings
+from serm.relevance_model.layers import layer_stack
+from serm.relevance_model.passes import has_dropout
 from serm.relevance_model.vocabulary import UNKNOWN, by_language, measure, tokenizer_of
 from serm.storage.dataset import DataSet
 
+UNDER_DROPOUT: Final = ("disagreement", "bald")
+"""Agents that go by passes of the model under dropout."""
 SAMPLE: Final = 200  # pairs of a language whose words are looked up; chosen
 SHOWN: Final = 5  # reasons that are named, the commonest first
 _TEXTS: Final = ("query", "title", "text", "language")
@@ -47,6 +52,24 @@ def language_notices(dataset: DataSet, settings: ModelSettings, seed: int) -> It
                 f"{settings.base} has no word for {unknown:.0%} of the tokens of "
                 f"{f'language {language}' if language else 'the texts'}: name one that has with `model.base`."
             )
+
+
+def model_notices(network: Any, settings: Settings) -> Iterator[tuple[str, str]]:
+    """A base that training cannot move, and one that says the same in every pass: each with its remedy."""
+    base, frozen, stack = settings.model.base, settings.training.freeze_layers, layer_stack(network)
+    if stack is not None and len(stack) <= frozen:
+        yield (
+            f"`training.freeze_layers: {frozen}` freezes all of {base}, which has {len(stack)} "
+            f"layer{'s' * (len(stack) != 1)} to freeze: training moves the head alone.",
+            "Set it to less than that.",
+        )
+    idle = [name for name in UNDER_DROPOUT if settings.miner.agents.get(name)]
+    if idle and not has_dropout(network):
+        yield (
+            f"{base} has no dropout: its passes are all alike, and the miner's {' and '.join(idle)} "
+            f"{'agents find' if len(idle) > 1 else 'agent finds'} nothing by them.",
+            "Leave that out of `miner.agents`; `committee` asks several models instead.",
+        )
 
 
 def _by_number(reasons: Mapping[str, int]) -> str:

@@ -21,7 +21,7 @@ from serm.core.errors import BudgetExceededError
 from serm.core.settings import Settings
 from serm.graphs.control import Control
 from serm.graphs.events import Event, Listener, nobody
-from serm.graphs.notices import data_notices, language_notices
+from serm.graphs.notices import data_notices, language_notices, model_notices
 from serm.graphs.resources import Resources
 from serm.graphs.stopping import money_is_spent
 from serm.graphs.supervisor import STEPS, supervisor_graph
@@ -121,11 +121,13 @@ def run_config(settings: Settings, windows: int = 1_000) -> RunnableConfig:
 
 
 def _tell_notices(resources: Resources) -> None:
-    """What is worth a line before the first step, each time; languages are looked at before round 0 alone."""
+    """What is worth a line before the first step, each time; the model is looked at before round 0 alone."""
     settings, dataset = resources.settings, resources.dataset
     notices = list(data_notices(dataset))
     if not read_rounds(resources.workspace.rounds):
         notices += language_notices(dataset, settings.base_model, settings.random_seed)
+        base = resources.models.open(resources.models.untrained())  # which round 0 opens next
+        notices += (f"{notice} {remedy}" for notice, remedy in model_notices(base.network, settings))
     for notice in notices:
         resources.emit(Event(0, "", notice))
 

@@ -13,6 +13,7 @@ from serm.core.text import keepable
 from serm.llm.asking import Token, ToolCall, Turn
 from serm.llm.endings import ending
 from serm.llm.model_json import try_json
+from serm.llm.retry import Problem, one_line, problem_of_status, said_in
 
 _NO_COUNT: Final = 10**9
 """Tokens that no request takes (chosen: far over any context, and sums of it still fit a database)."""
@@ -29,13 +30,18 @@ class Completion:
     end: str = ""  # why it is not whole (`endings`); "" where it is, or the server does not say
 
 
-def read_completion(body: bytes) -> Completion | Failure:
-    """Take a body apart; a failure where it is no completion. What a server leaves out is empty.
+def read_completion(body: bytes) -> Completion | Problem:
+    """Take a body apart; a problem where it is no completion. What a server leaves out is empty.
 
     It is read by hand: building the client library's models took most of a call's time (docs/performance.md).
     """
     try:
         answer = json.loads(body)
+    except (ValueError, RecursionError):
+        page = body.lstrip()[:1] == b"<"  # of a proxy that wants a login, or says that its server is away
+        kind = FailureKind.SERVER if page else FailureKind.UNPARSABLE
+        return Problem(Failure(kind, f"a broken body: {_short(body)}"), again=True, charged=not page)
+    try:
         choice = answer["choices"][0]
         message = choice["message"]
         return Completion(
@@ -45,8 +51,25 @@ def read_completion(body: bytes) -> Completion | Failure:
             used=_used(answer.get("usage")),
             end=ending(choice.get("finish_reason")),
         )
-    except (ValueError, LookupError, TypeError, AttributeError, RecursionError):
-        return Failure(FailureKind.UNPARSABLE, f"a broken body: {_short(body)}")
+    except (ValueError, LookupError, TypeError, AttributeError):
+        return _no_completion(answer, body)
+
+
+def _no_completion(answer: object, body: bytes) -> Problem:
+    """What is wrong with a body of status 200 that has no answer. Gateways send errors so: nothing was
+    answered, and many in a row say that the server is away."""
+    told: Mapping[str, Any] = answer if isinstance(answer, dict) else {}
+    if error := told.get("error"):
+        code = str(error.get("code") or "") if isinstance(error, dict) else ""
+        said = one_line(said_in(error))
+        if code.isdecimal() and 400 <= int(code) < 600:
+            return problem_of_status(int(code), said)
+        if code == "insufficient_quota":
+            return problem_of_status(429, said, code=code)
+        return Problem(Failure(FailureKind.SERVER, f"an error of status 200: {said}"), again=True)
+    kind = FailureKind.UNPARSABLE if told.get("choices") else FailureKind.SERVER
+    failure = Failure(kind, f"a broken body: {_short(body)}")
+    return Problem(failure, again=True, charged=True, used=_used(told.get("usage")))
 
 
 def turn_of(completion: Completion) -> Turn:

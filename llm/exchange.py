@@ -24,7 +24,7 @@ from serm.llm.features import Knowledge, Offer
 from serm.llm.rate import Pace
 from serm.llm.retry import Problem, back_off, problem_of
 from serm.llm.tally import Tally
-from serm.llm.unwanted import unwanted
+from serm.llm.unwanted import Unwanted
 from serm.llm.written_calls import written_turn
 
 _UNREAD: Final = 1_000_003
@@ -67,10 +67,10 @@ class Exchange(ABC):
         self._pace = Pace(settings.requests_per_minute, settings.tokens_per_minute, settings.max_tokens)
         self._weighs = price is not None or self._pace.weighs  # whether a request's size matters
         self._jitter = random.Random()
-        self._unwanted: frozenset[str] = frozenset()  # parts of a request that the model has refused by name
+        self._unwanted = Unwanted()
 
     @abstractmethod
-    async def _complete(self, request: dict[str, Any]) -> Completion | Failure:
+    async def _complete(self, request: dict[str, Any]) -> Completion | Problem:
         """One request, in the form of OpenAI's chat completions: what was said, or why it cannot be read.
         Raises what `_problem_of` knows to sort."""
 
@@ -146,9 +146,10 @@ class Exchange(ABC):
         tally = Tally(self._price)
         attempt = unread = 0  # unread: answers that could not be read; the same seed would give them again
         refused: set[str] = set()
+        dropped: set[str] = set()  # parts that this exchange was refused for
         while True:
             offer = offered(refused)
-            request = self._request(messages, offer.options, path, unread)
+            request = self._request(messages, offer.options, path, unread, dropped)
             try:
                 said = await self._send(request, tally)
             except BudgetExceededError as error:
@@ -157,6 +158,7 @@ class Exchange(ABC):
                 return tally.failed(Failure(FailureKind.OVER_BUDGET, error.message))
             if isinstance(said, Completion):
                 self._knowledge.answered(offer.features, refused)
+                self._unwanted.answered(request, dropped)
                 value = heard(read, said)
                 if not isinstance(value, Failure):
                     return tally.reply(value, said.tokens)
@@ -170,9 +172,8 @@ class Exchange(ABC):
                 cut = explained(problem.failure, problem.end, self._settings.max_tokens)
                 text = said.text if isinstance(said, Completion) else problem.failure.message
                 problem = replace(problem, failure=cut, again=may_differ(request, text))
-            named = unwanted(request, problem.failure.message) if problem.objects else frozenset()
-            if named:
-                self._unwanted |= named
+            if problem.objects and (named := self._unwanted.named(request, problem.failure.message)):
+                dropped |= named
                 continue
             fault = self._knowledge.fault(offer.features, problem.failure.message)
             if problem.objects and fault is not None:
@@ -184,7 +185,12 @@ class Exchange(ABC):
             attempt += 1
 
     def _request(
-        self, messages: Sequence[Message], options: Mapping[str, Any], path: int, unread: int
+        self,
+        messages: Sequence[Message],
+        options: Mapping[str, Any],
+        path: int,
+        unread: int,
+        dropped: Collection[str],
     ) -> dict[str, Any]:
         request = {
             "model": self.model,
@@ -194,7 +200,8 @@ class Exchange(ABC):
             "seed": self._seed + path + _UNREAD * unread,
             self._limit: self._settings.max_tokens,
         }
-        return {name: value for name, value in request.items() if name not in self._unwanted}
+        out = self._unwanted.refused.union(dropped)
+        return {name: value for name, value in request.items() if name not in out}
 
     async def _send(self, request: dict[str, Any], tally: Tally) -> Completion | Problem:
         """One request: what was said, or what went wrong."""
@@ -207,10 +214,11 @@ class Exchange(ABC):
             tally.requests += 1
             async with asyncio.timeout(self._settings.timeout):
                 said = await self._complete(request)
-            used = said.used if isinstance(said, Completion) else None
-            self._pace.correct(size, counted, used)
-            paid = tally.count(used, reserved)
-            return keepable_completion(said) if isinstance(said, Completion) else Problem(said, again=True)
+            self._pace.correct(size, counted, said.used)
+            whole = keepable_completion(said) if isinstance(said, Completion) else said
+            free = isinstance(whole, Problem) and not whole.charged
+            paid = tally.count(whole.used, 0.0 if free else reserved)
+            return whole
         except Exception as error:
             problem = self._problem_of(error)
             paid = tally.charge(reserved if problem.charged else 0.0)

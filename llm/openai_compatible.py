@@ -9,11 +9,11 @@ from urllib.parse import unquote
 from openai import AsyncOpenAI, DefaultAioHttpClient
 
 from serm.core.errors import ConfigError
-from serm.core.records import Failure
 from serm.core.settings_loop import LlmSettings, Price
 from serm.llm.budget import Budget
 from serm.llm.completions import Completion, read_completion
 from serm.llm.exchange import Exchange
+from serm.llm.retry import Problem
 from serm.llm.spec import BackendSpec
 
 NO_KEY: Final = "EMPTY"
@@ -46,7 +46,7 @@ class ChatClient(Exchange):
             http_client=DefaultAioHttpClient(timeout=None, auth=basic_login(spec)),
         )
 
-    async def _complete(self, request: dict[str, Any]) -> Completion | Failure:
+    async def _complete(self, request: dict[str, Any]) -> Completion | Problem:
         return read_completion(await self._client.post("/chat/completions", cast_to=bytes, body=request))
 
     async def close(self) -> None:

@@ -27,10 +27,8 @@ def problem_of_provider(error: Exception) -> Problem:
     status, said = _status(error), short(error)
     if isinstance(error, ContextOverflowError) or (status is None and is_too_long(str(error))):
         return Problem(Failure(FailureKind.TOO_LONG, said), again=False)
-    if status == 429 and getattr(error, "code", None) == "insufficient_quota":  # no wait will help
-        return Problem(Failure(FailureKind.REFUSED, f"HTTP 429: {said}"), again=False)
     if status is not None:
-        return problem_of_status(status, said, _retry_after(error))
+        return problem_of_status(status, said, _retry_after(error), str(getattr(error, "code", "")))
     names = [cls.__name__ for cause in _causes(error) for cls in type(cause).__mro__]
     if any("Timeout" in name for name in names):
         return Problem(Failure(FailureKind.TIMEOUT, "no answer in time"), again=True, charged=True)

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import json
+import math
 import random
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from email.utils import parsedate_to_datetime
 from typing import Final
@@ -36,6 +38,7 @@ class Problem:
     objects: bool = False  # whether the server objects to what it was asked for
     charged: bool = False  # whether it may have been answered all the same, and be charged for
     end: str = ""  # of an answer that came and was not whole (`endings`)
+    used: tuple[int, int] | None = None  # tokens read and written, where the server counted them all the same
 
 
 def problem_of(error: Exception) -> Problem:
@@ -73,14 +76,15 @@ def _causes(error: BaseException | None) -> Iterator[BaseException]:
 
 
 def _of_status(error: openai.APIStatusError) -> Problem:
-    if error.status_code == 429 and error.code == "insufficient_quota":  # no wait will help
-        return Problem(Failure(FailureKind.REFUSED, f"HTTP 429: {short(error)}"), again=False)
-    return problem_of_status(error.status_code, short(error), error.response.headers.get("retry-after"))
+    code = error.code or ""
+    return problem_of_status(error.status_code, short(error), error.response.headers.get("retry-after"), code)
 
 
-def problem_of_status(status: int, said: str, asked: str | None = None) -> Problem:
-    """What an HTTP status other than 200 means; `asked` is the Retry-After header."""
+def problem_of_status(status: int, said: str, asked: str | None = None, code: str = "") -> Problem:
+    """What an HTTP status other than 200 means; `asked` is the Retry-After header, `code` OpenAI's."""
     message, wait = f"HTTP {status}: {said}", retry_after(asked)
+    if status == 429 and code == "insufficient_quota":  # no wait will help
+        return Problem(Failure(FailureKind.REFUSED, message), again=False)
     again = wait is None or wait <= LONGEST_OBEYED
     if status == 429:
         return Problem(Failure(FailureKind.RATE_LIMITED, message), again=again, wait=wait)
@@ -98,27 +102,41 @@ def retry_after(header: str | None, now: float | None = None) -> float | None:
     if not header:
         return None
     try:
-        return max(0.0, float(header))
+        seconds = float(header)
     except ValueError:
         pass
+    else:
+        return None if math.isnan(seconds) else max(0.0, seconds)
     try:
         return max(0.0, parsedate_to_datetime(header).timestamp() - (time.time() if now is None else now))
-    except ValueError:
+    except (ValueError, OverflowError):  # no date, or one of a year that no clock has
         return None
 
 
 def back_off(attempt: int, asked: float | None, jitter: random.Random) -> float:
-    """Seconds to wait after request number `attempt` (from 0): what the server asked for, and a little more
-    so that callers do not come back all at once; else a random time under a bound that doubles."""
-    if asked is not None:
-        return asked + jitter.uniform(0, FIRST_WAIT / 2)
+    """Seconds to wait after request number `attempt` (from 0): a random time under a bound that doubles; no
+    less than the server asked for, and a little more so that callers do not come back all at once. Where it
+    asks for none, or its clock is late, callers still come back more and more seldom."""
     bound: float = min(LONGEST_WAIT, FIRST_WAIT * 2**attempt)
-    return jitter.uniform(bound / 2, bound)
+    own = jitter.uniform(bound / 2, bound)
+    return own if asked is None else max(own, asked + jitter.uniform(0, FIRST_WAIT / 2))
 
 
 def short(error: BaseException) -> str:
     """An error's own words on one line, without what nobody may see: they are kept and shown."""
-    return one_line(str(error)) or type(error).__name__
+    body = error.body if isinstance(error, openai.APIStatusError) else None
+    return one_line(said_in(body) or str(error)) or type(error).__name__
+
+
+def said_in(body: object) -> str:
+    """What the body of an error says, whatever its shape: the client library gives the message of OpenAI's
+    own alone, and which part of a request is refused, or that it is too long, may stand beside it."""
+    if isinstance(body, str):
+        return body
+    if not isinstance(body, Mapping) or not isinstance(body.get("message"), str):
+        return json.dumps(body, ensure_ascii=False, default=str) if body else ""
+    beside = [str(body[name]) for name in ("code", "param") if isinstance(body.get(name), str)]
+    return str(body["message"]) + (f" ({', '.join(beside)})" if beside else "")
 
 
 def one_line(said: str) -> str:

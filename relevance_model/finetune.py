@@ -36,6 +36,7 @@ def finetune(
     """Train `module` in place: `module(batch)` is the loss of one batch, and `batches` those of all epochs.
 
     rates: prefix of parameter names -> learning rate, where it is not `training.learning_rate`.
+    Raises ModelError where training diverges.
     """
     steps = [
         batches[start : start + training.gradient_accumulation]
@@ -53,22 +54,26 @@ def finetune(
                 for batch in step:
                     with training_kernels(compute):
                         loss = wrapped(batch) / len(step)
-                    if not torch.isfinite(loss):
-                        raise ModelError(
-                            "training diverged: the loss is no number.", "Lower `training.learning_rate`."
-                        )
+                    _require_finite(loss, "the loss is")
                     accelerator.backward(loss)
-                accelerator.clip_grad_norm_(wrapped.parameters(), CLIP)
+                _require_finite(accelerator.clip_grad_norm_(wrapped.parameters(), CLIP), "a gradient is")
                 optimizer.step()
                 schedule.step()
                 optimizer.zero_grad()
                 if progress is not None:
                     progress(number, len(steps))
+            for parameter in module.parameters():  # no loss was computed after the last step
+                _require_finite(parameter, "a weight is")
     finally:
         accelerator.unwrap_model(module, keep_fp32_wrapper=False)
         module.eval()
         AcceleratorState._reset_state(reset_partial_state=True)
         GradientState._reset_state()
+
+
+def _require_finite(values: torch.Tensor | None, what: str) -> None:
+    if values is not None and not torch.isfinite(values).all():
+        raise ModelError(f"training diverged: {what} no number.", "Lower `training.learning_rate`.")
 
 
 def _accelerator(compute: Compute) -> Accelerator:

@@ -17,6 +17,7 @@ import torch
 from numpy.typing import NDArray
 from scipy.special import expit
 
+from serm.core.errors import ModelError
 from serm.core.records import N_GRADES
 from serm.relevance_model.base import FloatArray
 
@@ -96,10 +97,14 @@ class TrainableHead(torch.nn.Module):
         return np.fromiter((at.get(item, -1) for item in languages), dtype=np.int64, count=len(languages))
 
     def frozen(self) -> OrdinalHead:
-        thresholds = cast(list[float], self.thresholds.detach().double().cpu().tolist())
-        biases = self.bias.detach().double().cpu().tolist()
+        # In doubles on the CPU: not every device has them.
+        thresholds = cast(list[float], self.thresholds.detach().cpu().double().tolist())
+        biases = self.bias.detach().cpu().double().tolist()
+        scale = float(self.scale.detach().cpu().double().item())
+        if not all(map(math.isfinite, (scale, *thresholds, *biases))):
+            raise ModelError("training diverged: the head has no numbers.", "Lower `training.learning_rate`.")
         return OrdinalHead(
-            float(self.scale.detach().double().item()),
+            scale,
             (thresholds[0], thresholds[1], thresholds[2]),
             tuple(zip(self.languages, (float(bias) for bias in biases), strict=True)),
         )

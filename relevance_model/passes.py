@@ -9,7 +9,7 @@ the upper layers alone lets all passes share the lower ones, which are computed 
 from __future__ import annotations
 
 import copy
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -101,17 +101,28 @@ class _Lower(torch.nn.Module):
         return self._made
 
 
+def has_dropout(network: Any) -> bool:
+    """Whether passes of a network differ at all: those of ModernBERT and of most decoders are one and the
+    same."""
+    return any(True for _ in _dropouts(network))
+
+
 def _masks_into(network: Any, seed: int) -> list[_Mask]:
     """Put masks where dropout is, but for that of attention weights, and list them.
 
     torch's fused attention on CPUs has no dropout: with it a pass took 2.5 times as long.
     """
     masks: list[_Mask] = []
-    for parent in list(network.modules()):
-        if type(parent).__name__.endswith("SelfAttention"):
-            continue
-        for name, child in list(parent.named_children()):
-            if isinstance(child, torch.nn.Dropout) and child.p > 0:
-                masks.append(_Mask(child.p, (seed, len(masks))))
-                setattr(parent, name, masks[-1])
+    for parent, name, share in list(_dropouts(network)):
+        masks.append(_Mask(share, (seed, len(masks))))
+        setattr(parent, name, masks[-1])
     return masks
+
+
+def _dropouts(network: Any) -> Iterator[tuple[Any, str, float]]:
+    """Each dropout that a mask takes the place of: the module that it is in, its name there, its share."""
+    for parent in network.modules():
+        if not type(parent).__name__.endswith("SelfAttention"):
+            for name, child in parent.named_children():
+                if isinstance(child, torch.nn.Dropout) and child.p > 0:
+                    yield parent, name, child.p

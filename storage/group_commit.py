@@ -10,13 +10,17 @@ from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any, Final
 
-from sqlalchemy import Engine, Executable
+from sqlalchemy import Engine, Executable, Insert
+from sqlalchemy.exc import DBAPIError
 
 from serm.core.errors import StorageError
-from serm.storage.judgment_engine import database_errors
+from serm.storage.judgment_engine import database_errors, passes
 
 GROUP: Final = 1_000
 """Writes in one transaction, at most (chosen: far over the number of calls in flight)."""
+
+TRIES: Final = 5
+"""Of a transaction that another process stands in the way of (chosen)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,10 +39,11 @@ class GroupCommit:
 
     While one transaction is being flushed to disk the next writes gather; so sixteen calls that end at about
     the same time cost one flush instead of sixteen, and one execution of each statement instead of sixteen.
-    Within a transaction statements run in the order in which they came first, and their rows in their order:
-    a write that builds on another one's must wait for its future. A write that the database refuses fails
-    alone: the others of its transaction are then written one by one. Where the disk is full or the server
-    gone all of them bear the error.
+    Within a transaction statements run in the order in which they came first, and their rows in that of their
+    primary keys, so that two processes do not wait for each other; rows of one key in the order in which they
+    came. A write that builds on another one's must wait for its future. A write that the database refuses
+    fails alone: the others of its transaction are then written one by one. Where the disk is full or the
+    server gone all of them bear the error.
     """
 
     def __init__(self, engine: Engine) -> None:
@@ -102,7 +107,22 @@ class GroupCommit:
         for writes, _ in group:
             for write in writes:
                 rows_of.setdefault(write.statement, []).extend(write.rows)
-        with database_errors(self._engine.url), self._engine.begin() as connection:
-            for statement, rows in rows_of.items():
-                if rows:
-                    connection.execute(statement, rows)
+        with database_errors(self._engine.url):
+            for left in reversed(range(TRIES)):
+                try:
+                    with self._engine.begin() as connection:
+                        for statement, rows in rows_of.items():
+                            if rows:
+                                connection.execute(statement, _in_order(statement, rows))
+                    return
+                except DBAPIError as error:
+                    if not left or not passes(error):
+                        raise
+
+
+def _in_order(statement: Executable, rows: list[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
+    """Rows to insert by their primary key: another process that writes the same ones takes them alike."""
+    if not isinstance(statement, Insert):
+        return rows
+    keys = [column.name for column in statement.table.primary_key]
+    return sorted(rows, key=lambda row: [str(row.get(name, "")) for name in keys])

@@ -15,6 +15,10 @@ _REFUSED: Final = (
     "Free some space, make it writable or start the server, and run the same command again; "
     "what was written is kept."
 )
+_MAKING: Final = 0x7365726D
+"""The advisory lock of who makes tables (chosen: the bytes of "serm")."""
+_PASSING: Final = ("40P01", "40001")
+"""SQLSTATE of a deadlock, and of transactions that cannot be put in an order: the other side went on."""
 _DAMAGED: Final = "Put a copy of it back, or move it away; then run the same command again."
 
 
@@ -57,8 +61,11 @@ def _configure_sqlite(connection: Any, _: object) -> None:
 
 
 def create_missing_tables(engine: sa.Engine, metadata: sa.MetaData) -> None:
-    """Several processes may do so to one database at the same time: none looks first and makes then."""
+    """Several processes may do so to one database at the same time: none looks first and makes then. In
+    PostgreSQL they go one after another, where `IF NOT EXISTS` itself looks first."""
     with engine.begin() as connection:
+        if engine.dialect.name == "postgresql":
+            connection.execute(sa.select(sa.func.pg_advisory_xact_lock(_MAKING)))
         for table in metadata.sorted_tables:
             connection.execute(sa.schema.CreateTable(table, if_not_exists=True))
             for index in table.indexes:
@@ -96,6 +103,11 @@ def try_writing(engine: sa.Engine, metadata: sa.MetaData) -> None:
                 sa.insert(table).from_select([column.name for column in table.columns], nothing)
             )
             connection.execute(sa.delete(table).where(sa.false()))
+
+
+def passes(error: sa.exc.DBAPIError) -> bool:
+    """Whether the very same transaction may succeed when it is tried again."""
+    return getattr(error.orig, "sqlstate", None) in _PASSING
 
 
 def shown(url: sa.URL) -> str:

@@ -12,11 +12,12 @@ from serm.core.columns import DISTRIBUTION
 from serm.core.errors import ConfigError
 from serm.core.records import Judgment
 from serm.storage.artifacts import write_file
+from serm.storage.csv_file import to_csv
 
 _WRITERS: Final[Mapping[str, Callable[[pd.DataFrame, Path], None]]] = {
     ".parquet": lambda frame, path: frame.to_parquet(path, index=False),
     ".jsonl": lambda frame, path: frame.to_json(path, orient="records", lines=True, force_ascii=False),
-    ".csv": lambda frame, path: frame.to_csv(path, index=False),
+    ".csv": to_csv,
 }
 
 

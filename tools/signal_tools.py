@@ -4,6 +4,7 @@ sizes and scores."""
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Final
 
 import numpy as np
 
@@ -12,6 +13,9 @@ from serm.tools.desk import DeskView, Ints
 from serm.tools.disagreement import committee_gap, disagreement
 from serm.tools.telling import tell, tell_nothing
 from serm.tools.uncertainty import MEASURES, bald
+
+_ROUNDING: Final = 1e-6
+"""Of a probability: what passes of a model without dropout may differ by (chosen, over 6e-8 as was seen)."""
 
 
 def score_uncertainty(
@@ -32,17 +36,13 @@ def score_uncertainty(
 
 def score_disagreement(view: DeskView, pool: int | None, top: int) -> str:
     """List the pairs on which repeated judgments of the model (under dropout) lie farthest apart."""
-    stochastic = view.desk.stochastic
-    return _of_pool(
-        view, "disagreement", lambda rows: disagreement(expected_grade(stochastic(rows))), pool, top
-    )
+    return _of_passes(view, "disagreement", lambda passes: disagreement(expected_grade(passes)), pool, top)
 
 
 def score_bald(view: DeskView, pool: int | None, top: int) -> str:
     """List the pairs whose label would tell most of the model: its passes under dropout are sure, but of
     different grades."""
-    stochastic = view.desk.stochastic
-    return _of_pool(view, "bald", lambda rows: bald(stochastic(rows)), pool, top)
+    return _of_passes(view, "bald", bald, pool, top)
 
 
 def score_committee(view: DeskView, pool: int | None, top: int) -> str:
@@ -65,11 +65,27 @@ def score_novelty(view: DeskView, top: int) -> str:
     return tell(view, view.offer("novelty in a crowd", rows, values, top))
 
 
+def _of_passes(
+    view: DeskView, what: str, measure: Callable[[FloatArray], FloatArray], pool: int | None, top: int
+) -> str:
+    """A measure of passes under dropout, (passes, k, 4) -> (k,). A model that has none says the same in each
+    of them, and what is left to choose by is how its numbers are rounded."""
+    stochastic = view.desk.stochastic
+    rows = _pool(view, pool)
+    if len(rows) and float(np.ptp(stochastic(rows), axis=0).max()) <= _ROUNDING:
+        return tell_nothing(view, "the model says the same in every pass: it has no dropout")
+    return _of_pool(view, what, lambda rows: measure(stochastic(rows)), pool, top)
+
+
 def _of_pool(
     view: DeskView, what: str, measure: Callable[[Ints], FloatArray], pool: int | None, top: int
 ) -> str:
     """A measure that costs as much as scoring anew, of the most uncertain pairs alone."""
-    desk = view.desk
-    rows = desk.most_uncertain(min(pool or desk.settings.pool, desk.settings.pool))
+    desk, rows = view.desk, _pool(view, pool)
     values = measure(rows) if len(rows) else np.zeros(0, dtype=np.float32)
     return tell(view, view.offer(what, rows, desk.weighed(rows, values), top), pool=len(rows))
+
+
+def _pool(view: DeskView, pool: int | None) -> Ints:
+    desk = view.desk
+    return desk.most_uncertain(min(pool or desk.settings.pool, desk.settings.pool))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import threading
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -13,8 +13,9 @@ import sqlalchemy as sa
 from test_peer_vote import said
 
 from serm.core import Answer, Failure, FailureKind
+from serm.core.errors import StorageError
 from serm.storage.accounts import Account
-from serm.storage.group_commit import GroupCommit, Item
+from serm.storage.group_commit import TRIES, GroupCommit, Item
 from serm.storage.judgment_tables import Call
 from serm.storage.judgments import JudgmentStore, wait
 from serm.storage.turns import AgentTurn
@@ -144,8 +145,7 @@ def test_what_a_workspace_used_counts_as_if_it_had_asked_alone(url: str) -> None
         assert store.totals().judgments == 3
 
 
-def test_many_may_open_and_write_one_new_database_at_the_same_time(tmp_path: Path) -> None:
-    url = f"sqlite:///{tmp_path / 'judgments.sqlite'}"
+def test_many_may_open_and_write_one_new_database_at_the_same_time(url: str) -> None:
     together = threading.Barrier(6)
 
     def work(name: str) -> int:
@@ -157,6 +157,47 @@ def test_many_may_open_and_write_one_new_database_at_the_same_time(tmp_path: Pat
 
     with ThreadPoolExecutor(6) as pool:
         assert list(pool.map(work, "abcdef")) == [20] * 6
+
+
+def test_two_that_write_the_same_judgments_in_other_orders_do_not_stand_in_each_others_way(url: str) -> None:
+    judgments, together = [said("a", 1, f"d{number}") for number in range(300)], threading.Barrier(2)
+
+    def work(order: int) -> None:
+        with JudgmentStore(url, f"w{order}") as store:
+            for _ in range(5):
+                together.wait(30)
+                store.put(judgments[::order])
+
+    with ThreadPoolExecutor(2) as pool:
+        assert list(pool.map(work, (1, -1))) == [None, None]
+    with JudgmentStore(url) as store:
+        assert store.totals().judgments == 300
+
+
+def test_a_transaction_that_another_one_stood_in_the_way_of_is_tried_again(
+    url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tried: list[int] = []
+
+    def refused(left: int, state: str) -> Callable[..., None]:
+        def before(*_: object) -> None:
+            tried.append(1)
+            if len(tried) <= left:
+                orig = type("Deadlock", (Exception,), {"sqlstate": state})("deadlock detected")
+                raise sa.exc.OperationalError("INSERT", {}, orig)
+
+        return before
+
+    for left, state, ends_well in ((2, "40P01", True), (99, "40001", False), (1, "53100", False)):
+        tried.clear()
+        with JudgmentStore(url) as store:
+            sa.event.listen(store._engine, "before_cursor_execute", refused(left, state))
+            if ends_well:
+                store.put([said("a", 1)])
+            else:
+                with pytest.raises(StorageError):
+                    store.put([said("a", 2)])
+        assert len(tried) >= min(left, TRIES if state == "40001" else 1)
 
 
 def test_what_an_earlier_version_wrote_counts_for_every_workspace(url: str) -> None:

@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import copy
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any, cast
 
 import pandas as pd
 import pytest
+import torch
 
+from serm.core import Settings
 from serm.core.errors import ModelError
 from serm.core.settings_loop import ModelSettings
 from serm.graphs import notices
-from serm.graphs.notices import data_notices, language_notices
+from serm.graphs.notices import data_notices, language_notices, model_notices
 from serm.storage.dataset import DataSet
 
 
@@ -73,3 +77,38 @@ def test_a_base_that_cannot_be_loaded_says_so_itself_later(monkeypatch: pytest.M
 
     monkeypatch.setattr(notices, "tokenizer_of", no)
     assert list(language_notices(world("zh"), ModelSettings(), 0)) == []
+
+
+class Body(torch.nn.Module):
+    """Two layers, with dropout or without."""
+
+    def __init__(self, share: float) -> None:
+        super().__init__()
+        layer = torch.nn.Sequential(torch.nn.Linear(2, 2), torch.nn.Dropout(share))
+        self.layers = torch.nn.ModuleList([copy.deepcopy(layer), layer])
+
+
+@pytest.mark.parametrize(
+    ("layers", "share", "agents", "told"),
+    [
+        (1, 0.1, {"disagreement": 1}, []),
+        (2, 0.1, {"disagreement": 1}, ["`training.freeze_layers: 2` freezes all of minilm"]),
+        (1, 0.0, {"uncertainty": 1}, []),
+        (1, 0.0, {"bald": 1, "disagreement": 1}, ["minilm has no dropout"]),
+        (9, 0.0, {"bald": 1}, ["`training.freeze_layers: 9` freezes all of minilm", "minilm has no dropout"]),
+    ],
+)
+def test_a_base_that_cannot_learn_or_doubt_is_told_of(
+    layers: int, share: float, agents: dict[str, int], told: list[str]
+) -> None:
+    values = {
+        "data": {"sources": [{"pairs": "p.parquet"}]},
+        "judges": ["simulated:accuracy=1"],
+        "model": {"base": "minilm"},
+        "training": {"freeze_layers": layers},
+        "miner": {"agents": agents},
+    }
+    settings = Settings.from_mapping(values, folder=Path(), environment={})
+    found = [notice for notice, remedy in model_notices(Body(share), settings) if remedy]
+    assert len(found) == len(told)
+    assert all(line.startswith(begin) for line, begin in zip(found, told, strict=True))

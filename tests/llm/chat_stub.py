@@ -45,6 +45,7 @@ class Status:
     message: str = "no"
     headers: dict[str, str] = field(default_factory=dict)
     kind: str | None = None  # OpenAI's `code`
+    body: bytes | None = None  # in the place of OpenAI's form of an error
 
 
 @dataclass(frozen=True)
@@ -149,7 +150,7 @@ def serve() -> Iterator[ChatStub]:
                 self._send(200, move.body, {"Content-Type": move.content_type})
             elif isinstance(move, Status):
                 error = {"error": {"message": move.message, "type": "error", "code": move.kind}}
-                self._send(move.code, json.dumps(error).encode(), move.headers)
+                self._send(move.code, move.body or json.dumps(error).encode(), move.headers)
             else:
                 time.sleep(move.after)
                 self._send(200, json.dumps(completion(move)).encode(), {})

@@ -10,13 +10,14 @@ import pytest
 from chat_clients import SCHEMA, TOOL, Use, ask, say, with_message
 from chat_stub import Bytes, Call, ChatStub, Drop, Move, Raw, Say, Status, grade
 
-from serm.core import Failure, FailureKind
+from serm.core import FailureKind
 from serm.core.settings_loop import Price
 from serm.core.text import is_utf8
 from serm.llm.asking import Reply, Token, ToolCall
 from serm.llm.budget import Budget
 from serm.llm.completions import Completion, read_completion
 from serm.llm.openai_compatible import ChatClient
+from serm.llm.retry import Problem
 
 # -- log-probabilities
 
@@ -173,8 +174,10 @@ def test_a_request_that_may_have_been_answered_costs_the_most_that_it_can(
 )
 def test_a_body_that_is_no_completion_is_a_failure(body: bytes) -> None:
     got = read_completion(body)
-    assert isinstance(got, Failure)
-    assert got.kind is FailureKind.UNPARSABLE
+    assert isinstance(got, Problem)
+    assert got.failure.kind in {FailureKind.UNPARSABLE, FailureKind.SERVER}
+    assert got.again
+    assert got.charged, "something may have been generated"
 
 
 def test_a_text_in_parts_is_their_text() -> None:

@@ -12,7 +12,7 @@ from serm.relevance_model.crossencoder import CrossEncoderModel
 from serm.relevance_model.layers import layer_stack
 from serm.relevance_model.loading import open_base
 from serm.relevance_model.pairs import CodedPairs
-from serm.relevance_model.passes import MaskedReader
+from serm.relevance_model.passes import MaskedReader, has_dropout
 from serm.relevance_model.shards import Reader
 
 TEXTS = ["red ask1", "the answer1", "the answer2 of red the also1", "blue ask2"]
@@ -55,9 +55,11 @@ def test_the_network_itself_stays_as_it_is(reader: Reader) -> None:
 
 
 def test_without_any_dropout_rate_the_passes_are_the_plain_network(reader: Reader) -> None:
+    assert has_dropout(reader.network)
     for module in reader.network.modules():
         if isinstance(module, torch.nn.Dropout):
             module.p = 0.0
+    assert not has_dropout(reader.network)
     plain = reader(TEXTS)
     for layers in (None, 1):  # sharing the lower layers changes nothing by itself
         assert (MaskedReader(reader, 2, seed=5, layers=layers)(TEXTS) == plain).all()

@@ -163,11 +163,13 @@ def test_a_precision_may_follow_another_in_one_process(
         train(open_base(tiny.model_copy(update={"precision": precision}), None), toy, short, seed=1)
 
 
-def test_a_learning_rate_that_diverges_ends_in_a_sentence(
-    start: BiEncoder, quick: TrainingSettings, toy: pd.DataFrame
+@pytest.mark.parametrize(("rate", "epochs"), [(1e30, 8), (1e38, 1), (1e20, 1)])
+def test_a_learning_rate_that_diverges_ends_in_a_sentence_be_it_in_the_last_step(
+    start: BiEncoder, quick: TrainingSettings, toy: pd.DataFrame, rate: float, epochs: int
 ) -> None:
+    given = quick.model_copy(update={"learning_rate": rate, "epochs": epochs, "queries_per_batch": 6})
     with pytest.raises(ModelError, match="diverged"):
-        train(start, toy, quick.model_copy(update={"learning_rate": 1e30}), seed=1)
+        train(start, toy, given, seed=1)
 
 
 def test_nothing_to_learn_from_is_an_error_of_its_own(

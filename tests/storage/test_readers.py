@@ -15,6 +15,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from serm.core.errors import ConfigError, DataError
+from serm.storage.csv_file import to_csv
 from serm.storage.readers import read_source
 from serm.storage.rejects import RejectLog
 
@@ -119,6 +120,17 @@ def test_a_csv_file_with_a_byte_order_mark_is_read(tmp_path: Path, read: Rows, g
     file = tmp_path / "p.csv"
     pd.DataFrame([good_row()]).to_csv(file, index=False, encoding="utf-8-sig")
     assert len(read(file)[0]) == 1
+
+
+def test_a_csv_file_of_ours_comes_back_whatever_line_ends_its_texts_have(
+    tmp_path: Path, read: Rows, good_row: Rows
+) -> None:
+    texts = ["old mac\rline ends", "windows\r\nline ends", "line\nends", "\r", 'a "quote"\r']
+    to_csv(pd.DataFrame([good_row(1, n, title=text) for n, text in enumerate(texts)]), tmp_path / "pairs.csv")
+    frame, rejects = read(tmp_path / "pairs.csv")
+    assert not rejects
+    assert frame["title"].tolist() == texts
+    assert frame["doc_id"].nunique() == len(texts)
 
 
 def test_a_column_that_first_shows_in_a_later_chunk_is_read(

@@ -98,6 +98,17 @@ def test_passes_are_spent_on_the_most_uncertain_pairs_alone() -> None:
     assert desk.entropy[asked[0]].min() >= np.sort(desk.entropy)[-25]
 
 
+@pytest.mark.parametrize("name", ["score_disagreement", "score_bald"])
+def test_a_model_without_dropout_is_not_chosen_by_how_its_numbers_are_rounded(name: str) -> None:
+    desk = make_desk()
+    once = desk.scores.probabilities.astype(np.float32)
+    noise = np.random.default_rng(1).uniform(-6e-8, 6e-8, (4, *once.shape)).astype(np.float32)
+    desk.__dict__["stochastic"] = lambda rows: once[rows] + noise[:, rows]
+    told = json.loads(tools_of(desk.view("x", 9))[name].invoke({}))
+    assert told["size"] == 0
+    assert "no dropout" in told["why"]
+
+
 def test_a_nomination_past_the_quota_is_refused_and_takes_nothing() -> None:
     view = make_desk().view("uncertainty", 10)
     tools = tools_of(view)

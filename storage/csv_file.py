@@ -1,0 +1,15 @@
+"""Tables as CSV files that come back as they were."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+
+def to_csv(frame: pd.DataFrame, path: Path) -> None:
+    """Write without an index. Lines end by CR and LF, as RFC 4180 has it: what is quoted hangs on the line's
+    end, and with LF alone a carriage return in a text would stand bare, which readers take for an end."""
+    frame.to_csv(path, index=False, lineterminator="\r\n")
