@@ -29,6 +29,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 from serm.benchmarks.shared_judgments import with_shared_judgments
 from serm.core.errors import ConfigError
 from serm.core.settings import Settings
+from serm.core.yaml_file import read_yaml
 from serm.storage.folder import folder_values
 
 PACKAGED = Path(__file__).resolve().parent / "protocols"
@@ -225,7 +226,7 @@ def _of_seed(judge: Any, seed: int) -> Any:
 
 def _read_yaml(file: Path) -> dict[str, Any]:
     try:
-        values = yaml.safe_load(file.read_text(encoding="utf-8"))
+        values = read_yaml(file.read_text(encoding="utf-8"))
     except FileNotFoundError:
         known = ", ".join(sorted(item.stem for item in PACKAGED.glob("*.yaml")))
         raise ConfigError(f"there is no file {file}.", f"Protocols that come with serm: {known}.") from None

@@ -58,6 +58,7 @@ def annotate(
     from rich.console import Console
 
     from serm.cli.load import load_settings
+    from serm.cli.outputs import files_of, require_apart
     from serm.core.settings_data import Source
     from serm.storage.labels_io import check_labels_path
     from serm.storage.recording import check_recording
@@ -66,9 +67,12 @@ def annotate(
     if record is not None:
         check_recording(record)
     settings = _ruled(load_settings(config), rule)
+    read = {"PAIRS": pairs, "--gold": gold, "--queries": queries, "--corpus": corpus}
+    require_apart({"--out": out, "--record": record}, read | files_of(settings, config))
     names = dict(_renamed(item) for item in column or ())
     texts = {"queries": _absolute(queries), "corpus": _absolute(corpus), "columns": names}
     given = Source(pairs=pairs.absolute(), name=source, **texts)
+    _require_a_judge(settings, given.label)
     graded = None if gold is None else Source(pairs=gold.absolute(), name=given.label, **texts)
     console = Console(soft_wrap=True)
     work = _Work(console, settings, out, given, graded)
@@ -78,6 +82,18 @@ def annotate(
     work.keep(found, labels, record)
     if found.over_budget:
         raise typer.Exit(OVER_BUDGET)
+
+
+def _require_a_judge(settings: Settings, source: str) -> None:
+    """Judges may be for some sources alone. Raises ConfigError where none is for these pairs."""
+    from serm.core.errors import ConfigError
+
+    known = [name for judge in settings.judges for name in judge.sources]
+    if settings.judges and all(judge.sources and source not in judge.sources for judge in settings.judges):
+        raise ConfigError(
+            f"no judge of the config is for pairs that are called `{source}`.",
+            f"Say what they are by `--source`: {', '.join(dict.fromkeys(known))}.",
+        )
 
 
 class _Work:

@@ -45,6 +45,8 @@ def audit(
     from rich.console import Console
 
     from serm.cli.load import load_settings
+    from serm.cli.outputs import files_of, require_apart, require_no_grades
+    from serm.core.errors import ConfigError
     from serm.graphs.audit import audit as run
     from serm.graphs.audit import pairs_to_grade
     from serm.graphs.standing import looked_at, standing, window_number
@@ -52,6 +54,11 @@ def audit(
     from serm.storage.csv_file import to_csv
 
     settings = load_settings(config)
+    if ask is not None:
+        if ask.suffix.lower() != ".csv":
+            raise ConfigError(f"--ask {ask}: it writes CSV alone.", "Give it a name that ends in .csv.")
+        require_apart({"--ask": ask}, {"--grades": grades} | files_of(settings, config))
+        require_no_grades("--ask", ask, "Take them in by `--grades`, or give another name.")
     given = _read_grades(grades) if grades is not None else None
     with looked_at(settings) as resources:
         number = window_number(resources.dataset, window)

@@ -39,7 +39,7 @@ def check_gate(patient: Patient) -> Iterator[Finding]:
             "gate",
             Status.WARN,
             f"{what}: underpowered, it sees changes from about {reach * 100:.1f} points, and `gate.margin` "
-            f"is {settings.margin * 100:.1f}.",
-            f"About {more:,} more human-graded queries would do, or a wider margin; without either, good "
-            "models are often rolled back.",
+            f"is {settings.margin:g} ({settings.margin * 100:.1f} points).",
+            f"About {more:,} more human-graded queries would do, or a wider margin (0.02 is two points); "
+            "without either, good models are often rolled back.",
         )

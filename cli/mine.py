@@ -47,6 +47,7 @@ def mine(
     from rich.table import Table
 
     from serm.cli.load import load_settings
+    from serm.cli.outputs import files_of, require_apart
     from serm.cli.progress import RunProgress
     from serm.core.errors import ConfigError
     from serm.graphs.mine import mine as run
@@ -56,6 +57,7 @@ def mine(
     if form not in FORMATS:
         raise ConfigError(f"{out} has no format that is known.", f"End it in {', '.join(FORMATS)}.")
     settings = load_settings(config)
+    require_apart({"--out": out}, files_of(settings, config))
     console = Console(soft_wrap=True, highlight=False)
     with RunProgress(console) as progress:
         mined = run(settings, window, progress)

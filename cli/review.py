@@ -56,8 +56,13 @@ def review(
     pairs, rounds = found
     name = reviewer or login()
     if export is not None:
+        from serm.cli.outputs import require_no_grades
         from serm.cli.review_files import export_review
 
+        given = len(pairs.answers())
+        require_no_grades(
+            "--export", export, "Take them in by `--import`, or give another name.", known=given
+        )
         written = export_review(pairs, export, votes=not blind)
         _say(console, f"{written} pairs in {export}. Fill in the column grade, then --import it.")
         return

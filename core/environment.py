@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from difflib import get_close_matches
 from itertools import pairwise
 from pathlib import Path
 from types import NoneType, UnionType
@@ -21,6 +22,8 @@ from serm.core.errors import ConfigError
 from serm.core.settings_loop import JudgeSettings
 
 ENVIRONMENT_PREFIX: Final = "SERM_"
+_NEAR: Final = 0.85
+"""How alike a variable and a key are where one is taken for the other misspelt (chosen; 1: the same)."""
 NOTHING: Final = ("null", "~")
 """Texts that set a key to nothing, where it may be nothing."""
 _NEXT_ITEM: Final = re.compile(r",")
@@ -33,16 +36,18 @@ def with_environment(
 ) -> dict[str, Any]:
     """The values of a config with `SERM_` variables over them; `model` says which keys there are.
 
-    A variable that names none of the model's keys is somebody else's. Raises ConfigError, by the variable's
-    name, where a text is not what its key takes.
+    A variable that names none of the model's keys is somebody else's, unless it nearly does: then it is
+    misspelt. Raises ConfigError, by the variable's name, for such a one, and where a text is not what its key
+    takes.
     """
     merged = dict(values)
     for name in sorted(environment):  # a section's variable comes before those of its keys
         text = environment[name]
         if not name.startswith(ENVIRONMENT_PREFIX) or not text:
             continue
-        path = name.removeprefix(ENVIRONMENT_PREFIX).lower().split("__")
+        path = path_of(name)
         if path[0] not in model.model_fields:
+            _refuse_nearly(name, model)
             continue
         target, annotation = merged, _below(model, path[0])
         for parent, child in pairwise(path):
@@ -51,6 +56,35 @@ def with_environment(
             target, annotation = target[parent], _below(annotation, child)
         target[path[-1]] = _value(annotation, text, name)
     return merged
+
+
+def path_of(variable: str) -> list[str]:
+    """SERM_BUDGET__PAIRS_PER_ROUND -> budget, pairs_per_round."""
+    return variable.removeprefix(ENVIRONMENT_PREFIX).lower().split("__")
+
+
+def named_by(environment: Mapping[str, str], place: Sequence[str | int]) -> str:
+    """The variable that set a key, or a section above it; "" where it stands in the config."""
+    said = [name for name in environment if name.startswith(ENVIRONMENT_PREFIX) and environment[name]]
+    words = [str(part) for part in place]
+    return next((name for name in said if words[: len(path := path_of(name))] == path), "")
+
+
+def _refuse_nearly(variable: str, model: type[BaseModel]) -> None:
+    """Raises ConfigError for a variable that is a key's but for an underscore or a letter."""
+    keys = {}
+    for name, field in model.model_fields.items():
+        keys[name.upper()] = name
+        for kind in _kinds(field.annotation):
+            if isinstance(kind, type) and issubclass(kind, BaseModel):
+                keys |= {f"{name}_{key}".upper(): f"{name}__{key}" for key in kind.model_fields}
+    given = variable.removeprefix(ENVIRONMENT_PREFIX)
+    near = get_close_matches(given.replace("__", "_"), keys, n=1, cutoff=_NEAR)
+    if near:
+        raise ConfigError(
+            f"the environment variable {variable} names no key.",
+            f"Write {ENVIRONMENT_PREFIX}{keys[near[0]].upper()}, or unset it.",
+        )
 
 
 def _below(annotation: Any, key: str) -> Any:

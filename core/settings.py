@@ -12,10 +12,17 @@ from pathlib import Path
 from typing import Any, Self
 
 import yaml
-from pydantic import BaseModel, ConfigDict, PrivateAttr, ValidationError, field_validator
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    PrivateAttr,
+    ValidationError,
+    field_validator,
+    model_validator,
+)
 
 from serm.core.discretion import without_login, without_logins
-from serm.core.environment import with_environment
+from serm.core.environment import named_by, with_environment
 from serm.core.errors import ConfigError
 from serm.core.hashing import digest
 from serm.core.settings_data import DataSettings
@@ -36,9 +43,14 @@ from serm.core.settings_loop import (
     TracingSettings,
     TrainingSettings,
 )
+from serm.core.yaml_file import read_yaml
 
 NOT_IDENTITY = ("workspace", "llm", "storage", "tracing", "evolution", "evaluation")
 """Sections that may change between two runs in one workspace: they change speed or length, not results."""
+
+
+_SECTIONS = ("model_type", "dict_type", "model_attributes_type")
+_NO_SECTION = "it is a section: put its keys below it, indented, or leave it out"
 
 
 class Settings(BaseModel):
@@ -75,6 +87,21 @@ class Settings(BaseModel):
             return tuple({"backend": item} if isinstance(item, str) else item for item in value)
         return value
 
+    @model_validator(mode="after")
+    def _names_of_sources_are_those_of_sources(self) -> Self:
+        """A name that is misspelt would leave a panel without a judge, or a set without rows. A config of
+        judges alone has no sources: there `--source` says what the pairs are called."""
+        known = [source.label for source in self.data.sources]
+        named = {
+            **{f"judges.{place}.sources": judge.sources for place, judge in enumerate(self.judges)},
+            **{f"data.{place}.source": when.source or () for place, when in self.data.conditions()},
+        }
+        for key, names in named.items():
+            wrong = [name for name in names if name not in known]
+            if known and wrong:
+                raise ValueError(f"{key}: there is no source `{wrong[0]}`; there are {', '.join(known)}")
+        return self
+
     @classmethod
     def from_yaml(cls, path: Path | str, environment: Mapping[str, str] | None = None) -> Self:
         """Read a config file, apply `SERM_` variables, check everything.
@@ -83,7 +110,7 @@ class Settings(BaseModel):
         """
         file = Path(path)
         try:
-            loaded = yaml.safe_load(file.read_text(encoding="utf-8"))
+            loaded = read_yaml(file.read_text(encoding="utf-8"))
         except FileNotFoundError:
             raise ConfigError(f"there is no config file {file}.", "Write one with `serm init`.") from None
         except (OSError, UnicodeDecodeError) as error:
@@ -108,15 +135,18 @@ class Settings(BaseModel):
         environment: Mapping[str, str] | None = None,
         origin: str = "the settings",
     ) -> Self:
-        merged = with_environment(values, os.environ if environment is None else environment, cls)
+        variables = os.environ if environment is None else environment
+        merged = with_environment(values, variables, cls)
         try:
             settings = cls.model_validate(merged)
         except ValidationError as error:
-            lines = "; ".join(
-                f"{'.'.join(str(part) for part in item['loc']) or 'settings'}: {item['msg']}"
-                for item in error.errors()
-            )
-            raise ConfigError(f"{origin}: {lines}.", "docs/config.md lists every key.") from error
+            lines = []
+            for item in error.errors():
+                where = ".".join(str(part) for part in item["loc"]) or "settings"
+                variable = named_by(variables, item["loc"])
+                said = _NO_SECTION if item["type"] in _SECTIONS else item["msg"]
+                lines.append(f"{f'the variable {variable}' if variable else origin}: {where}: {said}")
+            raise ConfigError(f"{'; '.join(lines)}.", "docs/config.md lists every key.") from error
         settings._folder = (folder or Path.cwd()).resolve()
         return settings
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from datetime import datetime
 from pathlib import Path
 from typing import Final, Literal
@@ -139,6 +140,15 @@ class DataSettings(Section):
     """Gate rows that are open from the start, beside those that belong to no window."""
     tests: tuple[TestRule, ...] = ()
     """Empty: one test, `test`, that is both static and last."""
+
+    def conditions(self) -> Iterator[tuple[str, When]]:
+        """Each condition on rows, by the key that it stands under."""
+        yield from ((f"sets.{place}.when", rule.when) for place, rule in enumerate(self.sets))
+        for place, window in enumerate(self.windows.rules):
+            yield f"windows.rules.{place}.when", window.when
+        yield from ((f"tests.{place}.when", test.when) for place, test in enumerate(self.tests))
+        if self.seed_gate is not None:
+            yield "seed_gate", self.seed_gate
 
     @model_validator(mode="after")
     def _names_are_unique(self) -> DataSettings:

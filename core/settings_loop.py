@@ -198,7 +198,7 @@ class BudgetSettings(Section):
 
 class GateSettings(Section):
     enabled: bool = True  # false: every challenger is promoted
-    margin: float = Field(default=0.01, gt=0)
+    margin: float = Field(default=0.01, gt=0, le=0.2)
     """NDCG@4; 0.01 is one point. docs/evaluation.md has which margin fits how many gate queries."""
     level: float = Field(default=0.90, gt=0.5, lt=1)  # confidence of the one-sided lower bound
     resamples: int = Field(default=2_000, ge=100)  # of the bootstrap over queries

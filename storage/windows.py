@@ -127,16 +127,15 @@ def _equal(sizes: np.ndarray[tuple[int], np.dtype[np.int64]], pairs: int) -> Cod
 
 
 def _period(text: str) -> np.timedelta64:
+    remedy = "Write one like 30D, 12h or 1D."
     try:
         period = pd.Timedelta(text)
     except ValueError as error:
-        raise ConfigError(
-            f"data.windows.period: `{text}` is no duration.", "Write one like 30D, 12h or 1D."
-        ) from error
-    if not period > pd.Timedelta(0):
-        raise ConfigError(
-            f"data.windows.period: `{text}` is not longer than nothing.", "Write one like 30D, 12h or 1D."
-        )
+        raise ConfigError(f"data.windows.period: `{text}` is no duration.", remedy) from error
+    if text.strip().isdecimal():  # which pandas takes for nanoseconds
+        raise ConfigError(f"data.windows.period: `{text}` has no unit.", f"Write {text.strip()}D for days.")
+    if not period >= pd.Timedelta(1, "s"):
+        raise ConfigError(f"data.windows.period: `{text}` is shorter than a second.", remedy)
     return np.timedelta64(int(period / pd.Timedelta(1, "us")), "us")
 
 

@@ -153,3 +153,32 @@ def test_a_config_that_cannot_be_read_is_told_with_a_remedy(tmp_path: Path) -> N
     with pytest.raises(ConfigError, match=r"serm\.yaml cannot be read") as raised:
         Settings.from_yaml(config, {})
     assert raised.value.remedy
+
+
+@pytest.mark.parametrize(
+    ("variable", "meant"),
+    [
+        ("SERM_BUDGET_PAIRS_PER_ROUND", "SERM_BUDGET__PAIRS_PER_ROUND"),
+        ("SERM_JUDGE", "SERM_JUDGES"),
+        ("SERM_RANDOMSEED", "SERM_RANDOM_SEED"),
+        ("SERM_TRAINING_LEARNING_RATE", "SERM_TRAINING__LEARNING_RATE"),
+    ],
+)
+def test_a_variable_that_nearly_names_a_key_is_misspelt(variable: str, meant: str) -> None:
+    with pytest.raises(ConfigError) as caught:
+        Settings.from_mapping({}, environment={variable: "5"})
+    assert variable in caught.value.message
+    assert f"Write {meant}," in caught.value.remedy
+
+
+def test_a_value_that_does_not_fit_is_told_of_by_its_variable_and_one_of_the_file_by_the_file() -> None:
+    with pytest.raises(ConfigError) as caught:
+        Settings.from_mapping(
+            {"random_seed": "x", "model": None},
+            environment={"SERM_BUDGET__PAIRS_PER_ROUND": "many"},
+            origin="serm.yaml",
+        )
+    said = caught.value.message
+    assert "the variable SERM_BUDGET__PAIRS_PER_ROUND: budget.pairs_per_round: " in said
+    assert "serm.yaml: random_seed: " in said
+    assert "serm.yaml: model: it is a section: put its keys below it" in said
