@@ -88,7 +88,17 @@ def _read_grades(path: Path) -> pd.DataFrame:
             frame = pd.read_parquet(path)
         else:
             none = {"grade": ["", "NA", "NaN", "nan"]}  # of the grade alone: an id may well be `NA`
-            frame = pd.read_csv(path, dtype=dict.fromkeys(KEY, str), keep_default_na=False, na_values=none)
+            with path.open(encoding="utf-8-sig") as file:
+                header = file.readline()
+            mark = ";" if ";" in header and "," not in header else "\t" if "\t" in header else ","
+            frame = pd.read_csv(
+                path,
+                dtype=dict.fromkeys(KEY, str),
+                keep_default_na=False,
+                na_values=none,
+                sep=mark,
+                encoding="utf-8-sig",
+            )
     except (OSError, ValueError) as error:
         remedy = "Give a .csv or .parquet file."
         raise DataError(f"the grades cannot be read: {error}", remedy, file=path) from error

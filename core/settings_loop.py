@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import math
 from pathlib import Path
-from typing import Literal, get_args
+from typing import Annotated, Literal, Self, get_args
 
-from pydantic import Field, field_validator
+from pydantic import Field, field_validator, model_validator
 
 from serm.core.discretion import without_login
 from serm.core.settings_data import Section
@@ -83,7 +83,9 @@ class FloorSettings(Section):
 
 class MinerSettings(Section):
     choice: Literal["mined", "random"] = "mined"  # random: no agent is asked; the baseline to beat
-    agents: dict[AgentName, float] = Field(default_factory=lambda: dict.fromkeys(DEFAULT_AGENTS, 1.0))
+    agents: dict[AgentName, Annotated[float, Field(ge=0)]] = Field(
+        default_factory=lambda: dict.fromkeys(DEFAULT_AGENTS, 1.0)
+    )
     """Agents that take part and their share of the budget, relative to each other. `skipped`, `bald`,
     `committee` and `novelty` can be added."""
     uncertainty: Literal["entropy", "margin"] = "entropy"  # what the uncertainty agent goes by
@@ -130,6 +132,12 @@ class MinerSettings(Section):
     list_size: int = Field(default=1, ge=1)
     """Pairs that a query brings to a sample, at least, where it has them. With 1 a budget reaches the most
     queries; more gives training pairs of one query to compare (docs/results/signals.md)."""
+
+    @model_validator(mode="after")
+    def _somebody_mines(self) -> Self:
+        if self.choice == "mined" and not any(self.agents.values()):
+            raise ValueError("no agent has a share above 0; `choice: random` asks none of them")
+        return self
 
 
 class JudgeSettings(Section):

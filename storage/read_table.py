@@ -38,13 +38,22 @@ def our_columns(present: Sequence[str], columns: Columns, file: Path) -> dict[st
     wanted = {name: columns.get(name, name) for name in PAIR}
     for name, theirs in wanted.items():
         if theirs not in present and (name in REQUIRED or name in columns):
+            other = other_separator(present[0]) if len(present) == 1 else ""
             raise DataError(
                 f"the column `{theirs}` is missing; there are {', '.join(present) or 'none'}.",
-                f"Name the column that holds it with `columns: {{{name}: ...}}` in the config.",
+                f"Its columns are parted by {other}: save it with commas, or with tabs as .tsv."
+                if other
+                else f"Name the column that holds it with `columns: {{{name}: ...}}` in the config.",
                 file=file,
                 field=name,
             )
     return {name: theirs for name, theirs in wanted.items() if theirs in present}
+
+
+def other_separator(header: str) -> str:
+    """What parts the columns of a header that has no comma: spreadsheets may write semicolons."""
+    named = {";": "semicolons", "\t": "tabs"}
+    return next((name for mark, name in named.items() if mark in header and "," not in header), "")
 
 
 def read_parquet(file: Path, columns: Columns, rejects: RejectLog, chunk: int) -> Iterator[pd.DataFrame]:

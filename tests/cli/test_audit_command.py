@@ -149,6 +149,11 @@ def test_grades_of_other_pairs_are_not_counted_and_an_id_may_read_like_nothing(
     assert run([*audit, "--json"]) == 0
     assert told["human_grades"] == json.loads(capsys.readouterr().out)["human_grades"] + 8
     assert told["grades_elsewhere"] == 1
+    file.write_text(file.read_text().replace(",", ";"), encoding="utf-8-sig")  # as a spreadsheet may save it
+    assert run([*audit, "--grades", str(file), "--json"]) == 0
+    assert json.loads(capsys.readouterr().out) == told
+    assert run([*audit, "--ask", str(file)]) == 2, "what people graded stays"
+    assert f"would take the place of {len(rows) + 1} grades" in capsys.readouterr().err
     file.write_text("query_id,doc_id,grade\nq2-1,d-none,1\n")
     assert run([*audit, "--grades", str(file)]) == 3
     assert "none of the 1 given grades is of a pair of window m3" in capsys.readouterr().err

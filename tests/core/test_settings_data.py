@@ -47,3 +47,11 @@ def test_a_key_that_stands_twice_is_refused_and_an_anchor_may_be_laid_over(tmp_p
     file.write_text("gate: &one {margin: 0.02, level: 0.8}\nmodel: {max_length: 64}\n")
     assert Settings.from_yaml(file, environment={}).gate.level == 0.8
     assert read_yaml("a: &x {b: 1, c: 2}\nd:\n  <<: *x\n  c: 3\n")["d"] == {"b": 1, "c": 3}
+
+
+@pytest.mark.parametrize("agents", [{}, {"drift": 0}, {"drift": -1, "bald": 2}])
+def test_agents_need_a_share_of_the_budget_unless_none_is_asked(agents: dict[str, float]) -> None:
+    with pytest.raises(ConfigError, match=r"miner.*(no agent has a share|greater than or equal to 0)"):
+        Settings.from_mapping({"miner": {"agents": agents}}, environment={})
+    if not any(agents.values()):
+        Settings.from_mapping({"miner": {"agents": agents, "choice": "random"}}, environment={})

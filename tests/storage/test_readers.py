@@ -116,6 +116,16 @@ def test_dictionary_and_binary_columns_of_parquet_are_text(
     assert frame["text"].tolist() == ["text of 1", "text of 1"]
 
 
+@pytest.mark.parametrize(("mark", "named"), [(";", "semicolons"), ("\t", "tabs")])
+def test_a_csv_file_with_another_separator_is_told_of(
+    tmp_path: Path, read: Rows, good_row: Rows, mark: str, named: str
+) -> None:
+    pd.DataFrame([good_row(1, 1)]).to_csv(tmp_path / "pairs.csv", index=False, sep=mark)
+    with pytest.raises(DataError) as caught:
+        read(tmp_path / "pairs.csv")
+    assert f"parted by {named}" in caught.value.remedy
+
+
 def test_a_csv_file_with_a_byte_order_mark_is_read(tmp_path: Path, read: Rows, good_row: Rows) -> None:
     file = tmp_path / "p.csv"
     pd.DataFrame([good_row()]).to_csv(file, index=False, encoding="utf-8-sig")
