@@ -138,7 +138,7 @@ _ID = "serm.model_id"
 def _registry(workspace: Workspace) -> ModelRegistry:
     from serm.relevance_model.registry import ModelRegistry
 
-    return ModelRegistry(workspace.mlflow_uri, workspace.registered_as)
+    return ModelRegistry(workspace.found_mlflow(), workspace.registered_as)
 
 
 def _bare(key: str) -> str:

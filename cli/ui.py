@@ -26,7 +26,7 @@ def ui(
     from serm.core.discretion import login_of, without_login
 
     workspace = look_at(place)
-    uri = workspace.mlflow_uri
+    uri = workspace.found_mlflow()
     if uri.startswith(("http://", "https://")):
         shown = without_login(uri)
         print(

@@ -135,6 +135,16 @@ class Workspace:
         given = self._settings.storage.mlflow if self._settings else None
         return given or self._own_mlflow
 
+    def found_mlflow(self) -> str:
+        """The same for who looks at a workspace without its config. Raises WorkspaceError where it has none of
+        its own: nothing is made there that would be shown as empty."""
+        if self._settings is None and not (self.folder / "mlflow.db").exists():
+            raise WorkspaceError(
+                f"{self.folder} has no models yet, or its config keeps them elsewhere (`storage.mlflow`).",
+                "Give the config in place of the workspace.",
+            )
+        return self.mlflow_uri
+
     @property
     def registered_as(self) -> str:
         """What its models and runs are called there. On a server that others may use too it is a name of its

@@ -83,3 +83,15 @@ def test_promote_is_refused_while_a_run_works_in_the_workspace(
     with Workspace.open(Settings.from_yaml(config, environment={})):
         assert run(["models", "promote", str(config), "2", "--yes"]) == 10
     assert champion(config) == (1, "m0")
+
+
+@pytest.mark.parametrize("command", ["models", "ui"])
+def test_a_workspace_whose_models_are_kept_elsewhere_is_not_shown_as_empty(
+    make_config: MakeConfig, capsys: pytest.CaptureFixture[str], command: str
+) -> None:
+    with Workspace.open(Settings.from_yaml(make_config(), environment={})) as opened:
+        workspace = opened.folder
+    (workspace / "rounds").mkdir(exist_ok=True)
+    assert run([command, str(workspace)]) != 0
+    assert "Give the config in place of the workspace" in capsys.readouterr().err
+    assert not (workspace / "mlflow.db").exists()
