@@ -136,8 +136,8 @@ class Workspace:
         return given or self._own_mlflow
 
     def found_mlflow(self) -> str:
-        """The same for who looks at a workspace without its config. Raises WorkspaceError where it has none of
-        its own: nothing is made there that would be shown as empty."""
+        """The same when one looks at a workspace without its config. Raises WorkspaceError where it has
+        none of its own: nothing is made there that would be shown as empty."""
         if self._settings is None and not (self.folder / "mlflow.db").exists():
             raise WorkspaceError(
                 f"{self.folder} has no models yet, or its config keeps them elsewhere (`storage.mlflow`).",
