@@ -13,6 +13,7 @@ from langchain_core.runnables import RunnableConfig
 from langchain_core.tools import BaseTool
 
 from serm.agents.loop import Decide
+from serm.agents.tool_calls import identified
 from serm.core.errors import AgentError, ConfigError
 from serm.core.settings import Settings
 from serm.llm.budget import price_of
@@ -86,7 +87,7 @@ class ChatPolicy:
                 f"the model {self.label} answered with a {type(answer).__name__}.",
                 "Name a chat model that calls tools in `agents.llm`, or set `agents.policy: rules`.",
             )
-        return keepable_message(answer)
+        return identified(keepable_message(answer), messages)
 
 
 @dataclass(frozen=True, slots=True)

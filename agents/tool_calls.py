@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
 from langchain_core.messages import AIMessage, BaseMessage, ToolCall, ToolMessage
@@ -30,6 +30,27 @@ def calls_of(message: BaseMessage) -> list[dict[str, Any]]:
         return []
     broken = [{**call, "args": None} for call in message.invalid_tool_calls]
     return [dict(call) for call in message.tool_calls] + broken
+
+
+def identified(message: AIMessage, before: Sequence[BaseMessage]) -> AIMessage:
+    """The message with an id for each call that has none, or one that was there before: an answer finds its
+    call by it."""
+    earlier = [call for item in before if isinstance(item, AIMessage) for call in _all_calls(item)]
+    seen = {call["id"] for call in earlier}
+    named: dict[str, list[Any]] = {"tool_calls": [], "invalid_tool_calls": []}
+    number = len(earlier)
+    for part, calls in named.items():
+        for call in getattr(message, part):
+            number += 1
+            identity = call["id"] if call["id"] and call["id"] not in seen else f"call-{number}"
+            seen.add(identity)
+            calls.append({**call, "id": identity})
+    same = all(named[part] == getattr(message, part) for part in named)
+    return message if same else message.model_copy(update=named)
+
+
+def _all_calls(message: AIMessage) -> list[Any]:
+    return [*message.tool_calls, *message.invalid_tool_calls]
 
 
 def run_call(tools: Mapping[str, BaseTool], call: Mapping[str, Any], *, bugs: bool = True) -> ToolMessage:

@@ -18,6 +18,7 @@ queries vetoes when the upper bound of its change is below minus the margin. Tha
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from typing import Final
 
 import numpy as np
@@ -60,21 +61,21 @@ def decide(
     grades say of the gate's queries and of further ones. Never raises for too little evidence: that is a
     roll-back.
     """
-    every = _paired(gate, champion, challenger)
+    every, by_window = _paired(gate, champion, challenger), _by_window(gate, champion, challenger)
+    newly = by_window.get(newest_window, every.head(0))
     table = every[every["mixed"]].reset_index(drop=True)
     change, newest = human, newest_human = tuple(
         mean_interval(rows["change"], settings.level, settings.resamples, seed, one_sided=True)
-        for rows in (table, table[table["window"] == newest_window])
+        for rows in (table, newly[newly["mixed"]])
     )
     powered = None
     if judged is not None:
         powered, of_newest = (
-            powered_change(rows, judged, settings.level, settings.judged_least)
-            for rows in (every, every[every["window"] == newest_window])
+            powered_change(rows, judged, settings.level, settings.judged_least) for rows in (every, newly)
         )
         change = powered.interval if powered.weight else human
         newest = of_newest.interval if of_newest.weight else newest_human
-    slices = _slices(table, settings, seed)
+    slices = _slices(table, by_window, settings, seed)
     promoted, reasons = _rule(change, newest, settings)
     if powered is not None:
         reasons.append(_of_panel(powered, human, settings))
@@ -131,6 +132,20 @@ def _paired(gate: pd.DataFrame, champion: Scores, challenger: Scores) -> pd.Data
     return table
 
 
+def _by_window(gate: pd.DataFrame, champion: Scores, challenger: Scores) -> dict[int, pd.DataFrame]:
+    """The same of each window's own rows: a query that is asked again has rows in several windows."""
+    if "window" not in gate:
+        return {}
+    found = {}
+    for window in sorted(gate["window"].unique()):
+        rows = (gate["window"] == window).to_numpy()
+        parts = (
+            Scores(scores.probabilities[rows], scores.expected[rows]) for scores in (champion, challenger)
+        )
+        found[int(window)] = _paired(gate[rows].reset_index(drop=True), *parts)
+    return found
+
+
 def _further(changes: NDArray[np.float64], powered: PredictionPowered | None, settings: GateSettings) -> int:
     """Further human-graded queries that the margin takes; where the judged ones stand in the way, as many as
     it takes without them."""
@@ -179,18 +194,26 @@ def _rule(change: Interval, newest: Interval, settings: GateSettings) -> tuple[b
     return no_worse and better, reasons
 
 
-def _slices(table: pd.DataFrame, settings: GateSettings, seed: int) -> tuple[tuple[str, Interval], ...]:
+def _slices(
+    table: pd.DataFrame, by_window: Mapping[int, pd.DataFrame], settings: GateSettings, seed: int
+) -> tuple[tuple[str, Interval], ...]:
     """The change in each language and each window, where there are several of them."""
-    found: list[tuple[str, Interval]] = []
-    for column in ("language", "window"):
-        if table[column].nunique() < 2:
-            continue
-        for value, rows in table.groupby(column, sort=True):
-            name = "seed" if column == "window" and value == -1 else str(value)
-            values: NDArray[np.float64] = rows["change"].to_numpy(dtype=np.float64)
-            interval = mean_interval(values, settings.level, settings.resamples, seed, one_sided=True)
-            found.append((f"{column}={name}", interval))
-    return tuple(found)
+    measured = {window: rows[rows["mixed"]] for window, rows in by_window.items()}
+    parts = {
+        "language": {str(name): rows for name, rows in table.groupby("language", sort=True)},
+        "window": {
+            "seed" if window == -1 else str(window): rows for window, rows in measured.items() if len(rows)
+        },
+    }
+    return tuple(
+        (
+            f"{column}={name}",
+            mean_interval(rows["change"], settings.level, settings.resamples, seed, one_sided=True),
+        )
+        for column, slices in parts.items()
+        if len(slices) > 1
+        for name, rows in slices.items()
+    )
 
 
 def _surely_fell(interval: Interval, settings: GateSettings) -> bool:

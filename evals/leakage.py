@@ -94,10 +94,13 @@ def check_leakage(training: pd.DataFrame, held_out: Mapping[str, pd.DataFrame]) 
             # No pair is on both sides whose query is not: usually there is nothing to compare.
             pairs += [(name, item) for item in sorted(_pairs(training, both) & _pairs(frame, both))]
             shared.append((name, len(documents & _distinct(frame["doc_id"]))))
+        first: dict[WordSet, str] = {}
         for query_id, words in theirs:
+            first.setdefault(words, query_id)
+        for words, query_id in first.items():  # a common text may have thousands of ids on both sides
             for other in by_words.get(words, []):
                 if other not in ids:  # the same id is no duplicate: it is in `queries`
-                    near.setdefault((other, name), NearDuplicate(other, query_id, name))
+                    near[other, name] = NearDuplicate(other, query_id, name)
     found = {item.training_query_id for item in near.values()}
     return LeakageReport(
         queries=tuple(queries),

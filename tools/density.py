@@ -37,18 +37,19 @@ def density(vectors: FloatArray, *, seed: int, neighbours: int = NEIGHBOURS) -> 
     return result
 
 
-def novelty(vectors: FloatArray, before: FloatArray, *, seed: int) -> NDArray[np.float64]:
+def novelty(vectors: FloatArray, before: FloatArray) -> NDArray[np.float64]:
     """One minus the cosine of each of n unit vectors to the nearest of (m, d) earlier ones, 0 to 1. (n,).
 
-    1 for all where there are no earlier ones. With more than `COMPARED` earlier ones so many are drawn.
+    1 for all where there are no earlier ones. All earlier ones are looked at: of a draw of them the nearest
+    is too far away, and what was asked before would be new.
     """
     if not len(before):
         return np.ones(len(vectors))
-    known = before[_drawn(len(before), seed)]
     result = np.empty(len(vectors))
-    for start in range(0, len(vectors), BLOCK):
-        stop = min(start + BLOCK, len(vectors))
-        result[start:stop] = 1.0 - (vectors[start:stop] @ known.T).max(axis=1)
+    block = max(1, BLOCK * COMPARED // max(len(before), COMPARED))
+    for start in range(0, len(vectors), block):
+        stop = min(start + block, len(vectors))
+        result[start:stop] = 1.0 - (vectors[start:stop] @ before.T).max(axis=1)
     return np.clip(result, 0.0, 1.0)
 
 

@@ -122,7 +122,7 @@ class MiningDesk:
     @cached_property
     def query_novelty(self) -> NDArray[np.float64]:
         """(queries,): 0 for a query that was there before, 1 for one unlike any."""
-        return novelty(self.query_embeddings, self.reference.embeddings, seed=self.seed)
+        return novelty(self.query_embeddings, self.reference.embeddings)
 
     def weighed(self, rows: Ints, values: NDArray[np.floating]) -> NDArray[np.float64]:
         """Doubts of rows (k,), (k,), times the density of their queries to the power `miner.density`."""

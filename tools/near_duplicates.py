@@ -86,8 +86,11 @@ class SeenTexts:
         return sketch_of(text, self._words)
 
     def _make_hashed(self, text: str) -> Any:
-        hashed = self._empty.copy()
-        hashed.update_batch(self._sketch(text).shingles)
+        """Texts with other numbers have no hash in common: listings that differ in these alone would all meet
+        in every band, and each be compared with all before it."""
+        sketch, hashed = self._sketch(text), self._empty.copy()
+        apart = np.uint32(zlib.crc32(" ".join(sorted(sketch.numbers)).encode())) if sketch.numbers else 0
+        hashed.update_batch(sketch.shingles ^ apart)
         return hashed
 
 

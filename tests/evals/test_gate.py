@@ -72,6 +72,28 @@ def test_a_challenger_that_is_better_in_all_but_the_newest_window_is_rolled_back
     assert not found.promoted
 
 
+def test_a_query_that_comes_again_is_measured_on_the_newest_windows_own_rows() -> None:
+    old, new = gate_rows(90).assign(window=0), gate_rows(90, seed=1).assign(window=1)
+    new["doc_id"] = "new-" + new["doc_id"]
+    frame = pd.concat([old, new], ignore_index=True)
+    noise = np.where(frame["window"] == 1, 6.0, 0.1)  # better on the old rows, worse on the new ones
+    champion, challenger = scored(frame, 3.0, seed=1), scored(frame, noise, seed=2)
+    found = decide(frame, champion, challenger, settings=SETTINGS, newest_window=1, looks=1, seed=0)
+    rows = (frame["window"] == 1).to_numpy()
+    alone = decide(
+        frame[rows].reset_index(drop=True),
+        *(Scores(given.probabilities[rows], given.expected[rows]) for given in (champion, challenger)),
+        settings=SETTINGS,
+        newest_window=1,
+        looks=1,
+        seed=0,
+    )
+    assert found.change.mean > 0 > found.newest.mean
+    assert not found.promoted
+    assert found.newest == alone.newest == dict(found.slices)["window=1"]
+    assert found.newest.n == 90
+
+
 def test_a_gain_on_the_newest_window_does_not_pay_for_a_loss_beyond_the_margin() -> None:
     frame = gate_rows(300)
     newest = (frame["window"] == 1).to_numpy()

@@ -6,6 +6,7 @@ import pandas as pd
 import pytest
 
 from serm.core.errors import DataError
+from serm.evals import leakage
 from serm.evals.leakage import check_leakage, kept_apart, require_clean, without_near_duplicates, word_set
 
 
@@ -101,6 +102,19 @@ def test_tables_are_kept_apart_together_and_what_is_in_both_sets_is_refused() ->
 
 def test_queries_of_punctuation_alone_are_not_all_alike() -> None:
     assert word_set("???") != word_set("!!")
+
+
+def test_a_text_of_many_ids_on_both_sides_is_found_once_an_id(monkeypatch: pytest.MonkeyPatch) -> None:
+    made: list[int] = []
+    plain = leakage.NearDuplicate
+    monkeypatch.setattr(leakage, "NearDuplicate", lambda *given: (made.append(1), plain(*given))[1])
+    ours, theirs = (
+        pd.DataFrame({"query_id": [f"{side}{n}" for n in range(200)], "doc_id": "d", "query": "iphone"})
+        for side in "ab"
+    )
+    report = check_leakage(ours, {"gate": theirs})
+    assert len(report.near_duplicates) == len(made) == 200
+    assert {item.held_out_query_id for item in report.near_duplicates} == {"b0"}
 
 
 def test_the_report_is_json_and_lists_a_bounded_number_of_findings() -> None:

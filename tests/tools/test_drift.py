@@ -56,6 +56,26 @@ def test_a_new_topic_of_one_in_ten_queries_is_found_and_named_by_its_own_queries
     assert found >= 9
 
 
+@pytest.mark.parametrize("permutations", [19, 99])
+def test_no_p_value_is_less_than_one_in_all_orders_that_were_tried(permutations: int) -> None:
+    rng = np.random.default_rng(4)
+    near, far = (unit(centre + 0.01 * rng.normal(size=(40, 8))) for centre in np.eye(8)[:2])
+    found = mmd_test(near, far, permutations=permutations, seed=0)
+    assert found.p_value == 1 / (1 + permutations)
+
+
+def test_growth_is_in_shares_of_each_side() -> None:
+    rng = np.random.default_rng(0)
+    before, after = sample(rng, 300, with_a_new_topic(0.05)), sample(rng, 900, with_a_new_topic(0.3))
+    regions = detect(before, after, level=0.05, seed=0).regions
+    grown = [region for region in regions if region.reference]
+    assert len(grown) > 1
+    for region in grown:
+        assert region.growth == pytest.approx((region.current / 900) / (region.reference / 300))
+        assert region.kind == ("dying" if region.growth < 1 else "growing" if region.growth <= 10 else "new")
+    assert any(region.current / region.reference > 10 and region.kind == "growing" for region in grown)
+
+
 def test_a_topic_that_vanishes_is_dying() -> None:
     rng = np.random.default_rng(4)
     before, after = sample(rng, 400, with_a_new_topic(0.25)), sample(rng, 400, OLD)

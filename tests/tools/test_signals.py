@@ -60,11 +60,20 @@ def test_an_outlier_is_novel_but_in_no_crowd_and_a_new_topic_is_both() -> None:
         return unit(centre + 0.05 * rng.normal(size=(count, 32)))
 
     window = np.concatenate([around(old, 20), around(new, 10), outlier])
-    unseen, crowd = novelty(window, around(old, 50), seed=0), density(window, seed=0)
+    unseen, crowd = novelty(window, around(old, 50)), density(window, seed=0)
     assert unseen[:20].max() < 0.2
     assert unseen[20:].min() > 0.5
     assert crowd[-1] < 0.5 < crowd[20:30].min()
     assert int(np.argmax(unseen * crowd)) in range(20, 30)
+
+
+def test_what_was_asked_before_is_not_new_however_much_was_asked(monkeypatch: pytest.MonkeyPatch) -> None:
+    from serm.tools import density as module
+
+    monkeypatch.setattr(module, "COMPARED", 20)
+    before = unit(np.random.default_rng(1).normal(size=(500, 32)))
+    assert novelty(before[::7], before).max() < 1e-5
+    assert novelty(-before[:1], before).min() > 0.2
 
 
 def test_density_weighs_a_doubt_in_a_crowd_over_the_same_doubt_alone() -> None:
