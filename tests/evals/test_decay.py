@@ -4,6 +4,7 @@ import math
 
 import numpy as np
 import pytest
+from scipy import stats
 
 from serm.core.records import Interval
 from serm.evals.decay import Measured, compare, expected_ndcg, measured_mean
@@ -72,3 +73,14 @@ def test_the_interval_of_a_change_covers_the_truth_about_as_often_as_it_says() -
         change = compare(sides[0], sides[1], margin=0.01, level=0.9).change
         covered += change.low <= -0.05 <= change.high
     assert 0.84 <= covered / 300 <= 0.97
+
+
+@pytest.mark.parametrize(("now", "before"), [(3, 300), (300, 3)])
+def test_a_change_is_as_unsure_as_its_smaller_side(now: int, before: int) -> None:
+    def side(n: int) -> Measured:
+        reach = stats.t(n - 1).ppf(0.975) * 0.1  # a standard error of a tenth
+        return Measured(Interval(0.6, 0.6 - reach, 0.6 + reach, n), n)
+
+    change = compare(side(now), side(before), margin=0.01, level=0.95).change
+    assert change.n == 3
+    assert change.high == pytest.approx(stats.t(2).ppf(0.975) * np.hypot(0.1, 0.1))

@@ -81,3 +81,17 @@ def test_where_nothing_before_has_a_stratum_it_cannot_be_told_whether_it_decayed
     assert found["tail"].change.now.interval.mean == pytest.approx(0.7, abs=0.02)
     assert found["tail"].change.now.graded == 100
     assert found["tail"].change.before.interval.n == 0
+
+
+def test_a_stratum_that_people_graded_on_one_side_alone_is_compared_by_the_model_on_both() -> None:
+    """What the model expects is .1 too high on both sides; people graded what came before."""
+    rng = np.random.default_rng(3)
+    before = _hard_tail(rng)
+    window = _hard_tail(rng)
+    high = [side.expected + 0.1 for side in (window, before)]
+    nobody = np.zeros(200, dtype=bool)
+    window = _side(high[0], nobody, np.full(200, np.nan), window.strata)
+    before = _side(high[1], before.graded, before.human, before.strata)
+    for part in _strata(window, before).values():
+        assert (part.change.now.graded, part.change.before.graded) == (0, 0)
+        assert part.change.change.mean == pytest.approx(0, abs=0.03)

@@ -124,6 +124,26 @@ def test_pairs_without_a_label_are_paid_for_and_count_as_nothing_gained() -> Non
     assert told["feedback"]["factor"] < 1 < told["drift"]["factor"]
 
 
+def test_how_far_an_agent_is_from_all_is_in_standard_errors_over_its_queries() -> None:
+    """By hand: the linearised standard error of a ratio mean, clusters being queries."""
+    credits = {
+        "drift": {"a": [1.0, 2.0, 3.0], "b": [4.0], "c": [2.0, 6.0]},
+        "bald": {"d": [0.0], "e": [-3.0]},
+    }
+    table = pd.DataFrame(
+        [
+            {"query_id": query, "agent": agent, "labelled": True, "credit": credit}
+            for agent, queries in credits.items()
+            for query, values in queries.items()
+            for credit in values
+        ]
+    )
+    mean, of_all = 18 / 6, 15 / 8
+    sums = np.array([6 - 3 * mean, 4 - mean, 8 - 2 * mean])  # of what each query's credits are off the mean
+    error = np.sqrt(3 / 2 * (sums**2).sum()) / 6
+    assert by_agent(table)["drift"]["t"] == pytest.approx((mean - of_all) / error, abs=1e-3)
+
+
 def test_an_agent_of_one_query_keeps_its_share() -> None:
     told = by_agent(pairs({"drift": (5.0, 0.1)}, queries=1))
     assert told["drift"]["factor"] == 1.0
