@@ -51,6 +51,7 @@ def test_each_judge_grades_the_sources_that_it_judges_and_judgments_come_in_the_
         {"backend": "replay:judgments.csv#anna"},
         {"backend": "replay:judgments.csv#ben", "sources": ["web"]},
         {"backend": "replay:judgments.csv#cleo", "sources": ["shop"]},
+        data={"sources": [{"pairs": f"{name}.csv", "name": name} for name in ("web", "shop")]},
     )
     with JudgmentStore(f"sqlite:///{tmp_path / 'j.sqlite'}") as store, open_panel(settings) as panel:
         assert panel.names == ("anna", "ben", "cleo")

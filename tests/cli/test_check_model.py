@@ -112,4 +112,6 @@ def test_a_model_of_which_nothing_but_the_head_learns_is_warned_of(
     with Patient(Settings.from_yaml(make_config(**sections), environment={})) as patient:
         found = list(Examination(patient).run("model", check_model.check_model))
     assert [item.status for item in found] == [Status.PASS, *[Status.WARN] * warned]
-    assert not warned or f"has 2 layers, and `training.freeze_layers: {frozen}`" in found[1].sentence
+    if warned:
+        assert found[1].sentence.startswith(f"`training.freeze_layers: {frozen}` freezes all of")
+        assert "which has 2 layers to freeze" in found[1].sentence

@@ -126,7 +126,7 @@ def test_a_server_that_knows_no_schema_either_is_asked_for_a_call_again(stub: Ch
             2,
         ),  # once more, unforced
         (Drop(), FailureKind.SERVER, 2),
-        (Raw(b'{"choices": []}'), FailureKind.UNPARSABLE, 2),
+        (Raw(b'{"choices": []}'), FailureKind.SERVER, 2),
     ],
 )
 def test_a_turn_fails_as_an_answer_does(
