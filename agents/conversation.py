@@ -16,6 +16,17 @@ from serm.llm.parse import GradeReply
 _UNFIT: Final = re.compile(r"[^a-zA-Z0-9_-]")
 
 
+def own_id(given: str | None, seen: set[str], number: int) -> str:
+    """The id of a conversation's call `number`: the one that was given, unless there is none or it is among
+    those `seen`; it is added to these."""
+    name = given if given and given not in seen else f"call-{number}"
+    while name in seen:  # a model may number its calls as we do
+        number += 1
+        name = f"call-{number}"
+    seen.add(name)
+    return name
+
+
 @dataclass
 class Conversation:
     """Messages in OpenAI's form, and an account that is summed over turns."""
@@ -48,8 +59,7 @@ class Conversation:
         seen: set[str] = {call["id"] for message in self.messages for call in message.get("tool_calls") or ()}
         calls = []
         for number, call in enumerate(turn.calls, start=first + 1):
-            name = call.id if call.id and call.id not in seen else f"call-{number}"
-            seen.add(name)
+            name = own_id(call.id, seen, number)
             calls.append(ToolCall(name, call.name, call.arguments))
         message: Message = {"role": "assistant", "content": turn.text}
         if calls:

@@ -18,6 +18,7 @@ from serm.core.errors import AgentError, ConfigError
 from serm.core.settings import Settings
 from serm.llm.budget import price_of
 from serm.llm.langchain_messages import keepable_message
+from serm.llm.unwanted import Unwanted
 
 if TYPE_CHECKING:
     from serm.llm.purse import Purse, Till
@@ -43,26 +44,31 @@ class ChatPolicy:
     till: Till | None = None  # None: nobody counts what turns cost
     retries: int = 0
     patience: float | None = None  # seconds a request; None: a model in this process, which has no server
-    _unwanted: set[str] = field(default_factory=set, init=False)  # parts that the model refused by name
+    _unwanted: Unwanted = field(default_factory=Unwanted, init=False)
 
     def __call__(self, messages: Sequence[BaseMessage], tools: Sequence[BaseTool], /) -> AIMessage:
         """Ask for a tool call. A model that refuses a temperature or a seed is asked without, from then on,
         as a judge is: a refusal costs nothing, and is no retry."""
-        from serm.llm.turn_retry import asked_again, refused_parts  # brings a provider's client along
+        from serm.llm.turn_retry import (  # brings a provider's client along
+            asked_again,
+            refused_parts,
+            sent_parts,
+        )
 
         def ask() -> AIMessage:
-            out = set(self._unwanted)
+            dropped: set[str] = set()
             while True:
+                out = self._unwanted.refused.union(dropped)
                 model = self.model.model_copy(update=dict.fromkeys(out)) if out else self.model
                 try:
                     answer = self._answer(model, messages, tools)
                 except Exception as error:
-                    parts = refused_parts(model, error)
+                    parts = refused_parts(self._unwanted, model, error)
                     if not parts:
                         raise
-                    out |= parts  # a refusal of something else may name them, too
+                    dropped |= parts
                     continue
-                self._unwanted.update(out)
+                self._unwanted.answered(sent_parts(model), dropped)
                 return answer
 
         till = self.till

@@ -11,6 +11,7 @@ from langchain_core.tools import BaseTool, ToolException
 from langgraph.errors import GraphBubbleUp
 from pydantic import ValidationError
 
+from serm.agents.conversation import own_id
 from serm.agents.judge_shard import StopRequestedError
 from serm.core.discretion import discreet
 from serm.core.errors import SermError
@@ -42,9 +43,7 @@ def identified(message: AIMessage, before: Sequence[BaseMessage]) -> AIMessage:
     for part, calls in named.items():
         for call in getattr(message, part):
             number += 1
-            identity = call["id"] if call["id"] and call["id"] not in seen else f"call-{number}"
-            seen.add(identity)
-            calls.append({**call, "id": identity})
+            calls.append({**call, "id": own_id(call["id"], seen, number)})
     same = all(named[part] == getattr(message, part) for part in named)
     return message if same else message.model_copy(update=named)
 

@@ -5,16 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable
 from functools import cache, partial
 from pathlib import Path
-from typing import Final
 
 from serm.core.errors import SermError
 from serm.core.hashing import digest_file
 from serm.core.settings import Settings
-from serm.llm.spec import parse_backend
+from serm.llm.spec import OF_A_FILE, parse_backend
 from serm.storage.readers import source_digest
-
-_OF_A_FILE: Final = {"replay", "scripted"}
-"""Kinds of judges that say what is written in a file."""
 
 
 def contents(settings: Settings, *, generated: bool = False) -> dict[str, str]:
@@ -32,7 +28,7 @@ def _of_judges(settings: Settings) -> dict[str, str]:
     return {
         f"judges.{place}.backend": _unless_gone(partial(_digest, settings.resolve(spec.target)))
         for place, spec in specs
-        if spec.kind in _OF_A_FILE
+        if spec.kind in OF_A_FILE
     }
 
 

@@ -82,6 +82,7 @@ def _read_grades(path: Path) -> pd.DataFrame:
     from serm.core.columns import KEY
     from serm.core.errors import DataError
     from serm.core.records import GRADES
+    from serm.storage.csv_file import separator_of
 
     try:
         if path.suffix == ".parquet":
@@ -89,8 +90,7 @@ def _read_grades(path: Path) -> pd.DataFrame:
         else:
             none = {"grade": ["", "NA", "NaN", "nan"]}  # of the grade alone: an id may well be `NA`
             with path.open(encoding="utf-8-sig") as file:
-                header = file.readline()
-            mark = ";" if ";" in header and "," not in header else "\t" if "\t" in header else ","
+                mark = separator_of(file.readline())
             frame = pd.read_csv(
                 path,
                 dtype=dict.fromkeys(KEY, str),

@@ -9,20 +9,15 @@ from typing import TYPE_CHECKING, Annotated, Final
 import typer
 
 from serm.cli.options import Config, Window
+from serm.storage.csv_file import to_csv
 
 if TYPE_CHECKING:
     import pandas as pd
 
 
-def _to_csv(pairs: pd.DataFrame, path: Path) -> None:
-    from serm.storage.csv_file import to_csv
-
-    to_csv(pairs, path)
-
-
 FORMATS: Final[Mapping[str, Callable[[pd.DataFrame, Path], object]]] = {
     ".parquet": lambda pairs, path: pairs.to_parquet(path, index=False),
-    ".csv": _to_csv,
+    ".csv": to_csv,
     ".jsonl": lambda pairs, path: pairs.to_json(
         path, orient="records", lines=True, force_ascii=False, date_format="iso"
     ),

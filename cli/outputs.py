@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping, Set
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from serm.core.errors import ConfigError
+from serm.cli.review_files import read_rows
+from serm.core.columns import KEY
+from serm.core.errors import ConfigError, DataError
+from serm.llm.spec import OF_A_FILE, parse_backend
 
 if TYPE_CHECKING:
     from serm.core.settings import Settings
@@ -38,40 +41,26 @@ def files_of(settings: Settings, config: Path | None = None) -> dict[str, Path |
         for key in ("pairs", "queries", "corpus"):
             if (path := getattr(source, key)) is not None:
                 found[f"the {key} of the source {source.label}"] = settings.resolve(path)
-    for judge in settings.judges:
-        kind, _, rest = judge.backend.partition(":")
-        if kind == "replay":
-            found[f"the recording of {judge.backend}"] = settings.resolve(rest.partition("#")[0])
+    for spec in (parse_backend(judge.backend) for judge in settings.judges):
+        if spec.kind in OF_A_FILE:
+            found[f"the file of the judge {spec.text}"] = settings.resolve(spec.target)
     return found
 
 
-def require_no_grades(option: str, path: Path, remedy: str, *, known: int = 0) -> None:
-    """Raises ConfigError where the file has more grades than are `known`: people filled them in."""
-    if path.is_file() and (count := sum(1 for grade in _grades(path) if grade)) > known:
-        raise ConfigError(f"{option} {path} would take the place of {count} grades in that file.", remedy)
-
-
-def _grades(path: Path) -> Iterator[str]:
-    """What stands under `grade`: of a table with commas, semicolons or tabs, or of JSON lines; nothing where
-    it is none of these."""
-    import csv
-    import json
-
-    from serm.storage.read_strictly import allow_long_fields
-
-    with path.open(encoding="utf-8-sig", errors="replace", newline="") as file:
-        if path.suffix.lower() == ".jsonl":
-            for line in file:
-                try:
-                    row = json.loads(line)
-                except ValueError:
-                    continue
-                if isinstance(row, dict) and row.get("grade") is not None:
-                    yield str(row["grade"]).strip()
-            return
-        first = file.readline()
-        file.seek(0)
-        mark = max(",;\t", key=first.count)
-        allow_long_fields()
-        for record in csv.DictReader(file, delimiter=mark):
-            yield str(record.get("grade") or "").strip()
+def require_no_grades(
+    option: str, path: Path, remedy: str, *, known: Set[tuple[str, str, str]] = frozenset()
+) -> None:
+    """Raises ConfigError where the file has grades that people filled in, but for those that are `known`:
+    query_id, doc_id and grade, as the file has them; and where it is no table that people grade in."""
+    if not path.is_file():
+        return
+    try:
+        rows = [row for _, row in read_rows(path)]
+    except DataError as error:
+        raise ConfigError(
+            f"{option} {path} is there already, and is no file that serm wrote: {error.message}",
+            "Give another name.",
+        ) from error
+    said = [tuple(str(row[name] or "").strip() for name in (*KEY, "grade")) for row in rows]
+    if lost := [each for each in said if each[-1] and each not in known]:
+        raise ConfigError(f"{option} {path} would take the place of {len(lost)} grades in that file.", remedy)

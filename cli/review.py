@@ -57,12 +57,11 @@ def review(
     name = reviewer or login()
     if export is not None:
         from serm.cli.outputs import require_no_grades
-        from serm.cli.review_files import export_review
+        from serm.cli.review_files import export_review, grade_word
 
-        given = len(pairs.answers())
-        require_no_grades(
-            "--export", export, "Take them in by `--import`, or give another name.", known=given
-        )
+        remedy = "Take them in by `--import`, or give another name."
+        known = {(*key, grade_word(answer)) for key, answer in pairs.answers().items()}
+        require_no_grades("--export", export, remedy, known=known)
         written = export_review(pairs, export, votes=not blind)
         _say(console, f"{written} pairs in {export}. Fill in the column grade, then --import it.")
         return

@@ -11,6 +11,7 @@ from typing import Any, Final, TypeVar
 from serm.core.errors import ConfigError, DataError
 from serm.core.records import GRADES, PairKey, Reject
 from serm.storage.artifacts import write_file
+from serm.storage.csv_file import separator_of
 from serm.storage.read_strictly import allow_long_fields
 from serm.storage.reviews import HumanAnswer, Review
 
@@ -37,8 +38,7 @@ def export_review(review: Review, file: Path, *, votes: bool) -> int:
     rows: list[Row] = []
     for key, row in review.rows().items():
         answer = answers.get(key)
-        grade: int | str | None = answer.grade if answer else ""
-        said = {"grade": SKIP[-1] if grade is None else grade, "note": answer.note if answer else ""}
+        said = {"grade": grade_word(answer) if answer else "", "note": answer.note if answer else ""}
         whole = {**row, **said}
         rows.append({name: whole[name] for name in columns})
     write_file(file, lambda temporary: write(temporary, columns, rows))
@@ -51,13 +51,12 @@ def read_answers(review: Review, file: Path, reviewer: str) -> list[HumanAnswer]
 
     Raises DataError that names every bad row by number and field; ConfigError for another ending.
     """
-    read = _known(_READERS, file)
     if not file.is_file():
         raise DataError("there is no such file.", "Write one with `serm review CONFIG --export`.", file=file)
     asked, before = set(review.keys), review.answers()
     found: dict[PairKey, HumanAnswer] = {}
     bad: list[Reject] = []
-    for number, row in read(file):
+    for number, row in read_rows(file):
         key = PairKey(_text(row["query_id"]), _text(row["doc_id"]))
         said = _text(row["grade"])
         grade, wrong = _grade(said)
@@ -76,6 +75,17 @@ def read_answers(review: Review, file: Path, reviewer: str) -> list[HumanAnswer]
     if bad:
         raise _refusal(bad, file)
     return [answer for key, answer in found.items() if not _same(answer, before.get(key))]
+
+
+def grade_word(answer: HumanAnswer) -> str:
+    """An answer's grade as a file has it."""
+    return SKIP[-1] if answer.grade is None else str(answer.grade)
+
+
+def read_rows(file: Path) -> Iterator[tuple[int, Row]]:
+    """Rows of a table that people grade in, by number from 1, with query_id, doc_id and grade. Raises
+    DataError where the file is none, ConfigError for another ending than .csv or .jsonl."""
+    return _known(_READERS, file)(file)
 
 
 def _same(answer: HumanAnswer, before: HumanAnswer | None) -> bool:
@@ -140,7 +150,7 @@ def _read_csv(file: Path) -> Iterator[tuple[int, Row]]:
         with file.open(encoding=_BOM, newline="") as text:
             header = text.readline()
             text.seek(0)
-            reader = csv.DictReader(text, delimiter=max(",;\t", key=header.count))
+            reader = csv.DictReader(text, delimiter=separator_of(header))
             _check_columns(reader.fieldnames or [], file)
             yield from enumerate(reader, start=1)
     except UnicodeDecodeError as error:

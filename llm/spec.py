@@ -11,6 +11,9 @@ from serm.core.discretion import login_of, without_login
 from serm.core.errors import ConfigError
 from serm.llm.providers import PROVIDERS
 
+OF_A_FILE: Final = frozenset({"replay", "scripted"})
+"""Kinds that say what is written in a file, their `target`."""
+
 
 @dataclass(frozen=True, slots=True)
 class BackendSpec:

@@ -8,14 +8,14 @@ from __future__ import annotations
 import random
 import time
 from collections.abc import Callable
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from langchain_core.language_models import BaseChatModel
 
 from serm.core.errors import SermError
 from serm.llm.provider_errors import problem_of_provider
 from serm.llm.retry import back_off
-from serm.llm.unwanted import PARTS, unwanted
+from serm.llm.unwanted import PARTS, Unwanted
 
 T = TypeVar("T")
 
@@ -41,10 +41,14 @@ def asked_again(ask: Callable[[], T], retries: int) -> T:
         attempt += 1
 
 
-def refused_parts(model: BaseChatModel, error: Exception) -> frozenset[str]:
+def sent_parts(model: BaseChatModel) -> dict[str, Any]:
+    """Of the parts that a model may refuse by name, those that its requests have."""
+    return {name: value for name in PARTS if (value := getattr(model, name, None)) is not None}
+
+
+def refused_parts(known: Unwanted, model: BaseChatModel, error: Exception) -> frozenset[str]:
     """The parts of the model's requests that an error refuses by name, so that they can be left out."""
     if isinstance(error, SermError):
         return frozenset()
     problem = problem_of_provider(error)
-    sent = {name: value for name in PARTS if (value := getattr(model, name, None)) is not None}
-    return unwanted(sent, problem.failure.message) if problem.objects else frozenset()
+    return known.named(sent_parts(model), problem.failure.message) if problem.objects else frozenset()

@@ -18,11 +18,6 @@ _NAMED: Final[Mapping[str, re.Pattern[str]]] = {
 }
 
 
-def unwanted(request: Mapping[str, Any], refusal: str) -> frozenset[str]:
-    """The parts of this request that a refusal names."""
-    return frozenset(name for name, named in _NAMED.items() if name in request and named.search(refusal))
-
-
 class Unwanted:
     """What one model was seen to refuse of these parts, and to accept."""
 
@@ -32,9 +27,8 @@ class Unwanted:
 
     def named(self, request: Mapping[str, Any], refusal: str) -> frozenset[str]:
         """The parts that a refusal may mean: it names them, and the model has not accepted them."""
-        return frozenset(
-            name for name in unwanted(request, refusal) if _one(name, request) not in self._accepted
-        )
+        there = [name for name, named in _NAMED.items() if name in request and named.search(refusal)]
+        return frozenset(name for name in there if _one(name, request) not in self._accepted)
 
     def answered(self, request: Mapping[str, Any], without: Collection[str]) -> None:
         """A request was answered, after it was refused with the parts in `without`."""

@@ -1,4 +1,4 @@
-"""Tables as CSV files that come back as they were."""
+"""Tables as CSV files that come back as they were, and what spreadsheets make of them."""
 
 from __future__ import annotations
 
@@ -7,6 +7,11 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     import pandas as pd
+
+
+def separator_of(header: str) -> str:
+    """What parts the columns of a file with this first line: a comma, a semicolon or a tab."""
+    return max(",;\t", key=header.count)
 
 
 def to_csv(frame: pd.DataFrame, path: Path) -> None:

@@ -110,14 +110,18 @@ class GroupCommit:
         with database_errors(self._engine.url):
             for left in reversed(range(TRIES)):
                 try:
-                    with self._engine.begin() as connection:
-                        for statement, rows in rows_of.items():
-                            if rows:
-                                connection.execute(statement, _in_order(statement, rows))
-                    return
+                    self._execute(rows_of)
                 except DBAPIError as error:
                     if not left or not passes(error):
                         raise
+                else:
+                    return
+
+    def _execute(self, rows_of: Mapping[Executable, list[Mapping[str, Any]]]) -> None:
+        with self._engine.begin() as connection:
+            for statement, rows in rows_of.items():
+                if rows:
+                    connection.execute(statement, _in_order(statement, rows))
 
 
 def _in_order(statement: Executable, rows: list[Mapping[str, Any]]) -> list[Mapping[str, Any]]:

@@ -14,6 +14,7 @@ import pyarrow.parquet as pq
 from serm.core.columns import FEEDBACK, PAIR, REQUIRED
 from serm.core.errors import ConfigError, DataError
 from serm.storage.checks import WRONG_TYPE
+from serm.storage.csv_file import separator_of
 from serm.storage.rejects import RejectLog
 
 Columns = Mapping[str, str]  # our name: the file's name
@@ -21,6 +22,7 @@ Columns = Mapping[str, str]  # our name: the file's name
 STREAMED: Final[dict[str, Any]] = {"pre_buffer": False, "buffer_size": 2**20}
 """Page by page: where pyarrow buffers ahead, it keeps all that was read until the file is closed."""
 
+_NAMED: Final = {";": "semicolons", "\t": "tabs"}
 _IDS: Final = ("query_id", "doc_id")
 _NUMBERS: Final = (*FEEDBACK, "grade")
 
@@ -38,7 +40,7 @@ def our_columns(present: Sequence[str], columns: Columns, file: Path) -> dict[st
     wanted = {name: columns.get(name, name) for name in PAIR}
     for name, theirs in wanted.items():
         if theirs not in present and (name in REQUIRED or name in columns):
-            other = other_separator(present[0]) if len(present) == 1 else ""
+            other = _NAMED.get(separator_of(present[0])) if len(present) == 1 else None
             raise DataError(
                 f"the column `{theirs}` is missing; there are {', '.join(present) or 'none'}.",
                 f"Its columns are parted by {other}: save it with commas, or with tabs as .tsv."
@@ -48,12 +50,6 @@ def our_columns(present: Sequence[str], columns: Columns, file: Path) -> dict[st
                 field=name,
             )
     return {name: theirs for name, theirs in wanted.items() if theirs in present}
-
-
-def other_separator(header: str) -> str:
-    """What parts the columns of a header that has no comma: spreadsheets may write semicolons."""
-    named = {";": "semicolons", "\t": "tabs"}
-    return next((name for mark, name in named.items() if mark in header and "," not in header), "")
 
 
 def read_parquet(file: Path, columns: Columns, rejects: RejectLog, chunk: int) -> Iterator[pd.DataFrame]:

@@ -14,6 +14,7 @@ from serm.tools.disagreement import committee_gap, disagreement
 from serm.tools.telling import tell, tell_nothing
 from serm.tools.uncertainty import MEASURES, bald
 
+_NOTHING: Final = np.zeros(0, dtype=np.float32)
 _ROUNDING: Final = 1e-6
 """Of a probability: what passes of a model without dropout may differ by (chosen, over 6e-8 as was seen)."""
 
@@ -50,7 +51,8 @@ def score_committee(view: DeskView, pool: int | None, top: int) -> str:
     committee = view.desk.committee
     if committee is None:
         return tell_nothing(view, "there is no other model to compare with")
-    return _of_pool(view, "committee", lambda rows: committee_gap(committee(rows)), pool, top)
+    rows = _pool(view, pool)
+    return _of_rows(view, "committee", rows, committee_gap(committee(rows)) if len(rows) else _NOTHING, top)
 
 
 def score_novelty(view: DeskView, top: int) -> str:
@@ -70,22 +72,20 @@ def _of_passes(
 ) -> str:
     """A measure of passes under dropout, (passes, k, 4) -> (k,). A model that has none says the same in each
     of them, and what is left to choose by is how its numbers are rounded."""
-    stochastic = view.desk.stochastic
     rows = _pool(view, pool)
-    if len(rows) and float(np.ptp(stochastic(rows), axis=0).max()) <= _ROUNDING:
+    if not len(rows):
+        return _of_rows(view, what, rows, _NOTHING, top)
+    passes = view.desk.stochastic(rows)
+    if float(np.ptp(passes, axis=0).max()) <= _ROUNDING:
         return tell_nothing(view, "the model says the same in every pass: it has no dropout")
-    return _of_pool(view, what, lambda rows: measure(stochastic(rows)), pool, top)
-
-
-def _of_pool(
-    view: DeskView, what: str, measure: Callable[[Ints], FloatArray], pool: int | None, top: int
-) -> str:
-    """A measure that costs as much as scoring anew, of the most uncertain pairs alone."""
-    desk, rows = view.desk, _pool(view, pool)
-    values = measure(rows) if len(rows) else np.zeros(0, dtype=np.float32)
-    return tell(view, view.offer(what, rows, desk.weighed(rows, values), top), pool=len(rows))
+    return _of_rows(view, what, rows, measure(passes), top)
 
 
 def _pool(view: DeskView, pool: int | None) -> Ints:
+    """The most uncertain pairs: they alone are measured by what costs as much as scoring anew."""
     desk = view.desk
     return desk.most_uncertain(min(pool or desk.settings.pool, desk.settings.pool))
+
+
+def _of_rows(view: DeskView, what: str, rows: Ints, values: FloatArray, top: int) -> str:
+    return tell(view, view.offer(what, rows, view.desk.weighed(rows, values), top), pool=len(rows))

@@ -23,6 +23,12 @@ def test_a_call_without_an_id_or_with_one_that_was_there_before_gets_one_of_its_
     assert [item["id"] for item in message.tool_calls] == [None, "a", "c", "c"], "the message stays as it was"
 
 
+def test_an_id_that_a_model_numbers_as_we_do_is_not_given_twice() -> None:
+    before = [AIMessage("", tool_calls=[call("call-2")])]
+    named = identified(AIMessage("", tool_calls=[call(None), call("call-3")]), before)
+    assert [item["id"] for item in named.tool_calls] == ["call-3", "call-4"]
+
+
 def test_a_message_whose_calls_have_ids_stays_the_same_one() -> None:
     message = AIMessage("", tool_calls=[call("a"), call("b")])
     assert identified(message, [HumanMessage("go")]) is message

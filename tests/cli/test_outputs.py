@@ -40,24 +40,39 @@ def test_the_files_of_a_config_are_its_sources_and_recordings(tmp_path: Path) ->
 
 
 @pytest.mark.parametrize(
-    ("name", "text", "count"),
+    ("name", "text", "grades"),
     [
-        ("g.csv", "query_id,doc_id,grade\r\nq,d,2\r\nq,e,\r\n", 1),
-        ("g.csv", "\ufeffquery_id;doc_id;text;grade\nq;d;a, b;2\nq;e;c;0\n", 2),
-        ("g.jsonl", '{"query_id": "q", "grade": 0}\n{"query_id": "q", "grade": ""}\nno json\n', 1),
+        ("g.csv", "query_id,doc_id,grade\r\nq,d,2\r\nq,e,\r\n", {("q", "d", "2")}),
+        (
+            "g.csv",
+            "\ufeffquery_id;doc_id;text;grade\nq;d;a, b;2\nq;e;c;skip\n",
+            {("q", "d", "2"), ("q", "e", "skip")},
+        ),
+        (
+            "g.jsonl",
+            '{"query_id": "q", "doc_id": "d", "grade": 1}\n{"query_id": "q", "doc_id": "e", "grade": ""}\n',
+            {("q", "d", "1")},
+        ),
     ],
 )
-def test_grades_that_people_filled_in_are_counted_and_kept(
-    tmp_path: Path, name: str, text: str, count: int
+def test_grades_that_people_filled_in_are_kept_unless_they_are_known(
+    tmp_path: Path, name: str, text: str, grades: set[tuple[str, str, str]]
 ) -> None:
     file = tmp_path / name
     require_no_grades("--ask", file, "")
     file.write_text(text, encoding="utf-8")
-    with pytest.raises(ConfigError, match=f"{count} grades in that file"):
+    with pytest.raises(ConfigError, match=f"{len(grades)} grades in that file"):
         require_no_grades("--ask", file, "Give another name.")
-    require_no_grades("--export", file, "", known=count)
-    file.write_text(text.splitlines()[0] + "\n", encoding="utf-8")
-    if name.endswith("csv"):
+    require_no_grades("--export", file, "", known=grades)
+    other = {(query, document, "3") for query, document, _ in grades}
+    with pytest.raises(ConfigError, match=f"{len(grades)} grades in that file"):
+        require_no_grades("--export", file, "", known=other)
+
+
+def test_a_file_of_something_else_is_not_written_over(tmp_path: Path) -> None:
+    file = tmp_path / "notes.csv"
+    file.write_text("what I found\n")
+    with pytest.raises(ConfigError, match="no file that serm wrote"):
         require_no_grades("--ask", file, "")
 
 
