@@ -26,6 +26,8 @@ from aiohttp import web
 from serm.core.hashing import unit_interval
 
 GOOD: Final = "good"
+TRIAL: Final = "trial"
+"""The name under which requests that are about no pair are counted; they are answered well."""
 FAULTS: Final = ("429", "500", "hang", "cut-off", "wrong schema", "prose")
 _NAME: Final = re.compile(rb"pair-\d+")
 
@@ -95,7 +97,11 @@ class ChatServer:
         body = await request.read()
         if not self._faults:
             return web.Response(body=self._instant, content_type="application/json")
-        name = _NAME.findall(body)[-1].decode()
+        names = _NAME.findall(body)
+        if not names:  # by this a judge proves after several failures that it is still there
+            self._asked.setdefault(TRIAL, []).append(GOOD)
+            return web.Response(body=self._instant, content_type="application/json")
+        name = names[-1].decode()
         plays = self._asked.setdefault(name, [])
         plays.append(played(name, len(plays), self._faults))
         return await self._play(plays[-1], name)

@@ -25,7 +25,7 @@ from typing import Final
 
 from serm.agents.panel import open_panel
 from serm.agents.shard_report import ShardReport
-from serm.benchmarks.judging.chat_server import FAULTS, GOOD, asked, seen, serving, truth
+from serm.benchmarks.judging.chat_server import FAULTS, GOOD, TRIAL, asked, seen, serving, truth
 from serm.core.records import Judgment, Pair
 from serm.core.settings import Settings
 from serm.evals.tables import Cells, markdown
@@ -153,7 +153,8 @@ def _check_finished(plan: Plan, came: Outcome) -> None:
         if (judgment.grade is not None) != (GOOD in came.plays[name])
     ]
     _check(len(wrong) <= came.lost, "a pair is graded where the server has answered well, else failed")
-    after = sum(len(plays) - 1 - plays.index(GOOD) for plays in came.plays.values() if GOOD in plays)
+    of_pairs = [plays for name, plays in came.plays.items() if name != TRIAL]
+    after = sum(len(plays) - 1 - plays.index(GOOD) for plays in of_pairs if GOOD in plays)
     _check(after <= came.lost * (plan.retries + 1), f"{after} requests after a good answer")
     sent = sum(map(len, came.plays.values()))
     _check(
@@ -174,6 +175,7 @@ def _table(plan: Plan, killed: Outcome, done: Outcome, last: Outcome, seconds: f
         ("pairs", f"{plan.pairs:,}"),
         ("requests", f"{plays.total():,}"),
         *((f"of these: {play}", f"{plays[play]:,}") for play in (GOOD, *FAULTS)),
+        ("trials of the judge after several failures", f"{len(last.plays.get(TRIAL, ())):,}"),
         ("recorded when the process was killed", f"{len(killed.judgments):,}"),
         (f"calls lost in the kill, {plan.in_flight} in flight", f"{killed.lost:,}"),
         ("graded after the resume", f"{plan.pairs - failures.total():,}"),
