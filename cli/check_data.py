@@ -24,7 +24,8 @@ def check_input(patient: Patient) -> Iterator[Finding]:
     taken = sum(part.counts.pairs for part in patient.parts)
     left = sum(data.left_out.values())
     files = count(len(patient.settings.data.sources), "source")
-    sentence = f"{count(taken + left + data.rejected, 'row')} in {files}, {taken:,} of them in a set"
+    rows = count(taken + left + data.rejected + data.logged_again, "row")
+    sentence = f"{rows} in {files}, {taken:,} of them in a set"
     if not data.rejected:
         yield Finding("data", Status.PASS, f"{sentence}, none rejected.")
     else:
@@ -34,6 +35,9 @@ def check_input(patient: Patient) -> Iterator[Finding]:
             f"{sentence}, {data.rejected:,} rejected: {_reasons(patient)}.",
             "`serm evolve` leaves them out and lists each in rejects.jsonl in the workspace's data folder.",
         )
+    if data.logged_again:
+        again = count(data.logged_again, "row")
+        yield Finding("data", Status.PASS, f"{again} more log a pair again in its window, and are added up.")
     if left:
         why = ", ".join(f"{number:,} x {reason}" for reason, number in data.left_out.items())
         yield Finding("data", Status.WARN, f"{count(left, 'good row')} left out: {why}.", "See `data.sets`.")

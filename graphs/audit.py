@@ -117,7 +117,8 @@ class _Auditor:
     @cached_property
     def _gate_languages(self) -> pd.Series:
         """Of the gate's rows: models know languages as the log names them, the desk knows all of them."""
-        return with_languages(self._gate[0])["language"].fillna("").astype(str)
+        spoken = self.found.desk.reference.spoken
+        return with_languages(self._gate[0], spoken)["language"].fillna("").astype(str)
 
     def _gate_side(self, *, newest: bool) -> _Side:
         frame, scores = self._gate

@@ -10,6 +10,7 @@ import pandas as pd
 
 from serm.core.records import PairKey
 from serm.core.settings_loop import MinerSettings
+from serm.evals.leakage import WordSet, word_set
 from serm.relevance_model.base import FloatArray, RelevanceModel, Scores
 from serm.relevance_model.pairs import CodedPairs
 from serm.tools.desk import Ints, MiningDesk
@@ -25,13 +26,14 @@ def mining_desk(
     *,
     others: Sequence[Callable[[], RelevanceModel]] = (),
     labelled: Set[PairKey] = frozenset(),
+    held_out: Set[WordSet] = frozenset(),
     settings: MinerSettings,
     seed: int,
 ) -> MiningDesk:
     """The desk of one round.
 
     `window`: a pairs frame, its texts best coded (`DataSet.coded_window`); `scores`: of its rows by `model`;
-    `others`: the committee beside it, opened when asked.
+    `others`: the committee beside it, opened when asked; `held_out`: what queries may not read like.
     """
     pairs = CodedPairs.of_frame(window)  # models know languages as the log names them, agents all of them
 
@@ -45,7 +47,7 @@ def mining_desk(
         return np.stack([scores.expected[rows], *(member().score_pairs(some).expected for member in others)])
 
     return MiningDesk(
-        window=with_languages(window),
+        window=with_languages(window, reference.spoken),
         scores=scores,
         query_embeddings=model.embed_queries(pairs.queries),
         query_index=pairs.query,
@@ -55,6 +57,7 @@ def mining_desk(
         stochastic=_kept(stochastic),
         committee=_kept(committee) if others else None,
         labelled=frozenset(labelled),
+        held_out=np.array([word_set(text) in held_out for text in pairs.queries], dtype=bool),
         settings=settings,
         seed=seed,
     )

@@ -10,6 +10,7 @@ import pandas as pd
 from serm.core.columns import KEY
 from serm.core.hashing import digest
 from serm.core.records import PairKey
+from serm.evals.leakage import WordSet, word_set
 from serm.graphs.crediting import shares
 from serm.graphs.desks import mining_desk
 from serm.graphs.reference import earlier_queries
@@ -65,6 +66,7 @@ def _make_desk(resources: Resources, state: MinerState) -> MiningDesk:
         earlier_queries(resources, number, champion),
         others=[partial(resources.models.open, key) for key in _other_models(state)],
         labelled=_labelled(resources, state["earlier_labels"]),
+        held_out=_held_out(resources, number),
         settings=settings.miner.model_copy(update={"agents": shares(resources, number)}),
         seed=settings.random_seed + number,
     )
@@ -74,6 +76,13 @@ def _other_models(state: MinerState) -> list[str]:
     """The model before the current one and the base model, where they are others than the current one."""
     found = dict.fromkeys(state[key] for key in ("previous", "untrained") if key in state)
     return [name for name in found if name != state["champion"]]
+
+
+def _held_out(resources: Resources, number: int) -> set[WordSet]:
+    """What no query that is trained on may read like: of the gate, to come, too, and of the tests. Texts
+    alone are read, no grade."""
+    frames = resources.held_out(number).values()
+    return {word_set(text) for frame in frames for text in frame["query"].unique()}
 
 
 def _labelled(resources: Resources, names: Sequence[str]) -> set[PairKey]:

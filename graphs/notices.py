@@ -32,6 +32,8 @@ def data_notices(dataset: DataSet) -> Iterator[str]:
         )
     if left := sum(dataset.left_out.values()):
         yield f"{left:,} good rows are left out: {_by_number(dataset.left_out)}."
+    if again := dataset.logged_again:
+        yield f"{again:,} rows log a pair again in its window: their requests are added to its first row."
 
 
 def language_notices(dataset: DataSet, settings: ModelSettings, seed: int) -> Iterator[str]:

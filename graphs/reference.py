@@ -15,7 +15,7 @@ from serm.relevance_model.base import RelevanceModel
 from serm.relevance_model.scoring import stored_scores
 from serm.storage.artifacts import find_or_create
 from serm.tools.exposure import stretches
-from serm.tools.language import with_languages
+from serm.tools.language import known_languages, spoken_in, with_languages
 from serm.tools.query_sample import Asked, Outputs, QuerySample, query_means
 from serm.tools.strata import logged_frequencies
 
@@ -31,9 +31,11 @@ def earlier_queries(resources: Resources, number: int, champion: str) -> QuerySa
     (tools/exposure.py)."""
     model = resources.models.open(champion)
     tables = [queries_of(resources, place) for place in _places(resources, number)]
+    now = queries_of(resources, number)
+    spoken = frozenset[str]().union(*(spoken_in(table["language"].tolist()) for table in [*tables, now]))
     counts, requests = stretches(
         [asked_in(table) for table in tables],
-        asked_in(queries_of(resources, number)),
+        asked_in(now),
         seed=resources.settings.random_seed,
     )
     table = pd.concat(tables, ignore_index=True)
@@ -42,7 +44,8 @@ def earlier_queries(resources: Resources, number: int, champion: str) -> QuerySa
     return QuerySample(
         embeddings=model.embed_queries(some["query"].tolist()),
         names=some["query"].tolist(),
-        languages=some["language"].tolist(),
+        languages=some["guess"].where(some["guess"].isin(spoken), some["language"]).tolist(),
+        spoken=spoken,
         outputs=_outputs(resources, number, champion, model),
         counts=None if requests is None else np.concatenate(counts)[kept],
         requests=requests,
@@ -59,21 +62,23 @@ def queries_of(resources: Resources, place: int) -> pd.DataFrame:
         frame = dataset.seed() if place == 0 else dataset.coded_window(place - 1)
         distinct_queries(frame).to_parquet(folder / _QUERIES, index=False)
 
-    folder = find_or_create(scores, f"queries-{name}", make)
+    folder = find_or_create(scores, f"asked-{name}", make)
     return pd.read_parquet(folder / _QUERIES)
 
 
 def distinct_queries(frame: pd.DataFrame) -> pd.DataFrame:
-    """Of a pairs frame, in its order: query, language, and `asked`, how often; NaN where the log has no
-    impressions."""
+    """Of a pairs frame, in its order: query, language, `guess` (what the text itself reads like, also where
+    hardly anybody speaks it here) and `asked`, how often; NaN where the log has no impressions."""
     codes, _ = pd.factorize(frame["query"])
     index = codes.astype(np.int64)
     first = with_languages(frame).drop_duplicates("query")
+    guess = with_languages(frame, known_languages()).drop_duplicates("query")["language"]
     times = logged_frequencies(frame, index, len(first))
     return pd.DataFrame(
         {
             "query": first["query"].astype(str).to_numpy(),
             "language": first["language"].astype(str).to_numpy(),
+            "guess": guess.astype(str).to_numpy(),
             "asked": np.full(len(first), np.nan) if times is None else times,
         }
     )

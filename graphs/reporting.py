@@ -10,7 +10,9 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 
 from serm.core.columns import KEY
 from serm.core.settings_data import EVOLVING
@@ -26,7 +28,7 @@ from serm.graphs.state import SupervisorState
 from serm.graphs.training import LEAKAGE, labels_path, round_folder, snapshot_path
 from serm.relevance_model.scoring import stored_scores
 from serm.storage.artifacts import write_file, write_json
-from serm.storage.dataset import TestRef
+from serm.storage.dataset import DataSet, TestRef
 from serm.storage.labels import read_labels
 from serm.storage.snapshots import read_snapshot
 from serm.storage.trace import worked
@@ -147,7 +149,8 @@ def _evaluations(resources: Resources, state: SupervisorState) -> dict[str, Any]
 
 
 def _sets(resources: Resources, number: int) -> Iterator[tuple[str, str, pd.DataFrame]]:
-    """Every test set by its name, and the next window's stream with its sealed grades."""
+    """Every test set by its name, and the next window's stream with its sealed grades: of that the pairs
+    which came in no window before, because it is there for what nothing was learned from."""
     dataset = resources.dataset
     for test in dataset.tests:
         if test.pairs:
@@ -155,7 +158,18 @@ def _sets(resources: Resources, number: int) -> Iterator[tuple[str, str, pd.Data
     if number < len(dataset.windows):
         graded = dataset.window(number).merge(dataset.sealed(number), on=list(KEY), how="inner")
         if len(graded):
+            graded = graded[~_seen(graded, dataset, number)]
+        if len(graded):
             yield EVOLVING, f"window {number}", graded
+
+
+def _seen(frame: pd.DataFrame, dataset: DataSet, windows: int) -> NDArray[np.bool_]:
+    """Which pairs stood in one of the first windows, too, where they may have been labelled: (n,) bool."""
+    keys = pd.MultiIndex.from_frame(frame[list(KEY)])
+    seen = np.zeros(len(frame), dtype=bool)
+    for index in range(windows):
+        seen |= keys.isin(pd.MultiIndex.from_frame(dataset.window(index, KEY)))
+    return seen
 
 
 def _measured(resources: Resources, key: str, frame: pd.DataFrame, model: str) -> Evaluation:

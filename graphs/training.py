@@ -15,12 +15,13 @@ from serm.evals.plain import plain
 from serm.graphs.events import Event
 from serm.graphs.resources import Resources
 from serm.graphs.state import SupervisorState
-from serm.storage.artifacts import write_json
+from serm.storage.artifacts import find_or_create, write_json
 from serm.storage.labels import newest
 from serm.storage.snapshots import build_snapshot, read_snapshot
 
 LEAKAGE = "leakage.json"
 """In the folder of a round, and of round 0 for the seed: what training and held-out sets have in common."""
+_LABELLED = "pairs.parquet"
 
 
 def train_seed_model(resources: Resources, untrained: str) -> str:
@@ -143,7 +144,17 @@ def superseded(resources: Resources, names: Sequence[str]) -> list[pd.DataFrame]
 
 
 def labelled_pairs(resources: Resources, labels: str, number: int) -> pd.DataFrame:
-    """The pairs of a round that the panel kept, with their text, grade and soft target."""
+    """The pairs of a round that the panel kept, with their text, grade and soft target. The stream is read
+    for their texts once, and not again in every later round."""
+
+    def make(folder: Path) -> None:
+        _labelled_pairs(resources, labels, number).to_parquet(folder / _LABELLED, index=False)
+
+    folder = find_or_create(resources.workspace.scores, f"labelled-{labels}", make)
+    return pd.read_parquet(folder / _LABELLED)
+
+
+def _labelled_pairs(resources: Resources, labels: str, number: int) -> pd.DataFrame:
     kept = pd.read_parquet(labels_path(resources, labels), columns=[*KEY, "grade", *DISTRIBUTION]).dropna(
         subset=["grade"]
     )

@@ -86,6 +86,8 @@ class DataSet:
         self.reject_reasons: dict[str, int] = manifest["reject_reasons"]
         self.left_out: dict[str, int] = manifest["left_out"]
         """Good rows that no set or window takes, by reason."""
+        self.logged_again: int = manifest.get("logged_again", 0)
+        """Rows whose requests were added to another row of their pair and window."""
 
     @classmethod
     def load(cls, folder: Path) -> Self:

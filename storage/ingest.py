@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -36,10 +37,11 @@ from serm.storage.keys import Keys
 from serm.storage.plan import Plan, plan
 from serm.storage.readers import read_source, source_digest
 from serm.storage.rejects import RejectLog
+from serm.storage.repeats import add_up
 from serm.storage.routing import STAGED_SCHEMA, Target, coded, masked, numbered, route
 from serm.storage.workspace import Workspace
 
-FORMAT = 2
+FORMAT = 3
 """Counted up when the same input gives other files, so that old ones are not taken for new."""
 DUPLICATE = "the pair was there before"
 
@@ -82,9 +84,10 @@ def _make(settings: Settings, key: str, folder: Path) -> None:
     with RejectLog(folder / REJECTS) as rejects:
         keys = _stage(settings, staged, rejects)
         planned = plan(keys, settings.data, settings.gate.judged_share)
+        rejects.extend(_twice(keys, planned))
         rejects.extend(planned.rejects)
         targets = _targets(folder, planned)
-        route(staged, list(targets.values()))
+        route(staged, list(targets.values()), add_up(staged, planned.repeats))
         staged.unlink()
         manifest = {"id": key} | _manifest(planned, targets, rejects)
     _refuse_what_cannot_run(manifest, settings)
@@ -92,23 +95,22 @@ def _make(settings: Settings, key: str, folder: Path) -> None:
 
 
 def _stage(settings: Settings, staged: Path, rejects: RejectLog) -> pd.DataFrame:
-    """First pass: check rows, drop repeated pairs, keep the keys in memory and the rows on disk."""
+    """First pass: check rows, keep the keys in memory and the rows on disk."""
     keys = Keys()
     with pq.ParquetWriter(staged, STAGED_SCHEMA, compression="lz4") as writer:
         for source in settings.data.sources:
             for chunk in read_source(source, settings, rejects):
-                new = keys.new(chunk)
-                twice = chunk[~new]
-                rejects.extend(
-                    Reject(file, int(row), "doc_id", DUPLICATE)
-                    for file, row in zip(twice["file"], twice["row"], strict=True)
-                )
-                fresh = chunk[new]
-                keys.append(fresh)
+                keys.append(chunk)
                 writer.write_table(
-                    pa.Table.from_pandas(fresh[STAGED_SCHEMA.names], STAGED_SCHEMA, preserve_index=False)
+                    pa.Table.from_pandas(chunk[STAGED_SCHEMA.names], STAGED_SCHEMA, preserve_index=False)
                 )
     return keys.frame()
+
+
+def _twice(keys: pd.DataFrame, planned: Plan) -> Iterator[Reject]:
+    rows = keys.iloc[planned.repeats.twice]
+    for file, row in zip(rows["file"], rows["row"], strict=True):
+        yield Reject(str(file), int(row), "doc_id", DUPLICATE)
 
 
 def _targets(folder: Path, planned: Plan) -> dict[str, Target]:
@@ -162,6 +164,7 @@ def _manifest(planned: Plan, targets: dict[str, Target], rejects: RejectLog) -> 
         "rejected": rejects.count,
         "reject_reasons": dict(rejects.reasons),
         "left_out": planned.left_out,
+        "logged_again": len(planned.repeats.again),
     }
 
 

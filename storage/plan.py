@@ -25,12 +25,14 @@ from serm.storage.assign import (
     conflicts,
     matches,
 )
+from serm.storage.repeats import Repeats, came_before, find_repeats
 from serm.storage.windows import Cut, cut_windows, keep_windows
 
 NO_SET = "no set takes the row"
 NO_WINDOW = "no window takes the stream row"
 NO_GRADE = "a seed, gate or test row without a grade"
 SPENT = "a stream row whose query went into the seed"
+CAME_BEFORE = "a pair for the panel alone that an earlier window has"
 _JUDGED: Final = "judged only"
 
 
@@ -47,6 +49,7 @@ class Plan:
     window: Codes  # of stream, judged and gate rows; -1: none
     opens: Codes  # of gate rows: the window they open with; -1: open from the start
     tests: tuple[tuple[TestRule, NDArray[np.int64]], ...]  # with the numbers of its rows: tests may be many
+    repeats: Repeats  # rows of pairs that another row stands for: none of them is in a mask
     left_out: dict[str, int]  # good rows that nothing takes, by reason
     rejects: tuple[Reject, ...] = field(repr=False)  # rows whose query a stricter set keeps
 
@@ -72,15 +75,22 @@ def plan(keys: pd.DataFrame, data: DataSettings, judged_share: float = 0.0) -> P
         stream &= ~judged
         cut = keep_windows(cut, stream)  # a window of judged queries alone has nothing to mine
     inside, judged = stream & (cut.of_row != NONE), judged & (cut.of_row != NONE)
+    test = (sets == TEST) & graded
+    no_grade = np.isin(sets, (SEED, GATE, TEST)) & ~graded
+    later = came_before(keys, judged, cut.of_row)
+    judged &= ~later
+    repeats = find_repeats(keys, _places(cut, inside | judged, seed, gate, test))
+    for mask in (inside, judged, seed, gate, test):
+        mask[repeats.rows] = False
     opens = np.where(gate, cut.of_row, NONE).astype(np.int32)
     if data.seed_gate is not None:
         opens[matches(data.seed_gate, keys)] = NONE
-    test = (sets == TEST) & graded
     left_out = {
         NO_SET: int((ruled == NONE).sum()),
-        NO_WINDOW: int((stream & ~inside).sum()),
-        NO_GRADE: int((np.isin(sets, (SEED, GATE, TEST)) & ~graded).sum()),
+        NO_WINDOW: int((stream & (cut.of_row == NONE)).sum()),
+        NO_GRADE: int(no_grade.sum()),
         SPENT: int(spent.sum()),
+        CAME_BEFORE: int(later.sum()),
     }
     return Plan(
         seed=seed,
@@ -95,9 +105,18 @@ def plan(keys: pd.DataFrame, data: DataSettings, judged_share: float = 0.0) -> P
             (rule, np.flatnonzero(test & matches(rule.when, keys)))
             for rule in data.tests or (TestRule(name="test"),)
         ),
+        repeats=repeats,
         left_out={reason: count for reason, count in left_out.items() if count},
         rejects=_rejects(keys, clash, ruled, owner),
     )
+
+
+def _places(cut: Cut, windowed: Mask, *sets: Mask) -> Codes:
+    """Within what a pair stands once: a window, or one of the other sets; -1: nothing takes the row."""
+    place = np.where(windowed, cut.of_row, NONE).astype(np.int32)
+    for number, rows in enumerate(sets):
+        place[rows] = len(cut.names) + number
+    return place
 
 
 def _by_share(keys: pd.DataFrame, stream: Mask, share: float) -> Mask:

@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 
 from serm.core.hashing import HASH_LENGTH
 from serm.storage.dataset import GRADED_SCHEMA
+from serm.storage.repeats import Added
 
 STAGED_SCHEMA = GRADED_SCHEMA
 OPEN_FILES = 200  # written at a time; chosen well under the 1,024 that systems commonly allow
@@ -82,13 +83,13 @@ class Target:
         self._state.update(np.column_stack(hashes).tobytes())
 
 
-def route(staged: Path, targets: Sequence[Target]) -> None:
+def route(staged: Path, targets: Sequence[Target], added: Added) -> None:
     """Write every target. Memory is bounded by one row group of `staged`, however long it is."""
     for start in range(0, len(targets), OPEN_FILES):
-        _pass(staged, targets[start : start + OPEN_FILES])
+        _pass(staged, targets[start : start + OPEN_FILES], added)
 
 
-def _pass(staged: Path, targets: Sequence[Target]) -> None:
+def _pass(staged: Path, targets: Sequence[Target], added: Added) -> None:
     with ExitStack() as stack:
         writers = [
             stack.enter_context(pq.ParquetWriter(target.path, target.schema, compression="zstd"))
@@ -99,6 +100,7 @@ def _pass(staged: Path, targets: Sequence[Target]) -> None:
         for group in range(file.num_row_groups):
             frame = file.read_row_group(group).to_pandas()
             here = slice(start, start + len(frame))
+            added.put(frame, start)
             for target, writer in zip(targets, writers, strict=True):
                 taken = target.rows(here)
                 if taken.any():

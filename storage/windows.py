@@ -74,7 +74,7 @@ def _auto(keys: pd.DataFrame, settings: WindowSettings, stream: Mask, gate: Mask
         sizes = np.bincount(cut.of_row[stream])
         if len(cut.names) > 1 and np.median(sizes) >= SMALLEST_WINDOW:
             return cut
-    total = int(stream.sum())
+    total = keys["pair"][stream].nunique()
     if total > settings.pairs * (SMALL_SET_WINDOWS - 1):
         return _sized(keys, settings.pairs, stream, gate)
     return _sized(keys, max(1, -(-total // SMALL_SET_WINDOWS)), stream, gate, equal=True)
@@ -94,8 +94,10 @@ def _sized(keys: pd.DataFrame, pairs: int, stream: Mask, gate: Mask, *, equal: b
             "moment": keys["timestamp"].to_numpy("datetime64[us]")[rows],
             "row": rows,
             "stream": stream[rows],
+            "pair": keys["pair"].to_numpy()[rows],
         }
     )
+    table["stream"] &= ~table.duplicated(["pair", "stream"])  # a pair that is logged again is one pair
     queries = table.groupby("query").agg(
         moment=("moment", "min"), row=("row", "min"), pairs=("stream", "sum")
     )

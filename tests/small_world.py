@@ -90,9 +90,10 @@ def make_pairs(queries_per_month: int = 20, candidates: int = 8, seed: int = 0) 
     return pd.DataFrame(rows)
 
 
-def distinct_pairs() -> pd.DataFrame:
-    """The same, no two queries of one text: else much of the seed reads like the gate, and is left out."""
-    pairs = make_pairs()
+def distinct_pairs(queries_per_month: int = 20) -> pd.DataFrame:
+    """The same, no two queries of one text: else much reads like the gate, and is neither learned from nor
+    mined."""
+    pairs = make_pairs(queries_per_month)
     return pairs.assign(query=pairs["query"] + " " + pairs["query_id"])
 
 
@@ -101,7 +102,7 @@ def world(folder: Path, encoder: Path, pairs: pd.DataFrame | None = None, **sect
     folder.mkdir(parents=True, exist_ok=True)
     if not (folder / MLFLOW).exists():
         shutil.copyfile(encoder.parent / MLFLOW, folder / MLFLOW)
-    (make_pairs() if pairs is None else pairs).to_parquet(folder / "pairs.parquet", index=False)
+    (distinct_pairs() if pairs is None else pairs).to_parquet(folder / "pairs.parquet", index=False)
     judge = "simulated:accuracy=0.9,shared=0.5,seed=3"
     config: dict[str, Any] = {
         "workspace": "workspace",

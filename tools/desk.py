@@ -39,6 +39,9 @@ class MiningDesk:
     committee: Callable[[Ints], FloatArray] | None = None
     """Rows (k,) -> expected grades (members, k) of the current, the previous and the base model."""
     labelled: frozenset[PairKey] = frozenset()  # never nominated again
+    held_out: NDArray[np.bool_] | None = None
+    """(unique queries,): those that read like a held-out query. A label of theirs would be paid for and never
+    trained on."""
     settings: MinerSettings = field(default_factory=MinerSettings)
     seed: int = 0
 
@@ -51,6 +54,8 @@ class MiningDesk:
     def unlabelled(self) -> NDArray[np.bool_]:
         """(n,): the pairs that may be nominated."""
         free = np.ones(len(self.window), dtype=bool)
+        if self.held_out is not None:
+            free &= ~self.held_out[self.query_index]
         free[[row for _, row in self._found(self.labelled)]] = False
         return free
 

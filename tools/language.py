@@ -2,13 +2,14 @@
 
 Short texts are told apart badly ("zapatillas rojas" reads like Quechua), so a query that is not clear by
 itself is read together with its documents, and then only the languages that make up some share of the log
-come into question.
+come into question. Windows that are compared must agree on which those are: a language with 1.9% of one and
+2.1% of the next would else be new there.
 """
 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping, Sequence, Set
 from functools import lru_cache
 from types import MappingProxyType
 from typing import Any, Final
@@ -20,13 +21,17 @@ SURE: Final = 0.9
 SPOKEN: Final = 0.02
 """Share of the queries under which a language is taken for a mistake; chosen."""
 
+LEAST: Final = 5
+"""Queries of a window that make a language come into question in others, too; chosen."""
+
 _NONE: Final[Mapping[str, int]] = MappingProxyType({})
 _LENGTH = 400  # characters of a text that are read; more tell little more
 _DOCUMENTS = 5  # of a query
 
 
-def with_languages(window: pd.DataFrame) -> pd.DataFrame:
-    """The window with a language (ISO 639-1) in every row; languages that the log names stay."""
+def with_languages(window: pd.DataFrame, spoken: Set[str] = frozenset()) -> pd.DataFrame:
+    """The window with a language (ISO 639-1) in every row; languages that the log names stay. Those that are
+    `spoken` in other windows come into question however rare they are here."""
     named = window["language"].fillna("").astype(str)
     missing = (named == "").to_numpy()
     if not missing.any():
@@ -37,22 +42,32 @@ def with_languages(window: pd.DataFrame) -> pd.DataFrame:
     heads["document"] = heads["title"].where(heads["title"] != "", heads["text"])
     texts = {str(query): list(part) for query, part in heads.groupby("query", sort=False)["document"]}
     told = window.loc[~missing, ["query"]].assign(language=named[~missing]).drop_duplicates()
-    found = languages_of(texts, Counter(told["language"].tolist()))
+    found = languages_of(texts, Counter(told["language"].tolist()), spoken)
     return window.assign(language=named.mask(missing, window["query"].map(found)))
 
 
-def languages_of(texts: dict[str, list[str]], named: Mapping[str, int] = _NONE) -> dict[str, str]:
-    """The language of each query, given its documents. Rare guesses give way to the log's own languages;
-    `named` says in how many queries the log itself names which."""
+def languages_of(
+    texts: dict[str, list[str]], named: Mapping[str, int] = _NONE, spoken: Set[str] = frozenset()
+) -> dict[str, str]:
+    """The language of each query, given its documents. Rare guesses give way to the log's own languages, but
+    for those that are `spoken` elsewhere; `named` says in how many queries the log itself names which."""
     first = {query: identify(query, documents) for query, documents in texts.items()}
     counts = Counter(first.values())
     for name, count in named.items():
         counts[name.lower().partition("-")[0]] += count  # de-AT is German
-    spoken = frozenset(name for name, count in counts.items() if count >= SPOKEN * counts.total()) & _known()
+    own = {name for name, count in counts.items() if count >= SPOKEN * counts.total()}
+    among = frozenset(own | spoken) & known_languages()
     return {
-        query: guess if guess in spoken else identify(query, texts[query], spoken)
+        query: guess if guess in among else identify(query, texts[query], among)
         for query, guess in first.items()
     }
+
+
+def spoken_in(languages: Sequence[str]) -> frozenset[str]:
+    """What a window with queries in these languages brings into question elsewhere."""
+    counts = Counter(languages)
+    enough = max(LEAST, SPOKEN * counts.total())
+    return frozenset(name for name, count in counts.items() if count >= enough)
 
 
 def identify(query: str, documents: Sequence[str] = (), among: frozenset[str] = frozenset()) -> str:
@@ -67,7 +82,7 @@ def identify(query: str, documents: Sequence[str] = (), among: frozenset[str] = 
     return str(identifier.classify(f"{query} {' '.join(documents)}"[:_LENGTH])[0])
 
 
-def _known() -> frozenset[str]:
+def known_languages() -> frozenset[str]:
     return frozenset(map(str, _identifier(frozenset()).nb_classes))
 
 

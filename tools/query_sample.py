@@ -36,6 +36,9 @@ class QuerySample:
     embeddings: FloatArray
     names: Sequence[str] = ()  # their texts
     languages: Sequence[str] = ()
+    spoken: frozenset[str] = frozenset()
+    """Of earlier queries: the languages that come into question where the log names none, there and in the
+    window that is compared with them."""
     outputs: Callable[[], Outputs] | None = None
     """What the model in use says of queries' pairs; of earlier queries those of the last window before alone.
     Asked for when a test needs it: it means scoring their pairs."""

@@ -5,7 +5,7 @@ from pathlib import Path
 import pandas as pd
 import pytest
 import yaml
-from small_world import make_pairs, world
+from small_world import distinct_pairs, world
 
 from serm.cli.main import run
 from serm.core import Settings
@@ -18,7 +18,7 @@ def config(tmp_path_factory: pytest.TempPathFactory, tiny_encoder: Path) -> Path
     every = {"uncertainty": 1, "feedback": 1, "skipped": 1, "bald": 1, "committee": 1, "novelty": 1}
     miner = {"passes": 2, "pool": 40, "agents": every, "density": 1.0}
     path = folder / "serm.yaml"
-    path.write_text(yaml.safe_dump(world(folder, tiny_encoder, make_pairs(30), miner=miner)))
+    path.write_text(yaml.safe_dump(world(folder, tiny_encoder, distinct_pairs(30), miner=miner)))
     return path
 
 

@@ -14,6 +14,7 @@ from serm.benchmarks.mining.memory import write_window
 from serm.benchmarks.mining.stub_encoder import stub_model
 from serm.core.records import PairKey
 from serm.core.settings_loop import MinerSettings
+from serm.evals.leakage import word_set
 from serm.graphs.desks import mining_desk
 from serm.relevance_model.biencoder import BiEncoder
 from serm.relevance_model.pairs import CodedPairs
@@ -67,6 +68,15 @@ def test_a_labelled_pair_is_in_no_pool(tmp_path: Path, asked: list[CodedPairs]) 
     desk = desk_of(tmp_path, labelled=frozenset([*keys, PairKey("q1", "of another window")]))
     assert not set(desk.most_uncertain(POOL).tolist()) & set(most.tolist())
     assert (~desk.unlabelled).sum() == 3
+
+
+def test_a_query_that_reads_like_a_held_out_one_is_not_nominated(tmp_path: Path) -> None:
+    query = desk_of(tmp_path).window["query"].iloc[7]
+    desk = desk_of(tmp_path, held_out={word_set(", ".join(reversed(query.upper().split())))})
+    same = (desk.window["query"] == query).to_numpy()
+    assert 0 < same.sum() < len(same)
+    assert (desk.unlabelled == ~same).all()
+    assert not same[desk.most_uncertain(len(same))].any()
 
 
 def test_the_committee_is_opened_when_it_is_asked_and_sees_what_the_window_was_scored_with(

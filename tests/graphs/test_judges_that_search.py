@@ -10,7 +10,7 @@ from typing import Any
 import pandas as pd
 import pytest
 import yaml
-from small_world import make_pairs, world
+from small_world import distinct_pairs, world
 
 from serm.core import Settings
 from serm.core.columns import document_text
@@ -27,7 +27,7 @@ def call(name: str, **arguments: Any) -> dict[str, Any]:
 SEARCH_AND_GRADE = [call("search_knowledge", query="red lamp"), call("submit_grade", grade=2, reason="so")]
 
 
-PAIRS = make_pairs(queries_per_month=10)
+PAIRS = distinct_pairs(queries_per_month=10)
 
 
 def settings_in(folder: Path, encoder: Path, *turns: Any, **sections: Any) -> Settings:

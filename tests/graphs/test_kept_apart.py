@@ -141,9 +141,14 @@ def test_no_training_set_of_a_run_reads_like_any_gate_or_test(tmp_path: Path, ti
     frame = make_pairs(queries_per_month=12)  # of 48 texts: many of them stand under several ids
     settings = settings_over(frame, tmp_path, tiny_encoder, gate={"enabled": False})
     rounds = evolve(settings, rounds=2).rounds
+    samples = [pd.read_parquet(path) for path in settings.workspace_path.glob("samples/*/sample.parquet")]
     # small_world measures no test query of month 2.
     ids = [name for month in (0, 1, 3) for name in of(frame, month, GATE, TEST)] + of(frame, 2, GATE)
     held_out = {word_set(text) for text in frame.loc[frame["query_id"].isin(ids), "query"]}
+    texts = frame.drop_duplicates("query_id").set_index("query_id")["query"]
+    asked = {word_set(texts[query]) for sample in samples for query in sample["query_id"]}
+    assert asked
+    assert not held_out & asked, "no label is paid for that nothing may learn from"
     for report in rounds[1:]:
         rows = pd.read_parquet(settings.workspace_path / report["snapshot"])
         assert len(rows)

@@ -19,13 +19,14 @@ from serm.graphs.notices import data_notices, language_notices, model_notices
 from serm.storage.dataset import DataSet
 
 
-def data(rejected: dict[str, int], left_out: dict[str, int]) -> DataSet:
+def data(rejected: dict[str, int], left_out: dict[str, int], again: int = 0) -> DataSet:
     return cast(
         DataSet,
         SimpleNamespace(
             rejected=sum(rejected.values()),
             reject_reasons=rejected,
             left_out=left_out,
+            logged_again=again,
         ),
     )
 
@@ -37,6 +38,8 @@ def test_rows_that_are_left_out_are_told_of_the_commonest_reason_first() -> None
     assert rejected.endswith("2 more reasons. rejects.jsonl beside the data set lists each.")
     assert left == "7 good rows are left out: 7 x no set takes it."
     assert list(data_notices(data({}, {}))) == []
+    [again] = data_notices(data({}, {}, again=1_500))
+    assert again == "1,500 rows log a pair again in its window: their requests are added to its first row."
 
 
 class Known:

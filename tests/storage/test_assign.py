@@ -21,7 +21,10 @@ from serm.storage.plan import plan
 def keys(rows: list[dict[str, Any]]) -> pd.DataFrame:
     """A keys frame; what a row does not say is empty."""
     empty = {"source": "s", "language": "", "split": "", "timestamp": None, "graded": True, "file": "f"}
-    frame = pd.DataFrame([{**empty, **row, "row": number} for number, row in enumerate(rows, start=1)])
+    empty |= {"logged": False}
+    frame = pd.DataFrame(
+        [{**empty, "pair": number, **row, "row": number} for number, row in enumerate(rows, start=1)]
+    )
     frame["timestamp"] = pd.to_datetime(frame["timestamp"]).astype("datetime64[us]")
     return frame.astype(
         dict.fromkeys(("query_id", "source", "language", "split", "file"), "category") | {"graded": bool}

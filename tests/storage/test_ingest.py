@@ -21,6 +21,7 @@ from serm.core.settings_data import TestRule as Rule
 from serm.storage.dataset import DataSet
 from serm.storage.ingest import _targets, dataset_key, ingest
 from serm.storage.plan import NO_GRADE, NO_SET, NO_WINDOW, SPENT, Plan
+from serm.storage.repeats import Repeats
 from serm.storage.workspace import Workspace
 
 Rows = Callable[..., Any]
@@ -202,6 +203,7 @@ def test_what_goes_where_takes_no_memory_a_window_and_a_test(tmp_path: Path, win
         window=window,
         opens=window,
         tests=tuple((Rule(name=str(test)), np.flatnonzero(window == test)) for test in range(windows)),
+        repeats=Repeats(*[np.zeros(0, dtype=np.int64)] * 3),
         left_out={},
         rejects=(),
     )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Set
 from typing import Any
 
 import numpy as np
@@ -15,14 +16,21 @@ from serm.core.settings_data import WindowSettings
 from serm.storage.windows import Cut, cut_windows
 
 
-def cut(rows: list[tuple[str, str | None]], gate: set[str] = frozenset(), **given: Any) -> Cut:  # type: ignore[assignment]
-    """Cut rows of (query, timestamp); the queries in `gate` are gate rows, the others the stream."""
+def cut(
+    rows: list[tuple[str, str | None]],
+    gate: Set[str] = frozenset(),
+    of_pairs: list[int] | None = None,
+    **given: Any,
+) -> Cut:
+    """Cut rows of (query, timestamp); the queries in `gate` are gate rows, the others the stream. Each is of
+    another pair where `of_pairs` does not tell."""
     keys = pd.DataFrame(rows, columns=["query_id", "timestamp"])
     keys["timestamp"] = pd.to_datetime(keys["timestamp"], format="ISO8601").astype("datetime64[us]")
     keys["query_id"] = keys["query_id"].astype("category")
     for name in ("source", "language", "split"):
         keys[name] = pd.Categorical([""] * len(keys))
     keys["graded"] = True
+    keys["pair"] = np.arange(len(keys)) if of_pairs is None else of_pairs
     opened = keys["query_id"].isin(gate).to_numpy(bool)
     return cut_windows(keys, WindowSettings(**given), ~opened, opened)
 

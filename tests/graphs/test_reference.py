@@ -1,0 +1,59 @@
+"""What a window is compared with: languages that the log does not name are told alike on both sides."""
+
+from __future__ import annotations
+
+from collections import Counter
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from serm.graphs.reference import earlier_queries
+from serm.tools.language import with_languages
+
+ENGLISH = "where can I buy a good pair of red running shoes for the winter, number {}"
+FRENCH = "où puis-je acheter une bonne paire de chaussures rouges pour courir en hiver, numéro {}"
+
+
+def window_of(english: int, french: int, first: int) -> pd.DataFrame:
+    queries = [ENGLISH.format(first + number) for number in range(english)]
+    queries += [FRENCH.format(first + number) for number in range(french)]
+    return pd.DataFrame({"query": queries, "title": "", "text": "", "language": "", "impressions": np.nan})
+
+
+def resources_over(windows: list[pd.DataFrame], folder: Path) -> Any:
+    """The seed and then the windows."""
+    model = SimpleNamespace(embed_queries=lambda names: np.zeros((len(names), 2), dtype=np.float32))
+    return SimpleNamespace(
+        workspace=SimpleNamespace(scores=folder),
+        dataset=SimpleNamespace(
+            seed_id="seed", seed=lambda: windows[0], coded_window=lambda index: windows[index + 1]
+        ),
+        window=lambda number: SimpleNamespace(id=f"window {number}"),
+        settings=SimpleNamespace(random_seed=0, miner=SimpleNamespace(drift_reference="all")),
+        models=SimpleNamespace(open=lambda _: model),
+    )
+
+
+def test_a_language_near_the_share_that_counts_is_not_new_where_it_was_there_before(tmp_path: Path) -> None:
+    windows = [window_of(60, 0, 0), window_of(400, 6, 100), window_of(200, 8, 600)]  # 1.5%, then 3.8%
+    before = earlier_queries(resources_over(windows, tmp_path), 2, "a model")
+    assert Counter(with_languages(windows[1])["language"]) == {"en": 406}  # by itself it is not spoken there
+    assert Counter(before.languages) == {"en": 460, "fr": 6}
+    assert Counter(with_languages(windows[2], before.spoken)["language"]) == {"en": 200, "fr": 8}
+
+
+def test_a_language_that_gets_rare_is_not_gone(tmp_path: Path) -> None:
+    windows = [window_of(60, 0, 0), window_of(200, 8, 600), window_of(400, 6, 100)]
+    before = earlier_queries(resources_over(windows, tmp_path), 2, "a model")
+    assert Counter(before.languages) == {"en": 260, "fr": 8}
+    assert Counter(with_languages(windows[2], before.spoken)["language"]) == {"en": 400, "fr": 6}
+
+
+def test_a_few_odd_queries_of_a_small_window_bring_no_language_into_others(tmp_path: Path) -> None:
+    windows = [window_of(60, 3, 0), window_of(400, 3, 100)]
+    before = earlier_queries(resources_over(windows, tmp_path), 1, "a model")
+    assert before.spoken == {"en"}
+    assert Counter(with_languages(windows[1], before.spoken)["language"]) == {"en": 403}
