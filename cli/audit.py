@@ -47,11 +47,6 @@ def audit(
     from serm.cli.load import load_settings
     from serm.cli.outputs import files_of, require_apart, require_no_grades
     from serm.core.errors import ConfigError
-    from serm.graphs.audit import audit as run
-    from serm.graphs.audit import pairs_to_grade
-    from serm.graphs.standing import looked_at, standing, window_number
-    from serm.storage.artifacts import write_file
-    from serm.storage.csv_file import to_csv
 
     settings = load_settings(config)
     if ask is not None:
@@ -60,6 +55,13 @@ def audit(
         require_apart({"--ask": ask}, {"--grades": grades} | files_of(settings, config))
         require_no_grades("--ask", ask, "Take them in by `--grades`, or give another name.")
     given = _read_grades(grades) if grades is not None else None
+
+    from serm.graphs.audit import audit as run  # takes seconds: what is wrong with the config was said before
+    from serm.graphs.audit import pairs_to_grade
+    from serm.graphs.standing import looked_at, standing, window_number
+    from serm.storage.artifacts import write_file
+    from serm.storage.csv_file import to_csv
+
     with looked_at(settings) as resources:
         number = window_number(resources.dataset, window)
         found = run(resources, standing(resources, number, trained=True), given)

@@ -30,8 +30,10 @@ def check_workspace(patient: Patient) -> Iterator[Finding]:
             "Choose another `workspace`.",
         )
         return
-    place = next(parent for parent in (folder, *folder.parents) if parent.is_dir())
-    if os.access(place, os.W_OK | os.X_OK):
+    place = next(parent for parent in (folder, *folder.parents) if parent.exists())
+    if not place.is_dir():
+        yield Finding("workspace", Status.FAIL, f"{place} is a file.", "Choose another `workspace`.")
+    elif os.access(place, os.W_OK | os.X_OK):
         yield Finding("workspace", Status.PASS, f"{folder} can be written.")
     else:
         yield Finding("workspace", Status.FAIL, f"{place} is read-only.", "Choose another `workspace`.")

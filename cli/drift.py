@@ -37,12 +37,15 @@ def drift(
 
     from rich.console import Console
 
-    from serm.cli.drift_report import drift_json
     from serm.cli.load import load_settings
+
+    settings = load_settings(config)  # before what takes seconds to import
+
+    from serm.cli.drift_report import drift_json
     from serm.graphs.drift import drift_of
     from serm.graphs.standing import looked_at, standing, window_number
 
-    with looked_at(load_settings(config)) as resources:
+    with looked_at(settings) as resources:
         number = window_number(resources.dataset, window)
         found = drift_of(resources, standing(resources, number, trained=False))
         if png is not None:

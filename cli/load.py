@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 def load_settings(path: Path) -> Settings:
     """The settings of a config file, or of a folder: its serm.yaml, else the defaults for a folder of data.
 
-    Raises ConfigError where there are none, and where the folder is a workspace.
+    Raises ConfigError where there are none, where the folder is a workspace, and where it is nothing of that.
     """
     from serm.core.errors import ConfigError
     from serm.core.settings import Settings
@@ -25,7 +25,13 @@ def load_settings(path: Path) -> Settings:
     if is_workspace(path):
         raise ConfigError(f"{path} is a workspace.", "Give the config it was made with.")
     from serm.storage.folder import settings_for_folder
+    from serm.storage.readers import holds_pairs
 
+    if not holds_pairs(path):
+        raise ConfigError(
+            f"{path} is no workspace, and has neither a serm.yaml nor pairs.",
+            "Name a config (`serm init` writes one), or a folder of data (docs/formats.md).",
+        )
     return settings_for_folder(path)
 
 

@@ -45,14 +45,16 @@ def mine(
     from serm.cli.outputs import files_of, require_apart
     from serm.cli.progress import RunProgress
     from serm.core.errors import ConfigError
-    from serm.graphs.mine import mine as run
-    from serm.storage.artifacts import write_file
 
     form = out.suffix.lower()
     if form not in FORMATS:
         raise ConfigError(f"{out} has no format that is known.", f"End it in {', '.join(FORMATS)}.")
     settings = load_settings(config)
     require_apart({"--out": out}, files_of(settings, config))
+
+    from serm.graphs.mine import mine as run  # takes seconds: what is wrong with the config was said before
+    from serm.storage.artifacts import write_file
+
     console = Console(soft_wrap=True, highlight=False)
     with RunProgress(console) as progress:
         mined = run(settings, window, progress)

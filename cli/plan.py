@@ -43,10 +43,12 @@ def plan(
     from rich.console import Console
 
     from serm.cli.load import load_settings
+
+    settings = load_settings(config)  # before what takes seconds to import
+
     from serm.graphs.forecast import forecast
     from serm.graphs.standing import looked_at, window_number
 
-    settings = load_settings(config)
     margins = sorted({settings.gate.margin, *(margin or MARGINS)})
     with looked_at(settings) as resources:
         number = window_number(resources.dataset, window)

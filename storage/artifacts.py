@@ -27,6 +27,7 @@ _REMEDIES = {
     errno.ENOTDIR: _IN_THE_WAY,
     errno.EEXIST: _IN_THE_WAY,  # what `mkdir` says where the last part of its path is a file
     errno.EISDIR: ("it is a folder", "Name a file in it."),
+    errno.ENAMETOOLONG: ("its name is too long", "Give it a shorter one."),
     errno.EMFILE: _OPEN_FILES,
     errno.ENFILE: _OPEN_FILES,
     errno.EACCES: ("permission is denied", "Make the folder writable, or choose another workspace."),

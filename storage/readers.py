@@ -86,7 +86,7 @@ def _located(source: Source, settings: Settings) -> tuple[Path, str]:
     if not file.exists():
         raise DataError("there is no such file.", "Paths are relative to the config's file.", file=file)
     if file.is_dir() and source.format != "beir" and not is_beir(file):
-        found = [file / name for name in TABLE_FILES if (file / name).is_file()]
+        found = _tables_in(file)
         if not found:
             raise DataError(
                 "this folder holds no pairs.",
@@ -107,6 +107,15 @@ def _located(source: Source, settings: Settings) -> tuple[Path, str]:
     if not file.stat().st_size:
         raise DataError("the file is empty.", "Write it again, or take it out of the data.", file=file)
     return file, kind
+
+
+def holds_pairs(folder: Path) -> bool:
+    """Whether there is anything in it that a source may be read from."""
+    return is_beir(folder) or bool(_tables_in(folder))
+
+
+def _tables_in(folder: Path) -> list[Path]:
+    return [folder / name for name in TABLE_FILES if (folder / name).is_file()]
 
 
 def _table(

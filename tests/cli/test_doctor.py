@@ -292,6 +292,13 @@ def test_a_workspace_that_is_somebody_elses_folder_fails(make_config: MakeConfig
     assert "no workspace" in only(findings(config, check_services.check_workspace), Status.FAIL).sentence
 
 
+def test_a_workspace_below_a_file_fails(make_config: MakeConfig, tmp_path: Path) -> None:
+    config = make_config(workspace="notes.txt/work")
+    (tmp_path / "notes.txt").touch()
+    found = only(findings(config, check_services.check_workspace), Status.FAIL)
+    assert found.sentence == f"{tmp_path / 'notes.txt'} is a file."
+
+
 def test_a_workspace_of_another_config_fails_with_the_sections_that_differ(make_config: MakeConfig) -> None:
     from serm.storage.workspace import Workspace
 

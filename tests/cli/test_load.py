@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 
 import pytest
@@ -44,6 +45,16 @@ def test_a_workspace_cannot_be_evolved_without_its_config(
         load_settings(config.parent / "work")
     assert run(["evolve", str(config.parent / "work")]) == 2
     assert "Give the config it was made with." in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("command", ["trace", "models", "evolve", "audit", "drift", "plan"])
+def test_a_folder_of_nothing_that_serm_knows_is_said_to_be_that_before_anything_is_loaded(
+    command: str, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "notes.txt").touch()
+    monkeypatch.setitem(sys.modules, "serm.graphs.resources", None)  # an import of it would fail
+    assert run([command, str(tmp_path)]) == 2
+    assert "is no workspace, and has neither a serm.yaml nor pairs." in capsys.readouterr().err
 
 
 def test_before_any_run_there_is_nothing_to_look_at(make_config: MakeConfig) -> None:

@@ -137,7 +137,12 @@ def test_a_damaged_config_file_is_named(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     ("code", "words"),
-    [(errno.EROFS, "read-only"), (errno.EACCES, "permission is denied"), (errno.ENOSPC, "disk is full")],
+    [
+        (errno.EROFS, "read-only"),
+        (errno.EACCES, "permission is denied"),
+        (errno.ENOSPC, "disk is full"),
+        (errno.ENAMETOOLONG, "too long"),
+    ],
 )
 def test_a_disk_that_refuses_is_told_with_a_remedy(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, code: int, words: str
