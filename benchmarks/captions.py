@@ -28,6 +28,11 @@ CAPTIONS: Final = {
     ),
     "by_round": "The model in use minus frozen; the next window before anything of it is used.",
     "sliced": "The model in use minus frozen after the last round; measured queries in brackets.",
+    "gaps_left": (
+        "What part of the gap that drift opens in frozen an arm does not have between its own static test "
+        "and the window's, after the window's round. Any further training lifts both tests, and frozen is "
+        "not trained further: what is lifted alike counts above and not here. 100%: drift costs it nothing."
+    ),
     "per_thousand": (
         "Points over frozen after the last round, divided by the pairs that were sent to the panel. Tests "
         "alone: windows are measured before most labels are there."

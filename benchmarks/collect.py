@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence, Set
 from pathlib import Path
 from typing import Any
 
@@ -36,6 +36,16 @@ def collect(runs: Sequence[Run]) -> pd.DataFrame:
 def reports(run: Run) -> list[dict[str, Any]]:
     """round.json of each round of a run, the oldest first."""
     return read_rounds(run.folder / "workspace" / "rounds")
+
+
+def simulated_in(report: Mapping[str, Any]) -> frozenset[str]:
+    """The judges of a round whose answers are simulated."""
+    return frozenset(report.get("simulated_judges") or ())
+
+
+def called(judge: str, simulated: Set[str]) -> str:
+    """A judge as tables and pages name it."""
+    return f"{judge} (SIMULATED)" if judge in simulated else judge
 
 
 def _tables(run: Run) -> Iterator[pd.DataFrame]:

@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from serm.benchmarks.collect import reports, sealed_grades
+from serm.benchmarks.collect import called, reports, sealed_grades, simulated_in
 from serm.benchmarks.runs import Run
 from serm.core.columns import KEY
 from serm.core.records import GRADES
@@ -24,13 +24,14 @@ def confusions(runs: Sequence[Run]) -> list[tuple[str, Cells]]:
         for report in reports(run):
             if not report["round"]:
                 continue
+            simulated = simulated_in(report)
             labels = pd.read_parquet(run.folder / "workspace" / report["labels"], columns=[*KEY, "votes"])
             for query, doc, votes in labels.astype(str).itertuples(index=False, name=None):
                 true = human.get((query, doc))
                 for judge, grade in json.loads(votes):
                     if true is not None and grade is not None:
                         empty = np.zeros((len(GRADES), len(GRADES)), dtype=np.int64)
-                        counts.setdefault(judge, empty)[true, grade] += 1
+                        counts.setdefault(called(judge, simulated), empty)[true, grade] += 1
     return [(judge, _cells(table)) for judge, table in counts.items()]
 
 

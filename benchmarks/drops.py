@@ -81,6 +81,22 @@ def gap_by_window(results: Results) -> Cells:
     return Cells(headers, tuple(rows), frozenset(headers))
 
 
+def gap_to_own_test(results: Results) -> Cells:
+    """How much less drift costs an arm than the frozen model, in the round of each drift: 1 less the ratio of
+    what either has on the static test less what it has on the window's, after that window's round.
+
+    Training on anything lifts both tests. What it lifts alike is in `gap_by_window` and not here.
+    """
+    found = {number: _Gaps(results, test, number) for number, test in _window_tests(results).items()}
+    if len(found) < 2 or not all(gaps.of(results.ours) for gaps in found.values()):
+        return Cells((), ())
+    kept = [[gaps.kept_up(arm) for gaps in found.values()] for arm in results.arms]
+    rows = [(results.named(arm), *map(share, row)) for arm, row in zip(results.arms, kept, strict=True)]
+    rows.append((SMALLEST, *smallest(kept, share_of)))
+    headers = ("arm", *(results.windows[number] for number in found))
+    return Cells(headers, tuple(rows), frozenset(headers))
+
+
 @dataclass(frozen=True)
 class _Gap:
     """What drift took from the frozen model, in one slice of the queries."""
@@ -132,6 +148,22 @@ class _Gaps:
 
         mended = self.results.of(arm, self.test, self.number, only=gap.only)
         return self.results.measured([[gap.then], [gap.now, mended]], mended_share)
+
+    def kept_up(self, arm: str) -> Interval:
+        """What part of the gap an arm does not have between its own tests; NaN where the gap is not sure."""
+        gap = self.of(arm).get(ALL)
+        if gap is None or not gap.size.low > 0:
+            return NONE
+
+        def without(first: Floats, own_first: Floats, frozen: Floats, mended: Floats) -> Floats:
+            opened = first - frozen
+            return np.where(
+                opened > LEAST_GAP, 1 - (own_first - mended) / np.maximum(opened, LEAST_GAP), np.nan
+            )
+
+        own_first = self.results.of(arm, _test(self.results, "static_test"), self.number)
+        mended = self.results.of(arm, self.test, self.number)
+        return self.results.measured([[gap.then, own_first], [gap.now, mended]], without)
 
 
 def _gaps(results: Results, test: str, arm: str) -> dict[str, _Gap]:

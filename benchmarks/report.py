@@ -23,7 +23,7 @@ def write_report(protocol: Protocol, out: Path, runs: Sequence[Run]) -> list[Pat
     table = collect(runs)
     rows = write_file(out / "results.parquet", lambda path: table.to_parquet(path, index=False))
     results = Results(protocol, table, runs)
-    tables = ReportTables(results)
+    tables = ReportTables(results, out)
     text = results_markdown(tables)
     page = html_report(tables, made_by(results), simulated_judges(results))
     return [
@@ -40,7 +40,7 @@ def results_markdown(tables: ReportTables) -> str:
     head = f"# {protocol.name}\n\n{made_by(results)}\n"
     if simulated:
         head += f"\nSimulated judges: {', '.join(simulated)}. Their labels are made from the human grades.\n"
-    head += "".join(f"\n{notice}\n" for notice in tables.left_out)
+    head += "".join(f"\n{notice}\n" for notice in tables.notices)
     notes = [f"- {name}: {note}" for name, note in results.notes]
     parts = [
         head,
@@ -71,6 +71,7 @@ def _further(tables: ReportTables) -> Iterator[tuple[str, Cells]]:
         "**Gap closed in the round of each drift**: on each window's own test, after its round and no later",
         tables.gaps_by_window,
     )
+    yield f"**What drift still costs, in the round of each drift**. {CAPTIONS['gaps_left']}", tables.gaps_left
     yield (
         "**RnDCG**, the relative drop from the static test to each window before anything of it is used",
         tables.drops,

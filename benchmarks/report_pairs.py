@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Sequence, Set
 from dataclasses import dataclass
 from pathlib import Path
 
 import pandas as pd
 
-from serm.benchmarks.collect import reports
+from serm.benchmarks.collect import called, reports, simulated_in
 from serm.benchmarks.run_record import read_record
 from serm.benchmarks.runs import Run
 from serm.core.columns import KEY
@@ -53,6 +53,7 @@ def _of_round(run: Run, report: dict[str, object], count: int) -> list[PairStory
     sample = pd.read_parquet(folder / str(report["sample"]))
     labels = pd.read_parquet(folder / str(report["labels"]))
     table = sample.merge(labels, on=list(KEY), suffixes=("", "_label"))
+    simulated = simulated_in(report)
     order = [unit_interval("report", *key) for key in table[list(KEY)].itertuples(index=False, name=None)]
     chosen = table.assign(order=order).sort_values("order").head(count).reset_index(drop=True)
     models = dict(report["models"])  # type: ignore[call-overload]
@@ -67,7 +68,7 @@ def _of_round(run: Run, report: dict[str, object], count: int) -> list[PairStory
             language=str(row["language"] or ""),
             agents=str(row["agents"] or row["agent"]),
             reason=str(row["reason"]),
-            votes=_votes(str(row["votes"])),
+            votes=_votes(str(row["votes"]), simulated),
             outcome=str(row["outcome"]),
             grade="–" if pd.isna(row["grade"]) else str(int(row["grade"])),
             before=before[position],
@@ -85,8 +86,11 @@ def _scores(run: Run, workspace: Path, model: str, frame: pd.DataFrame) -> Seque
     return [f"{value:.2f}" for value in score_frame(loaded, frame).expected]
 
 
-def _votes(text: str) -> str:
-    return ", ".join(f"{judge}: {'failed' if grade is None else grade}" for judge, grade in json.loads(text))
+def _votes(text: str, simulated: Set[str]) -> str:
+    return ", ".join(
+        f"{called(judge, simulated)}: {'failed' if grade is None else grade}"
+        for judge, grade in json.loads(text)
+    )
 
 
 def _shortened(text: str, length: int = 280) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from functools import cached_property
+from pathlib import Path
 
 from serm.benchmarks.arm_tables import before_use, by_round, by_slice, last_round
 from serm.benchmarks.arms import Results
@@ -10,8 +11,10 @@ from serm.benchmarks.ceiling import of_true_grades
 from serm.benchmarks.collect import data_folder
 from serm.benchmarks.confusion import confusions
 from serm.benchmarks.costs import costs, per_thousand
-from serm.benchmarks.drops import gap_by_window, gap_closed, relative_drops
+from serm.benchmarks.drops import gap_by_window, gap_closed, gap_to_own_test, relative_drops
 from serm.benchmarks.measure_table import other_measures
+from serm.benchmarks.run_record import versions_differ
+from serm.benchmarks.runs import runs_of
 from serm.benchmarks.timeline import drift_timeline
 from serm.evals.tables import Cells
 from serm.graphs.notices import data_notices
@@ -22,8 +25,9 @@ from serm.storage.dataset import DataSet
 class ReportTables:
     """Without rows where the data does not have what a table shows."""
 
-    def __init__(self, results: Results) -> None:
-        self.results = results
+    def __init__(self, results: Results, folder: Path | None = None) -> None:
+        """`folder`: of the benchmark, where other runs may be done that these tables are not of."""
+        self.results, self._folder = results, folder
 
     @cached_property
     def last_round(self) -> Cells:
@@ -36,6 +40,28 @@ class ReportTables:
     @cached_property
     def measures(self) -> Cells:
         return other_measures(self.results)
+
+    @cached_property
+    def notices(self) -> list[str]:
+        """What is to be known of the runs before anything is read."""
+        return [*filter(None, [versions_differ(self.results.done)]), *self.elsewhere, *self.left_out]
+
+    @cached_property
+    def elsewhere(self) -> list[str]:
+        """Finished runs of the protocol that these tables are not of, and who stands in for the baseline."""
+        results, protocol = self.results, self.results.protocol
+        arms_there = list(protocol.arms) if self._folder is not None else []
+        every = runs_of(self._folder or Path(), arms_there, protocol.seeds, protocol.folds)
+        asked = {(run.arm, run.seed, run.fold) for run in results.runs}
+        others = [run for run in every if run.done and (run.arm, run.seed, run.fold) not in asked]
+        arms = [arm for arm in dict.fromkeys(run.arm for run in others) if arm not in results.arms]
+        told = []
+        if others:
+            named = f": {', '.join(arms)}" if arms else ""
+            told.append(f"Not in these tables: {len(others)} finished runs that were not asked for{named}.")
+        if results.baseline != protocol.baseline:
+            told.append(f"{protocol.baseline} is not among the arms: {results.baseline} stands in its place.")
+        return told
 
     @cached_property
     def left_out(self) -> list[str]:
@@ -68,6 +94,10 @@ class ReportTables:
     @cached_property
     def gaps_by_window(self) -> Cells:
         return gap_by_window(self.results)
+
+    @cached_property
+    def gaps_left(self) -> Cells:
+        return gap_to_own_test(self.results)
 
     @cached_property
     def drops(self) -> Cells:

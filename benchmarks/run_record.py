@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any, Final, NoReturn
 
 from serm.benchmarks.contents import contents
+from serm.benchmarks.made_by_code import code_version, processor, torch_version
 from serm.benchmarks.protocol import Protocol
 from serm.benchmarks.runs import DONE, Run
 from serm.core.discretion import without_logins
@@ -46,6 +47,9 @@ def made_on() -> dict[str, Any]:
         "machine": platform.machine(),
         "cores": len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1,
         "python": platform.python_version(),
+        "serm": code_version(),
+        "torch": torch_version(),
+        "processor": processor(),
     }
 
 
@@ -58,6 +62,18 @@ def where_and_when(runs: Sequence[Run]) -> str:
     versions = sorted({str(item["python"]) for item in told})
     period = " to ".join(dict.fromkeys((days[0], days[-1])))
     return f"{period}, {' and '.join(machines)}, Python {' and '.join(versions)}"
+
+
+def versions_differ(runs: Sequence[Run]) -> str:
+    """A sentence where the runs that are done were made by several versions of the code, of torch, or on
+    several processors; "" else. Runs of an earlier version do not tell."""
+    told = [read_record(run) for run in runs if run.done]
+    several = []
+    for key, called in (("serm", "versions of serm"), ("torch", "of torch"), ("processor", "processors")):
+        values = sorted({str(record.get(key) or "not told") for record in told})
+        if len(values) > 1:
+            several.append(f"{called} ({', '.join(values)})")
+    return f"Made by several {', '.join(several)}: differences may be theirs." if several else ""
 
 
 def read_record(run: Run) -> dict[str, Any]:

@@ -114,8 +114,8 @@ def check_separation(patient: Patient) -> Iterator[Finding]:
                 Status.WARN,
                 f"{count(len(twice), 'query', 'queries')} of the {name} set in the same words in seed or "
                 f"stream (such as “{min(twice)}”).",
-                "What reads like them is kept out of training sets, the seed's too; leakage.json of a round "
-                "says how much.",
+                "What reads like them is not mined, and kept out of training sets, the seed's too; a round's "
+                "round.json says how many pairs (counts.kept_apart, leakage).",
             )
     common = len(sides.documents)
     if common:

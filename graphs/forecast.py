@@ -14,6 +14,7 @@ from serm.agents.calibration import choose_gold
 from serm.core.columns import KEY
 from serm.evals.power import SPREAD, measured_spread, queries_for
 from serm.graphs.forecast_judges import CountTokens, JudgeForecast, Wanted, cost_at_most, forecast_judges
+from serm.graphs.held_out import held_out
 from serm.graphs.resources import Resources
 from serm.storage.rounds import read_rounds
 
@@ -59,7 +60,8 @@ def forecast(resources: Resources, number: int, margins: Sequence[float], count:
     """Forecast round `number`. `count` gives the tokens of texts. Nothing is asked of any judge."""
     settings = resources.settings
     window = resources.pairs(number)
-    pairs = min(settings.budget.pairs_of(len(window)), len(window))
+    apart = held_out(resources, number).rows(window)
+    pairs = min(settings.budget.pairs_of(len(window)), int((~apart).sum()))
     reports = [report for report in read_rounds(resources.workspace.rounds) if report["round"] > 0]
     wanted = Wanted(window, pairs, _gate_pairs(resources, number), _gold_pairs(resources, number))
     judges = forecast_judges(settings, wanted, resources.workspace.judgments_url, count)

@@ -38,7 +38,8 @@ def round_knowledge(
     said = [_said(workspace, earlier) for earlier in range(1, number)]
     # A round may label pairs of the windows before its own once more, so texts are looked for in all.
     kept = newest(said).dropna(subset=["grade"]).drop(columns="place") if said else None
-    labels = None if kept is None else kept.merge(pairs, on=list(KEY), how="inner", validate="one_to_one")
+    texts = pairs.drop_duplicates([*KEY], keep="last")
+    labels = None if kept is None else kept.merge(texts, on=list(KEY), how="inner", validate="one_to_one")
     return open_knowledge(workspace.knowledge, url, embed, pairs, labels, progress=progress)
 
 

@@ -10,9 +10,9 @@ import pandas as pd
 from serm.core.columns import KEY
 from serm.core.hashing import digest
 from serm.core.records import PairKey
-from serm.evals.leakage import WordSet, word_set
 from serm.graphs.crediting import shares
 from serm.graphs.desks import mining_desk
+from serm.graphs.held_out import held_out
 from serm.graphs.reference import earlier_queries
 from serm.graphs.resources import Resources
 from serm.graphs.state import MinerState
@@ -38,6 +38,7 @@ def desk_key(resources: Resources, state: MinerState) -> str:
             settings.miner.model_dump(mode="json", exclude={"executor"}),
             identity["agents"],
             settings.random_seed,
+            held_out(resources, state["round"]).key,
             *(_other_models(state) if settings.miner.agents.get("committee") else ()),
             *([shares(resources, state["round"])] if settings.miner.credit else ()),
             *(identity["judges"] if settings.miner.relabel else ()),
@@ -58,7 +59,7 @@ def open_desk(resources: Resources, state: MinerState) -> MiningDesk:
 
 def _make_desk(resources: Resources, state: MinerState) -> MiningDesk:
     number, champion = state["round"], state["champion"]
-    settings = resources.settings
+    settings, apart = resources.settings, held_out(resources, number)
     return mining_desk(
         resources.coded_pairs(number),
         resources.models.open(champion),
@@ -66,7 +67,7 @@ def _make_desk(resources: Resources, state: MinerState) -> MiningDesk:
         earlier_queries(resources, number, champion),
         others=[partial(resources.models.open, key) for key in _other_models(state)],
         labelled=_labelled(resources, state["earlier_labels"]),
-        held_out=_held_out(resources, number),
+        held_out=apart.words,
         settings=settings.miner.model_copy(update={"agents": shares(resources, number)}),
         seed=settings.random_seed + number,
     )
@@ -76,13 +77,6 @@ def _other_models(state: MinerState) -> list[str]:
     """The model before the current one and the base model, where they are others than the current one."""
     found = dict.fromkeys(state[key] for key in ("previous", "untrained") if key in state)
     return [name for name in found if name != state["champion"]]
-
-
-def _held_out(resources: Resources, number: int) -> set[WordSet]:
-    """What no query that is trained on may read like: of the gate, to come, too, and of the tests. Texts
-    alone are read, no grade."""
-    frames = resources.held_out(number).values()
-    return {word_set(text) for frame in frames for text in frame["query"].unique()}
 
 
 def _labelled(resources: Resources, names: Sequence[str]) -> set[PairKey]:

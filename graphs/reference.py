@@ -15,7 +15,7 @@ from serm.relevance_model.base import RelevanceModel
 from serm.relevance_model.scoring import stored_scores
 from serm.storage.artifacts import find_or_create
 from serm.tools.exposure import stretches
-from serm.tools.language import known_languages, spoken_in, with_languages
+from serm.tools.language import identify, known_languages, spoken_in, with_languages
 from serm.tools.query_sample import Asked, Outputs, QuerySample, query_means
 from serm.tools.strata import logged_frequencies
 
@@ -44,7 +44,7 @@ def earlier_queries(resources: Resources, number: int, champion: str) -> QuerySa
     return QuerySample(
         embeddings=model.embed_queries(some["query"].tolist()),
         names=some["query"].tolist(),
-        languages=some["guess"].where(some["guess"].isin(spoken), some["language"]).tolist(),
+        languages=_languages(some, spoken),
         spoken=spoken,
         outputs=_outputs(resources, number, champion, model),
         counts=None if requests is None else np.concatenate(counts)[kept],
@@ -67,8 +67,9 @@ def queries_of(resources: Resources, place: int) -> pd.DataFrame:
 
 
 def distinct_queries(frame: pd.DataFrame) -> pd.DataFrame:
-    """Of a pairs frame, in its order: query, language, `guess` (what the text itself reads like, also where
-    hardly anybody speaks it here) and `asked`, how often; NaN where the log has no impressions."""
+    """Of a pairs frame, in its order: query, language, `named` (whether the log says it), `guess` (what the
+    text itself reads like, also where hardly anybody speaks it here) and `asked`, how often; NaN where the
+    log has no impressions."""
     codes, _ = pd.factorize(frame["query"])
     index = codes.astype(np.int64)
     first = with_languages(frame).drop_duplicates("query")
@@ -78,10 +79,20 @@ def distinct_queries(frame: pd.DataFrame) -> pd.DataFrame:
         {
             "query": first["query"].astype(str).to_numpy(),
             "language": first["language"].astype(str).to_numpy(),
+            "named": frame.loc[first.index, "language"].fillna("").astype(str).ne("").to_numpy(),
             "guess": guess.astype(str).to_numpy(),
             "asked": np.full(len(first), np.nan) if times is None else times,
         }
     )
+
+
+def _languages(table: pd.DataFrame, spoken: frozenset[str]) -> list[str]:
+    """Those of earlier queries, once it is known which are `spoken` before and now."""
+    found = table["language"].where(table["named"] | ~table["guess"].isin(spoken), table["guess"])
+    if spoken:
+        rare = ~table["named"] & ~found.isin(spoken)
+        found[rare] = [identify(query, among=spoken) for query in table.loc[rare, "query"]]
+    return [str(name) for name in found]
 
 
 def asked_in(table: pd.DataFrame) -> Asked:

@@ -7,6 +7,7 @@ import pandas as pd
 
 from serm.core.columns import KEY
 from serm.core.records import Outcome
+from serm.graphs.held_out import held_out
 from serm.graphs.resources import Resources
 from serm.graphs.state import MinerState
 from serm.graphs.training import labels_path, pairs_named
@@ -37,7 +38,8 @@ def asked_again(resources: Resources, state: MinerState, desk: MiningDesk, budge
     probabilities = score_frame(resources.models.open(state["champion"]), pairs).probabilities
     held = trust(votes, grades, probabilities)
     by_judges = (labels["outcome"] != Outcome.HUMAN).to_numpy()
-    open_to = np.flatnonzero(by_judges & _open_to(resources, state["round"], pairs))
+    apart = held_out(resources, state["round"]).rows(pairs)
+    open_to = np.flatnonzero(by_judges & ~apart & _open_to(resources, state["round"], pairs))
     worth = worth_again(votes, grades, probabilities, held)
     first = worth_first(desk.scores.probabilities[desk.unlabelled], held)
     rows = open_to[worth_more(worth[open_to], first, budget, most)]

@@ -21,6 +21,7 @@ from serm.evals.plain import plain
 from serm.graphs.crediting import credit_round
 from serm.graphs.gate_panel import gate_totals
 from serm.graphs.gating import decision_path
+from serm.graphs.held_out import held_out
 from serm.graphs.resources import Resources
 from serm.graphs.reviewing import HUMAN
 from serm.graphs.stages import label_accuracy, stages
@@ -190,6 +191,7 @@ def _counts(resources: Resources, state: SupervisorState, labels: pd.DataFrame) 
     of_gate = gate_totals(resources, state["round"])
     judging = {name: value - getattr(of_gate, name) for name, value in asdict(totals).items()}
     return {
+        "kept_apart": int(held_out(resources, state["round"]).rows(resources.pairs(state["round"])).sum()),
         "mined": len(sample),
         "mined_by": {str(agent): int(count) for agent, count in sample["agent"].value_counts().items()},
         "labelled": int(labels["grade"].notna().sum()),

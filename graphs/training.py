@@ -15,7 +15,7 @@ from serm.evals.plain import plain
 from serm.graphs.events import Event
 from serm.graphs.resources import Resources
 from serm.graphs.state import SupervisorState
-from serm.storage.artifacts import find_or_create, write_json
+from serm.storage.artifacts import write_file, write_json
 from serm.storage.labels import newest
 from serm.storage.snapshots import build_snapshot, read_snapshot
 
@@ -145,13 +145,12 @@ def superseded(resources: Resources, names: Sequence[str]) -> list[pd.DataFrame]
 
 def labelled_pairs(resources: Resources, labels: str, number: int) -> pd.DataFrame:
     """The pairs of a round that the panel kept, with their text, grade and soft target. The stream is read
-    for their texts once, and not again in every later round."""
-
-    def make(folder: Path) -> None:
-        _labelled_pairs(resources, labels, number).to_parquet(folder / _LABELLED, index=False)
-
-    folder = find_or_create(resources.workspace.scores, f"labelled-{labels}", make)
-    return pd.read_parquet(folder / _LABELLED)
+    for their texts once, and not again in every later round: they are kept beside the labels."""
+    file = labels_path(resources, labels).with_name(_LABELLED)
+    if not file.is_file():
+        table = _labelled_pairs(resources, labels, number)
+        write_file(file, lambda temporary: table.to_parquet(temporary, index=False))
+    return pd.read_parquet(file)
 
 
 def _labelled_pairs(resources: Resources, labels: str, number: int) -> pd.DataFrame:

@@ -45,6 +45,8 @@ class WindowRef:
     sealed: Path  # Parquet of query_id, doc_id, grade: the rows that have one
     pairs: int
     queries: int
+    pairs_id: str = ""
+    """The same without what a log counts; data sets of earlier versions have none."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -150,6 +150,7 @@ def _manifest(planned: Plan, targets: dict[str, Target], rejects: RejectLog) -> 
                 "index": index,
                 "name": name,
                 "id": targets[f"window {index}"].id,
+                "pairs_id": targets[f"window {index}"].pairs_id,
                 "path": targets[f"window {index}"].path.name,
                 "sealed": targets[f"sealed {index}"].path.name,
             }

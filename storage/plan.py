@@ -25,14 +25,14 @@ from serm.storage.assign import (
     conflicts,
     matches,
 )
-from serm.storage.repeats import Repeats, came_before, find_repeats
+from serm.storage.repeats import Repeats, all_but_one, find_repeats
 from serm.storage.windows import Cut, cut_windows, keep_windows
 
 NO_SET = "no set takes the row"
 NO_WINDOW = "no window takes the stream row"
 NO_GRADE = "a seed, gate or test row without a grade"
 SPENT = "a stream row whose query went into the seed"
-CAME_BEFORE = "a pair for the panel alone that an earlier window has"
+ELSEWHERE = "a pair of the gate that it has of another window, too"
 _JUDGED: Final = "judged only"
 
 
@@ -65,9 +65,14 @@ def plan(keys: pd.DataFrame, data: DataSettings, judged_share: float = 0.0) -> P
     graded = keys["graded"].to_numpy(bool)
     seed, stream, gate = (sets == SEED) & graded, sets == STREAM, (sets == GATE) & graded
     cut = cut_windows(keys, data.windows, stream, gate)
+    gate_windows = cut_windows(
+        keys, data.windows, stream, sets == GATE
+    ).of_row  # of rows without a grade, too
+    places = np.where(stream, NONE, sets)
     spent = np.zeros(len(keys), dtype=bool)
     if not (ruled == SEED).any() and not any(rule.set == "seed" for rule in data.sets) and cut.names:
         seed, spent = _seed_from_the_first_window(keys, cut, stream & graded, stream)
+        places[stream & (seed | spent) & (cut.of_row == 0)] = SEED
         stream &= ~spent & ~seed
         cut = keep_windows(cut, stream & (cut.of_row > 0))
     judged = _by_share(keys, stream, judged_share)
@@ -76,21 +81,24 @@ def plan(keys: pd.DataFrame, data: DataSettings, judged_share: float = 0.0) -> P
         cut = keep_windows(cut, stream)  # a window of judged queries alone has nothing to mine
     inside, judged = stream & (cut.of_row != NONE), judged & (cut.of_row != NONE)
     test = (sets == TEST) & graded
-    no_grade = np.isin(sets, (SEED, GATE, TEST)) & ~graded
-    later = came_before(keys, judged, cut.of_row)
-    judged &= ~later
-    repeats = find_repeats(keys, _places(cut, inside | judged, seed, gate, test))
+    places[inside | judged] = STREAM
+    taken = inside | judged | seed | gate | test
+    repeats = find_repeats(keys, _once(places, cut.of_row, gate_windows), taken)
     for mask in (inside, judged, seed, gate, test):
         mask[repeats.rows] = False
+    others = all_but_one(keys, judged | gate, cut.of_row)  # no query is of both
+    judged, gate = judged & ~others, gate & ~others
+    added = np.zeros(len(keys), dtype=bool)
+    added[repeats.again] = True
     opens = np.where(gate, cut.of_row, NONE).astype(np.int32)
     if data.seed_gate is not None:
         opens[matches(data.seed_gate, keys)] = NONE
     left_out = {
         NO_SET: int((ruled == NONE).sum()),
         NO_WINDOW: int((stream & (cut.of_row == NONE)).sum()),
-        NO_GRADE: int(no_grade.sum()),
-        SPENT: int(spent.sum()),
-        CAME_BEFORE: int(later.sum()),
+        NO_GRADE: int((np.isin(sets, (SEED, GATE, TEST)) & ~graded & ~added).sum()),
+        SPENT: int((spent & ~added).sum()),
+        ELSEWHERE: int(others.sum()),
     }
     return Plan(
         seed=seed,
@@ -111,12 +119,16 @@ def plan(keys: pd.DataFrame, data: DataSettings, judged_share: float = 0.0) -> P
     )
 
 
-def _places(cut: Cut, windowed: Mask, *sets: Mask) -> Codes:
-    """Within what a pair stands once: a window, or one of the other sets; -1: nothing takes the row."""
-    place = np.where(windowed, cut.of_row, NONE).astype(np.int32)
-    for number, rows in enumerate(sets):
-        place[rows] = len(cut.names) + number
-    return place
+def _once(places: Codes, of_row: Codes, of_gate: Codes) -> Codes:
+    """What a pair stands in once: a window of the stream or of the gate, the seed, the tests; -1: nowhere.
+
+    `places` (n,): the set of a row; `of_row` and `of_gate`: its window, were it of the stream or of the gate.
+    """
+    beyond = np.int32(len(places))  # there are no more windows than rows
+    once = np.where(places == STREAM, of_row, NONE).astype(np.int32)
+    once[places == SEED], once[places == TEST] = beyond, beyond + 1
+    once[places == GATE] = beyond + 3 + of_gate[places == GATE]
+    return once
 
 
 def _by_share(keys: pd.DataFrame, stream: Mask, share: float) -> Mask:

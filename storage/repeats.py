@@ -2,7 +2,8 @@
 
 A log tells of a pair again whenever its query is asked again. In another window that is another row of the
 stream. In the same window it is one pair with more requests: impressions and clicks are added, the longest
-dwell time stays, and the position is the mean over impressions.
+dwell time stays, and the position is the mean over impressions. So it is in the seed, the gate and the tests,
+whose frequencies are compared with those of windows: their rows without a grade add to the one that has it.
 """
 
 from __future__ import annotations
@@ -33,37 +34,53 @@ class Repeats:
 
     again: Rows  # (k,) ascending: a log's, to be added to the row in `into`
     into: Rows  # (k,)
-    twice: Rows  # ascending: they add nothing, or bear a second grade
+    twice: Rows  # ascending: they add nothing, are the same row once more, or bear another grade
 
     @property
     def rows(self) -> Rows:
         return np.concatenate([self.again, self.twice])
 
 
-def find_repeats(keys: pd.DataFrame, place: Codes) -> Repeats:
-    """`place` (n,): where a row goes, -1 where nothing takes it; a pair is there once.
+def find_repeats(keys: pd.DataFrame, place: Codes, taken: Mask) -> Repeats:
+    """`place` (n,): what a pair stands in once, -1 where a row is nowhere; `taken` (n,): the rows that stand
+    there, the others only add to one that does.
 
-    The first row with a grade stays, where none has one the first.
+    The first row with a grade stays, where none has one the first. Equal counts at the same time of a day are
+    the same row, exported twice; where the day alone is told they are taken for further requests.
     """
     rows = np.flatnonzero(place != NONE)
     table = pd.DataFrame({"pair": keys["pair"].to_numpy()[rows], "place": place[rows], "row": rows})
     table = table[table.duplicated(["pair", "place"], keep=False)]
-    table["ungraded"] = ~keys["graded"].to_numpy(bool)[table["row"]]
-    table = table.sort_values(["ungraded", "row"], kind="stable")
-    table["first"] = table.groupby(["pair", "place"], sort=False)["row"].transform("first")
-    table = table[table["first"] != table["row"]].sort_values("row")
-    adds = table["ungraded"].to_numpy(bool) & keys["logged"].to_numpy(bool)[table["row"]]
-    row, first = (table[name].to_numpy(np.int64) for name in ("row", "first"))
-    return Repeats(row[adds], first[adds], row[~adds])
+    known = keys.iloc[table["row"].to_numpy()]
+    table["beside"], table["grade"] = ~taken[table["row"]], known["grade"].to_numpy()
+    table["ungraded"], table["said"] = (table["grade"] < 0), known["said"].to_numpy()
+    moment = known["timestamp"]
+    table["logged"] = known["logged"].to_numpy(bool)
+    table["timed"] = ((moment - moment.dt.normalize()) > pd.Timedelta(0)).to_numpy(bool)
+    table = table.sort_values(["beside", "ungraded", "row"], kind="stable")
+    groups = table.groupby(["pair", "place"], sort=False)
+    first = groups[["row", "grade", "beside"]].transform("first")
+    same = table["timed"] & table.duplicated(["pair", "place", "said"])
+    adds = table["logged"] & ~same & (table["ungraded"] | (table["grade"] == first["grade"]))
+    repeated = (first["row"] != table["row"]) & ~first["beside"]
+    again = table.assign(first=first["row"])[repeated & adds].sort_values("row")
+    twice = table.loc[repeated & ~adds & ~table["beside"], "row"]
+    return Repeats(
+        again["row"].to_numpy(np.int64),
+        again["first"].to_numpy(np.int64),
+        np.sort(twice.to_numpy(np.int64)),
+    )
 
 
-def came_before(keys: pd.DataFrame, among: Mask, window: Codes) -> Mask:
-    """Rows of `among` whose pair an earlier window has there, too: (n,) bool."""
+def all_but_one(keys: pd.DataFrame, among: Mask, window: Codes) -> Mask:
+    """Rows of `among` whose pair stands in another window, too, but for one: the earliest with a grade, where
+    none has one the earliest. (n,) bool."""
     rows = np.flatnonzero(among)
-    rows = rows[np.argsort(window[rows], kind="stable")]
-    later = np.zeros(len(keys), dtype=bool)
-    later[rows[keys["pair"].iloc[rows].duplicated().to_numpy(bool)]] = True
-    return later
+    order = np.lexsort((window[rows], keys["grade"].to_numpy()[rows] < 0))
+    rows = rows[order]
+    others = np.zeros(len(keys), dtype=bool)
+    others[rows[pd.Series(keys["pair"].to_numpy()[rows]).duplicated().to_numpy(bool)]] = True
+    return others
 
 
 @dataclass(frozen=True, eq=False)

@@ -15,6 +15,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
+from serm.core.columns import FEEDBACK
 from serm.core.hashing import HASH_LENGTH
 from serm.storage.dataset import GRADED_SCHEMA
 from serm.storage.repeats import Added
@@ -62,6 +63,7 @@ class Target:
     pairs: int = 0
     _queries: set[str] = field(default_factory=set)
     _state: Any = field(default_factory=hashlib.sha256)
+    _pairs_state: Any = field(default_factory=hashlib.sha256)
 
     @property
     def queries(self) -> int:
@@ -72,15 +74,22 @@ class Target:
         """Hash of the rows by the columns of `schema`, however they were cut into chunks."""
         return str(self._state.hexdigest())[:HASH_LENGTH]
 
+    @property
+    def pairs_id(self) -> str:
+        """The same without what a log counts, which grows while the pairs stay."""
+        return str(self._pairs_state.hexdigest())[:HASH_LENGTH]
+
     def note(self, part: pd.DataFrame) -> None:
         """Count rows and take them into the hash."""
         self.pairs += len(part)
         self._queries.update(part["query_id"].tolist())
-        hashes = [
-            pd.util.hash_pandas_object(part[name], index=False, categorize=False).to_numpy(np.uint64)
+        hashes = {
+            name: pd.util.hash_pandas_object(part[name], index=False, categorize=False).to_numpy(np.uint64)
             for name in self.schema.names
-        ]
-        self._state.update(np.column_stack(hashes).tobytes())
+        }
+        self._state.update(np.column_stack([*hashes.values()]).tobytes())
+        pairs = [column for name, column in hashes.items() if name not in FEEDBACK]
+        self._pairs_state.update(np.column_stack(pairs).tobytes())
 
 
 def route(staged: Path, targets: Sequence[Target], added: Added) -> None:

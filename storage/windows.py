@@ -71,7 +71,8 @@ def _auto(keys: pd.DataFrame, settings: WindowSettings, stream: Mask, gate: Mask
         return _by_rules(keys, settings, stream, gate)
     if keys["timestamp"].notna().to_numpy(bool)[stream].all():
         cut = _by_time(keys, settings, stream, gate)
-        sizes = np.bincount(cut.of_row[stream])
+        table = pd.DataFrame({"pair": keys["pair"].to_numpy()[stream], "window": cut.of_row[stream]})
+        sizes = np.bincount(table.drop_duplicates()["window"])
         if len(cut.names) > 1 and np.median(sizes) >= SMALLEST_WINDOW:
             return cut
     total = keys["pair"][stream].nunique()

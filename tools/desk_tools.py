@@ -28,6 +28,7 @@ def window_facts(desk: MiningDesk) -> dict[str, Any]:
     return {
         "pairs": len(desk.window),
         "unlabelled": int(desk.unlabelled.sum()),
+        "kept_apart": 0 if desk.held_out is None else int(desk.held_out[desk.query_index].sum()),
         "queries": len(desk.query_embeddings),
         "reference_queries": len(desk.reference),
         "languages": {str(name)[:20]: int(count) for name, count in languages.items()},

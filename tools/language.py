@@ -2,8 +2,8 @@
 
 Short texts are told apart badly ("zapatillas rojas" reads like Quechua), so a query that is not clear by
 itself is read together with its documents, and then only the languages that make up some share of the log
-come into question. Windows that are compared must agree on which those are: a language with 1.9% of one and
-2.1% of the next would else be new there.
+come into question. Windows that are compared go by the same languages: one with 1.9% of one and 2.1% of
+the next would else be new there.
 """
 
 from __future__ import annotations
@@ -30,8 +30,8 @@ _DOCUMENTS = 5  # of a query
 
 
 def with_languages(window: pd.DataFrame, spoken: Set[str] = frozenset()) -> pd.DataFrame:
-    """The window with a language (ISO 639-1) in every row; languages that the log names stay. Those that are
-    `spoken` in other windows come into question however rare they are here."""
+    """The window with a language (ISO 639-1) in every row; languages that the log names stay. `spoken`: those
+    that come into question, where that was decided for several windows at once."""
     named = window["language"].fillna("").astype(str)
     missing = (named == "").to_numpy()
     if not missing.any():
@@ -49,14 +49,14 @@ def with_languages(window: pd.DataFrame, spoken: Set[str] = frozenset()) -> pd.D
 def languages_of(
     texts: dict[str, list[str]], named: Mapping[str, int] = _NONE, spoken: Set[str] = frozenset()
 ) -> dict[str, str]:
-    """The language of each query, given its documents. Rare guesses give way to the log's own languages, but
-    for those that are `spoken` elsewhere; `named` says in how many queries the log itself names which."""
+    """The language of each query, given its documents. Rare guesses give way to the log's own languages, or
+    to those that are `spoken`; `named` says in how many queries the log itself names which."""
     first = {query: identify(query, documents) for query, documents in texts.items()}
     counts = Counter(first.values())
     for name, count in named.items():
-        counts[name.lower().partition("-")[0]] += count  # de-AT is German
+        counts[_base(name)] += count
     own = {name for name, count in counts.items() if count >= SPOKEN * counts.total()}
-    among = frozenset(own | spoken) & known_languages()
+    among = frozenset(spoken or own) & known_languages()
     return {
         query: guess if guess in among else identify(query, texts[query], among)
         for query, guess in first.items()
@@ -64,10 +64,15 @@ def languages_of(
 
 
 def spoken_in(languages: Sequence[str]) -> frozenset[str]:
-    """What a window with queries in these languages brings into question elsewhere."""
-    counts = Counter(languages)
+    """What a window with queries in these languages brings into question, there and elsewhere."""
+    counts = Counter(map(_base, languages))
     enough = max(LEAST, SPOKEN * counts.total())
-    return frozenset(name for name, count in counts.items() if count >= enough)
+    return frozenset(name for name, count in counts.items() if count >= enough) & known_languages()
+
+
+def _base(language: str) -> str:
+    """de-AT is German."""
+    return language.lower().partition("-")[0]
 
 
 def identify(query: str, documents: Sequence[str] = (), among: frozenset[str] = frozenset()) -> str:

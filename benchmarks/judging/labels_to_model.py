@@ -130,7 +130,10 @@ def _sample(resources: Resources, number: int, model: str) -> pd.DataFrame:
     state = {"round": number, "champion": model, "earlier_labels": []}
     name = miner_graph(resources).invoke(state)["sample"]
     chosen = resources.sample(name)[list(KEY)]
-    return resources.pairs(number).merge(chosen, on=list(KEY)).assign(round=number)
+    found = resources.pairs(number).merge(chosen, on=list(KEY)).assign(round=number)
+    before = [resources.dataset.window(index, KEY) for index in range(number - 1)]
+    seen = pd.MultiIndex.from_frame(pd.concat([found.iloc[:0][list(KEY)], *before]))
+    return found[~pd.MultiIndex.from_frame(found[list(KEY)]).isin(seen)]  # each pair once over all windows
 
 
 def _truth(resources: Resources) -> pd.DataFrame:

@@ -13,7 +13,7 @@ from serm.benchmarks.arm_tables import before_use, by_slice, last_round
 from serm.benchmarks.arms import Results
 from serm.benchmarks.ceiling import of_true_grades
 from serm.benchmarks.costs import per_thousand
-from serm.benchmarks.drops import gap_by_window, gap_closed, relative_drops
+from serm.benchmarks.drops import gap_by_window, gap_closed, gap_to_own_test, relative_drops
 from serm.benchmarks.protocol import Arm
 from serm.benchmarks.runs import Run
 from serm.benchmarks.timeline import drift_timeline
@@ -83,6 +83,23 @@ def test_each_window_has_its_own_gap_and_what_its_own_round_closed_of_it(tmp_pat
     assert ("random", "all") in rows
     assert ("ours", "tail") in rows
     assert ("random", "tail") not in rows
+
+
+@pytest.mark.parametrize(
+    ("tests", "more"), [((), 0), (("static",), -12), (("static", "window-1", "last"), 0)]
+)
+def test_what_lifts_both_tests_alike_closes_nothing_of_an_arms_own_gap(
+    tmp_path: Path, tests: tuple[str, ...], more: int
+) -> None:
+    results = made_up(tmp_path, marketplace=True)
+    table = results.table
+    learnt = (table["arm"] == "ours") & (table["role"] == "champion") & table["round"].gt(0)
+    table.loc[learnt & table["set"].isin(tests), "ndcg@4"] += 0.05
+    cells = gap_to_own_test(results)
+    assert cells.headers == ("arm", "window-1", "window-2")
+    first, last = next(row[1:] for row in cells.rows if row[0] == "ours")
+    assert int(first.split("%")[0]) == pytest.approx(25 + more, abs=3)  # of a gap of 40
+    assert int(last.split("%")[0]) == pytest.approx(67 + more * 4 / 3, abs=4)  # of 30
 
 
 def test_a_relative_drop_is_what_is_lost_as_a_share_of_what_there_was(tmp_path: Path) -> None:

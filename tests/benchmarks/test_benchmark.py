@@ -78,6 +78,8 @@ def test_arms_and_seeds_are_run_once_and_compared(
     assert re.search(r"\| ours \| late \| \d+ \| \d+\.\d \[\d+\.\d, \d+\.\d\] \| [+-]", text)
     page = (out / "report.html").read_text(encoding="utf-8")
     assert "Simulated judges:" in page
+    assert "ann (SIMULATED): " in page
+    assert "| ann (SIMULATED) | " in text
     assert page.count("<svg") >= 4
     assert page.count("<details") == 20
     assert not re.search(r"(src|href)=|@import|url\(", page)  # it needs nothing else

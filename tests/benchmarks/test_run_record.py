@@ -18,8 +18,10 @@ from small_world import world
 from serm.benchmarks import report, report_pairs, runner
 from serm.benchmarks.arms import Results
 from serm.benchmarks.collect import data_folder
+from serm.benchmarks.made_by_code import code_version
 from serm.benchmarks.protocol import read_protocol
-from serm.benchmarks.run_record import made_from, require_same, where_and_when
+from serm.benchmarks.report_tables import ReportTables
+from serm.benchmarks.run_record import made_from, made_on, require_same, versions_differ, where_and_when
 from serm.benchmarks.runner import LOG, prepare, run_protocol
 from serm.benchmarks.runs import DONE, Run, runs_of
 from serm.cli import benchmark
@@ -245,6 +247,44 @@ def test_a_report_says_when_and_where_its_runs_ended_and_not_where_it_was_writte
     assert report.made_by(results) == f"serm benchmark small.yaml, seeds 1, 2, {said}."
     mark_done(file, out)  # of an earlier version, which does not tell
     assert where_and_when(runs[:1]).startswith(datetime.now(UTC).date().isoformat())
+
+
+def test_runs_of_several_versions_are_said_to_be_that(tmp_path: Path) -> None:
+    runs = runs_of(tmp_path / "out", ["ours"], [1, 2])
+    told = {"serm": "0.1 aaaa", "torch": "2.13.0", "processor": "a Xeon"}
+    for done, changed in zip(runs, ({}, {"serm": "0.1 bbbb", "processor": "an EPYC"}), strict=True):
+        done.folder.mkdir(parents=True)
+        write_json(done.folder / DONE, told | changed)
+    assert versions_differ(runs) == (
+        "Made by several versions of serm (0.1 aaaa, 0.1 bbbb), processors (a Xeon, an EPYC): "
+        "differences may be theirs."
+    )
+    assert versions_differ(runs[:1]) == ""
+
+
+def test_a_run_tells_the_code_that_made_it() -> None:
+    version, sources = code_version().rsplit(" ", 1)
+    assert version
+    assert len(sources) == 8
+    assert made_on()["serm"] == code_version()
+
+
+def test_finished_runs_that_were_not_asked_for_are_named(folder: Path) -> None:
+    arms: dict[str, Any] = {"ours": {}, "random": {}}
+    protocol = read_protocol(write_protocol(folder / "p", arms=arms, baseline="random"))
+    every = runs_of(folder / "out", list(protocol.arms), protocol.seeds)
+    for done in every:
+        done.folder.mkdir(parents=True)
+        write_json(done.folder / DONE, {})
+    other = next(arm for arm in protocol.arms if arm != protocol.baseline)
+    asked = [run for run in every if run.arm == other]
+    table = pd.DataFrame([(run.arm, run.seed, "") for run in asked], columns=["arm", "seed", "fold"])
+    left, stands_in = ReportTables(Results(protocol, table, asked), folder / "out").elsewhere
+    assert left.startswith(
+        f"Not in these tables: {len(every) - len(asked)} finished runs that were not asked"
+    )
+    assert protocol.baseline in left
+    assert stands_in == f"{protocol.baseline} is not among the arms: {other} stands in its place."
 
 
 def ends(monkeypatch: pytest.MonkeyPatch, **how: Any) -> None:

@@ -68,6 +68,33 @@ def test_what_seeds_add_is_in_the_interval(
     assert 0.86 <= _held(make(effect, seeds))[0] <= 0.985
 
 
+@pytest.mark.parametrize("make", [_nested, _common])
+def test_of_two_seeds_the_interval_holds_the_mean_less_often(
+    make: Callable[[float, int], Callable[[np.random.Generator, int], Interval]],
+) -> None:
+    assert 0.75 <= _held(make(0.3, 2))[0] <= 0.94
+
+
+def test_a_measure_that_samples_overstate_stays_inside_of_its_bounds_however_far_seeds_are_apart() -> None:
+    """As the ECE: the mean of squares of group means grows when queries are drawn."""
+    rng = np.random.default_rng(3)
+
+    def of(values: np.ndarray) -> Callable[[np.ndarray], np.ndarray]:
+        groups = values.reshape(30, 10)
+
+        def squares(counts: np.ndarray) -> np.ndarray:
+            weights = counts.reshape(len(counts), 30, 10)
+            sums = (weights * groups).sum(axis=2) / np.maximum(weights.sum(axis=2), 1)
+            return (sums**2).mean(axis=1, keepdims=True)
+
+        return squares
+
+    for spread in (0.0, 0.05, 0.5):
+        seeds = [of(rng.normal(shift, 1, 300)) for shift in (-spread, 0.0, 2 * spread)]
+        [found] = statistics_intervals(seeds, [300] * 3, 0.95, 300, 0, common=False)
+        assert found.low < found.mean < found.high
+
+
 def test_seeds_apart_make_it_wider_and_leave_the_mean() -> None:
     rng = np.random.default_rng(4)
     queries, shift = rng.normal(0, 0.1, 200), np.array([[-0.2], [0.0], [0.2]])

@@ -16,8 +16,8 @@ COLUMNS = ["query_id", "doc_id", "grade", "outcome"]
 
 
 def window(number: int, _: object = None) -> pd.DataFrame:
-    """The pairs a, b and c of window 0, d of window 1, and so on, with texts of their own."""
-    pairs = pd.DataFrame({"doc_id": [["a", "b", "c"], ["d"], ["e"]][number]})
+    """The pairs a, b and c of window 0, d of window 1, and so on, with texts of their own; c comes again."""
+    pairs = pd.DataFrame({"doc_id": [["a", "b", "c"], ["d", "c"], ["e", "c"]][number]})
     return pairs.assign(query_id="q", query="a query", title="", text="text of " + pairs["doc_id"])
 
 

@@ -37,23 +37,35 @@ def resources_over(windows: list[pd.DataFrame], folder: Path) -> Any:
     )
 
 
+def both(windows: list[pd.DataFrame], folder: Path) -> tuple[Counter[str], Counter[str]]:
+    """How many queries of which language there are before the last window, and in it."""
+    before = earlier_queries(resources_over(windows, folder), len(windows) - 1, "a model")
+    now = with_languages(windows[-1], before.spoken)
+    return Counter(before.languages), Counter(now["language"])
+
+
 def test_a_language_near_the_share_that_counts_is_not_new_where_it_was_there_before(tmp_path: Path) -> None:
     windows = [window_of(60, 0, 0), window_of(400, 6, 100), window_of(200, 8, 600)]  # 1.5%, then 3.8%
-    before = earlier_queries(resources_over(windows, tmp_path), 2, "a model")
     assert Counter(with_languages(windows[1])["language"]) == {"en": 406}  # by itself it is not spoken there
-    assert Counter(before.languages) == {"en": 460, "fr": 6}
-    assert Counter(with_languages(windows[2], before.spoken)["language"]) == {"en": 200, "fr": 8}
+    assert both(windows, tmp_path) == ({"en": 460, "fr": 6}, {"en": 200, "fr": 8})
 
 
 def test_a_language_that_gets_rare_is_not_gone(tmp_path: Path) -> None:
     windows = [window_of(60, 0, 0), window_of(200, 8, 600), window_of(400, 6, 100)]
-    before = earlier_queries(resources_over(windows, tmp_path), 2, "a model")
-    assert Counter(before.languages) == {"en": 260, "fr": 8}
-    assert Counter(with_languages(windows[2], before.spoken)["language"]) == {"en": 400, "fr": 6}
+    assert both(windows, tmp_path) == ({"en": 260, "fr": 8}, {"en": 400, "fr": 6})
 
 
-def test_a_few_odd_queries_of_a_small_window_bring_no_language_into_others(tmp_path: Path) -> None:
-    windows = [window_of(60, 3, 0), window_of(400, 3, 100)]
-    before = earlier_queries(resources_over(windows, tmp_path), 1, "a model")
-    assert before.spoken == {"en"}
-    assert Counter(with_languages(windows[1], before.spoken)["language"]) == {"en": 403}
+def test_a_few_odd_queries_of_a_small_window_are_of_no_language_on_either_side(tmp_path: Path) -> None:
+    assert both([window_of(60, 3, 0), window_of(400, 3, 100)], tmp_path / "a") == ({"en": 63}, {"en": 403})
+    assert both([window_of(1000, 17, 0), window_of(196, 4, 2000)], tmp_path / "b") == (
+        {"en": 1017},
+        {"en": 200},
+    )
+
+
+def test_a_regional_name_in_the_log_counts_for_its_language(tmp_path: Path) -> None:
+    named = window_of(100, 100, 0)
+    named.loc[100:, "language"] = "fr-CA"
+    before, now = both([named, window_of(400, 4, 300)], tmp_path)
+    assert before == {"en": 100, "fr-CA": 100}  # what the log says stays
+    assert now == {"en": 400, "fr": 4}

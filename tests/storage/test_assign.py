@@ -21,10 +21,11 @@ from serm.storage.plan import plan
 def keys(rows: list[dict[str, Any]]) -> pd.DataFrame:
     """A keys frame; what a row does not say is empty."""
     empty = {"source": "s", "language": "", "split": "", "timestamp": None, "graded": True, "file": "f"}
-    empty |= {"logged": False}
+    empty |= {"logged": False, "said": 0}
     frame = pd.DataFrame(
         [{**empty, "pair": number, **row, "row": number} for number, row in enumerate(rows, start=1)]
     )
+    frame["grade"] = np.where(frame["graded"], 1, -1).astype(np.int8)
     frame["timestamp"] = pd.to_datetime(frame["timestamp"]).astype("datetime64[us]")
     return frame.astype(
         dict.fromkeys(("query_id", "source", "language", "split", "file"), "category") | {"graded": bool}

@@ -17,7 +17,7 @@ from serm.core.columns import FEEDBACK
 from serm.core.settings import Settings
 from serm.storage.dataset import DataSet
 from serm.storage.ingest import DUPLICATE, ingest
-from serm.storage.plan import CAME_BEFORE
+from serm.storage.plan import ELSEWHERE, NO_GRADE, SPENT
 from serm.storage.rejects import read_rejects
 from serm.storage.repeats import Added, Repeats, add_up, find_repeats
 from serm.storage.workspace import Workspace
@@ -41,6 +41,20 @@ def world(many_rows: Rows, stream: list[dict[str, Any]]) -> list[dict[str, Any]]
 def logged(row: dict[str, Any], day: str, **counts: float | None) -> dict[str, Any]:
     log = {**row, "grade": None, "split": "stream", "timestamp": day, **dict.fromkeys(FEEDBACK)}
     return log | counts
+
+
+def judging(folder: Path, rows: list[dict[str, Any]]) -> DataSet:
+    """The data set where the panel alone grades some queries for the gate."""
+    pd.DataFrame(rows).to_parquet(folder / "pairs.parquet")
+    values = {
+        "workspace": "work",
+        "data": {"sources": [{"pairs": "pairs.parquet"}], **WEEKS},
+        "gate": {"judged_share": 0.3},
+        "judges": ["simulated:a"],
+    }
+    asked = Settings.from_mapping(values, folder=folder, environment={})
+    with Workspace.open(asked) as workspace:
+        return ingest(asked, workspace)
 
 
 def test_requests_for_a_pair_are_added_up_within_a_window_and_stand_in_each(
@@ -82,6 +96,107 @@ def test_the_row_with_a_grade_stays_whichever_comes_first_and_a_second_grade_is_
     assert (reject.row, reject.field, reject.reason) == (48, "doc_id", DUPLICATE)
 
 
+def test_a_grade_that_was_joined_to_every_row_of_a_log_loses_no_counts(
+    ingested: Ingested, many_rows: Rows
+) -> None:
+    [pair, _] = many_rows(1)
+    stream = [{**logged(pair, f"2026-03-0{day}", impressions=1, clicks=1), "grade": 2} for day in (2, 3, 4)]
+    dataset = ingested(world(many_rows, stream), **WEEKS)
+    assert dataset.window(0)[["impressions", "clicks"]].to_numpy().tolist() == [[3, 3]]
+    assert (dataset.logged_again, dataset.rejected, len(dataset.sealed(0))) == (2, 0, 1)
+
+
+def test_the_same_row_exported_twice_is_counted_once_where_its_time_of_day_is_told(
+    ingested: Ingested, many_rows: Rows
+) -> None:
+    [pair, other] = many_rows(1)
+    timed = [logged(pair, f"2026-03-02 10:0{minute}", impressions=1, clicks=0) for minute in (0, 1)]
+    of_a_day = [logged(other, "2026-03-02", impressions=1, clicks=0)] * 2
+    dataset = ingested(world(many_rows, [*timed, *of_a_day, *timed]), **WEEKS)
+    assert dataset.window(0)["impressions"].tolist() == [2, 2]
+    assert dataset.reject_reasons == {DUPLICATE: 2}
+
+
+def test_a_pair_of_the_gate_or_the_seed_has_the_requests_of_its_rows_without_a_grade(
+    ingested: Ingested, many_rows: Rows
+) -> None:
+    rows = world(many_rows, [{**row, "split": "stream"} for row in many_rows(4, timestamp="2026-03-02")])
+    first = {split: next(row for row in rows if row["split"] == split) for split in ("seed", "gate", "test")}
+    log = [
+        {**logged(first[split], day, impressions=10, clicks=1), "split": split}
+        for split in first
+        for day in ("2026-03-01", "2026-03-02 09:00", "2026-03-12")
+    ]
+    never = {
+        **logged(first["gate"], "2026-03-02", impressions=5),
+        "doc_id": "nobody graded it",
+        "split": "gate",
+    }
+    dataset = ingested([*log, *rows, never], **WEEKS)
+    counts = {
+        split: frame.set_index(["query_id", "doc_id"]).loc[
+            (first[split]["query_id"], first[split]["doc_id"]), ["impressions", "clicks"]
+        ]
+        for split, frame in (
+            ("seed", dataset.seed()),
+            ("gate", dataset.gate(9)),
+            ("test", dataset.test("test")),
+        )
+    }
+    assert counts["seed"].tolist() == counts["test"].tolist() == [30, 3]
+    assert counts["gate"].tolist() == [10, 1]  # of its own window, before the stream begins
+    assert dataset.left_out == {NO_GRADE: 3}
+    assert dataset.logged_again == 7
+
+
+def test_what_the_first_window_logs_of_its_graded_pairs_counts_for_the_seed_made_of_it(
+    ingested: Ingested, many_rows: Rows
+) -> None:
+    days = ("2026-03-02", "2026-03-02 08:00", "2026-03-10")
+    log = [logged(row, day, impressions=4) for day in days for row in many_rows(40) if row["doc_id"] != "d1"]
+    graded = [{**row, "split": None, "timestamp": "2026-03-02"} for row in many_rows(40)]
+    rows = [{**row, "split": None} for row in log] + graded
+    rows += [{**row, "split": None, "timestamp": "2026-03-10"} for row in many_rows(20, first=40)]
+    dataset = ingested(rows, windows={"by": "time", "period": "7D"})
+    assert set(dataset.seed()["impressions"].dropna()) == {8}
+    assert dataset.left_out[SPENT] > 0
+
+
+def test_a_log_that_goes_on_may_count_more_of_a_window_that_was_mined(
+    tmp_path: Path, ingested: Ingested, many_rows: Rows
+) -> None:
+    [pair, other] = many_rows(1)
+    sizes: dict[str, Any] = {"sets": SETS, "windows": {"by": "size", "pairs": 2}}
+    stream = [logged(row, "2026-03-02", impressions=1) for row in (pair, other)]
+    before = ingested(world(many_rows, stream), **sizes)
+    more = [logged(pair, "2026-03-09", impressions=5)]
+    more += [logged(row, "2026-03-09", impressions=1) for row in many_rows(3, first=50)]
+    after = ingested(world(many_rows, [*stream, *more]), **sizes)
+    assert after.window(0)["impressions"].tolist() == [6, 1]
+    assert [window.pairs_id for window in after.windows[:1]] == [before.windows[0].pairs_id]
+    assert after.windows[0].id != before.windows[0].id
+
+
+def test_a_judged_pairs_grade_is_found_in_whichever_row_and_window_it_stands(
+    tmp_path: Path, many_rows: Rows
+) -> None:
+    stream = [logged(row, "2026-03-02", impressions=10) for row in many_rows(40, timestamp=None)]
+    stream += [
+        {**logged(row, "2026-03-03", impressions=30, clicks=5), "grade": 2}
+        for row in many_rows(20, timestamp=None)
+    ]
+    stream += [{**logged(row, "2026-03-10", impressions=1), "grade": 1} for row in many_rows(20, first=20)]
+    dataset = judging(tmp_path, world(many_rows, stream))
+    judged = dataset.judged_only(9).set_index("query_id")
+    assert not judged.index.duplicated().all()
+    early = [name for name in judged.index.unique() if int(name[1:]) < 20]
+    assert early
+    assert set(judged.loc[early, "impressions"]) == {40}
+    assert set(judged.loc[early, "window"]) == {0}
+    assert set(judged.drop(early)["window"]) == {1}
+    assert len(dataset.judged_sealed()) == len(judged)
+
+
 def test_a_row_that_adds_nothing_is_rejected_and_no_window_is_cut_by_repeats(
     ingested: Ingested, many_rows: Rows
 ) -> None:
@@ -99,27 +214,20 @@ def test_pairs_that_the_panel_alone_grades_stand_once_for_all_windows(
         for day in ("2026-03-02", "2026-03-10")
         for row in many_rows(40, timestamp=None)
     ]
-    pd.DataFrame(world(many_rows, stream)).to_parquet(tmp_path / "pairs.parquet")
-    values = {
-        "workspace": "work",
-        "data": {"sources": [{"pairs": "pairs.parquet"}], **WEEKS},
-        "gate": {"judged_share": 0.3},
-        "judges": ["simulated:a"],
-    }
-    asked = Settings.from_mapping(values, folder=tmp_path, environment={})
-    with Workspace.open(asked) as workspace:
-        dataset = ingest(asked, workspace)
+    dataset = judging(tmp_path, world(many_rows, stream))
     judged = dataset.judged_only(9)
     assert 0 < len(judged) < 80
     assert not judged.duplicated(["query_id", "doc_id"]).any()
     assert judged["window"].tolist() == [0] * len(judged)
-    assert dataset.left_out == {CAME_BEFORE: len(judged)}
+    assert dataset.left_out == {ELSEWHERE: len(judged)}
     assert [window.pairs for window in dataset.windows] == [80 - len(judged)] * 2
 
 
 COUNT = st.none() | st.integers(0, 50)
 LOG = st.lists(
-    st.tuples(st.integers(0, 5), st.integers(-1, 2), st.booleans(), COUNT, COUNT, COUNT, st.integers(1, 9)),
+    st.tuples(
+        st.integers(0, 5), st.integers(-1, 2), st.integers(-1, 1), COUNT, COUNT, COUNT, st.integers(1, 9)
+    ),
     min_size=1,
     max_size=40,
 )
@@ -128,12 +236,14 @@ LOG = st.lists(
 @settings(deadline=None, max_examples=60)
 @given(log=LOG)
 def test_nothing_is_lost_or_counted_twice(tmp_path_factory: Any, log: list[tuple[Any, ...]]) -> None:
-    frame = pd.DataFrame(log, columns=["pair", "place", "graded", *FEEDBACK]).astype(
+    frame = pd.DataFrame(log, columns=["pair", "place", "grade", *FEEDBACK]).astype(
         dict.fromkeys(FEEDBACK, float)
     )
     frame["logged"] = frame[[*FEEDBACK[:3]]].notna().any(axis=1)
+    frame["said"], frame["timestamp"] = np.arange(len(frame)), pd.NaT
+    frame["timestamp"] = frame["timestamp"].astype("datetime64[us]")
     place = frame["place"].to_numpy(np.int32)
-    repeats = find_repeats(frame, place)
+    repeats = find_repeats(frame, place, place >= 0)
     gone = np.isin(np.arange(len(frame)), repeats.rows)
     taken = frame[(place >= 0) & ~gone]
     assert not taken.duplicated(["pair", "place"]).any()
