@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import sqlite3
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any, Final
@@ -15,6 +17,8 @@ _REFUSED: Final = (
     "Free some space, make it writable or start the server, and run the same command again; "
     "what was written is kept."
 )
+_PATIENCE: Final = 30  # seconds for which a locked SQLite file is waited for
+_AGAIN: Final = 0.02  # seconds
 _MAKING: Final = 0x7365726D
 """The advisory lock of who makes tables (chosen: the bytes of "serm")."""
 _PASSING: Final = ("40P01", "40001")
@@ -56,8 +60,24 @@ def open_engine(url: str) -> sa.Engine:
 def _configure_sqlite(connection: Any, _: object) -> None:
     """Readers beside one writer, for which others wait; FULL, because a judgment that was paid for must
     outlive a power cut."""
-    for pragma in ("busy_timeout=30000", "journal_mode=WAL", "synchronous=FULL"):
-        connection.execute(f"PRAGMA {pragma}")
+    connection.execute(f"PRAGMA busy_timeout={_PATIENCE * 1000}")
+    _set_wal(connection)
+    connection.execute("PRAGMA synchronous=FULL")
+
+
+def _set_wal(connection: Any) -> None:
+    """SQLite does not wait by itself here where two that open a new database both hold a read lock."""
+    until = time.monotonic() + _PATIENCE
+    while True:
+        try:
+            connection.execute("PRAGMA journal_mode=WAL")
+        except sqlite3.OperationalError as error:
+            busy = error.sqlite_errorcode & 0xFF == sqlite3.SQLITE_BUSY
+            if not busy or time.monotonic() > until:
+                raise
+            time.sleep(_AGAIN)
+        else:
+            return
 
 
 def create_missing_tables(engine: sa.Engine, metadata: sa.MetaData) -> None:

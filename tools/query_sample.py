@@ -36,9 +36,6 @@ class QuerySample:
     embeddings: FloatArray
     names: Sequence[str] = ()  # their texts
     languages: Sequence[str] = ()
-    spoken: frozenset[str] = frozenset()
-    """Of earlier queries: the languages that come into question where the log names none, there and in the
-    window that is compared with them."""
     outputs: Callable[[], Outputs] | None = None
     """What the model in use says of queries' pairs; of earlier queries those of the last window before alone.
     Asked for when a test needs it: it means scoring their pairs."""
@@ -47,6 +44,9 @@ class QuerySample:
     requests: float | None = None
     """Of each stretch among earlier queries: what they are compared with is thinned to as many. None: not
     known."""
+    spoken: frozenset[str] = frozenset()
+    """Of earlier queries: the languages that come into question where the log names none, there and in the
+    window that is compared with them."""
 
     def __len__(self) -> int:
         return len(self.embeddings)
