@@ -5,11 +5,13 @@
 
 from __future__ import annotations
 
+import json
 import os
+import signal
 import sys
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
@@ -20,13 +22,14 @@ from serm.benchmarks.protocol import Protocol, read_protocol, run_folder
 from serm.benchmarks.run_record import made_from, made_on, require_same
 from serm.benchmarks.runs import DONE, Run
 from serm.benchmarks.shared_judgments import require_names
-from serm.core.errors import SermError
-from serm.storage.artifacts import write_json
+from serm.core.errors import SermError, WorkspaceMismatchError
+from serm.storage.artifacts import storage_errors, write_json
 
 if TYPE_CHECKING:
     from serm.graphs.run import EvolutionResult
 
 LOG: Final = "log.txt"
+BEGUN: Final = "begun.json"
 STOPPED: Final = "The runs were stopped; the same command goes on with them."
 
 
@@ -126,9 +129,11 @@ def prepare(protocol: Protocol, seed: int, out: Path) -> None:
 
 def _start(file: Path, out: Path, run: Run, threads: int, children: Children) -> int:
     """Run in a process of its own, and wait. Its output goes to the run's log."""
-    run.folder.mkdir(parents=True, exist_ok=True)
     environment = os.environ | {"OMP_NUM_THREADS": str(threads), "MKL_NUM_THREADS": str(threads)}
-    with (run.folder / LOG).open("a", encoding="utf-8") as log:
+    with storage_errors(run.folder):
+        run.folder.mkdir(parents=True, exist_ok=True)
+        log = (run.folder / LOG).open("a", encoding="utf-8")
+    with log:
         return children.run(_command(file, out, run), log, environment)
 
 
@@ -145,6 +150,7 @@ def run_once(file: Path, arm: str, seed: int, out: Path, fold: str = "") -> None
     protocol = read_protocol(file)
     settings = protocol.settings(arm, seed, out, fold)
     read = contents(settings, generated=protocol.marketplace is not None)  # as it is now, not hours later
+    _keep_to_files(run_folder(out, arm, seed, fold), read)
     result = evolve(settings)
     if not result.stop:
         raise RunFailedError("the run was stopped before its end.", "The same command goes on.")
@@ -155,6 +161,30 @@ def run_once(file: Path, arm: str, seed: int, out: Path, fold: str = "") -> None
     market = protocol.market(seed) if protocol.marketplace else None
     told = figures | made_on() | made_from(settings, market) | {"read": read}
     write_json(run_folder(out, arm, seed, fold) / DONE, told)
+
+
+def _keep_to_files(folder: Path, read: Mapping[str, str]) -> None:
+    """A run that goes on reads what it began with. Raises WorkspaceMismatchError where a file was edited."""
+    file = folder / BEGUN
+    before = json.loads(file.read_text(encoding="utf-8")) if file.is_file() else dict(read)
+    if edited := sorted(key for key in before if before[key] != read.get(key)):
+        raise WorkspaceMismatchError(
+            f"{folder} was begun with other contents of these files: {', '.join(edited)}.",
+            "Put them back, or remove that folder: then the run is made anew.",
+        )
+    write_json(file, before)
+
+
+def _end_with_parent() -> None:
+    """A benchmark that was killed must not leave runs that hold their workspaces."""
+    parent = os.getppid()
+
+    def watch() -> None:
+        while os.getppid() == parent:
+            time.sleep(1)
+        os._exit(128 + signal.SIGTERM)  # a run that is killed goes on where it was
+
+    threading.Thread(target=watch, daemon=True).start()
 
 
 def _waits(result: EvolutionResult) -> RunWaitsError:
@@ -184,4 +214,5 @@ def main(given: Sequence[str]) -> int:
 
 
 if __name__ == "__main__":
+    _end_with_parent()
     sys.exit(main(sys.argv[1:]))

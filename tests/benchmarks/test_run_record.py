@@ -5,6 +5,9 @@ from __future__ import annotations
 import contextlib
 import json
 import shutil
+import subprocess
+import sys
+import time
 from datetime import UTC, datetime
 from pathlib import Path
 from types import SimpleNamespace
@@ -285,6 +288,32 @@ def test_finished_runs_that_were_not_asked_for_are_named(folder: Path) -> None:
     )
     assert protocol.baseline in left
     assert stands_in == f"{protocol.baseline} is not among the arms: {other} stands in its place."
+
+
+def test_a_run_that_goes_on_reads_the_files_that_it_began_with(tmp_path: Path) -> None:
+    runner._keep_to_files(tmp_path / "run", {"judges.0.backend": "aa", "data.sources.0.pairs": "bb"})
+    runner._keep_to_files(tmp_path / "run", {"judges.0.backend": "aa", "data.sources.0.pairs": "bb"})
+    with pytest.raises(WorkspaceMismatchError, match=r"other contents of these files: judges\.0\.backend"):
+        runner._keep_to_files(tmp_path / "run", {"judges.0.backend": "cc", "data.sources.0.pairs": "bb"})
+
+
+def test_a_run_ends_with_the_benchmark_that_was_killed(tmp_path: Path) -> None:
+    child = (
+        "import pathlib, time; from serm.benchmarks.runner import _end_with_parent; _end_with_parent();"
+        f"pathlib.Path({str(tmp_path / 'pid')!r}).write_text(str(__import__('os').getpid())); time.sleep(300)"
+    )
+    parent = "import subprocess, sys; subprocess.run([sys.executable, '-c', sys.argv[1]])"
+    process = subprocess.Popen([sys.executable, "-c", parent, child])
+    until = time.monotonic() + 60
+    while not (tmp_path / "pid").is_file() or not (tmp_path / "pid").read_text():
+        assert time.monotonic() < until
+        time.sleep(0.05)
+    process.kill()
+    process.wait()
+    running = Path("/proc") / (tmp_path / "pid").read_text()
+    while running.is_dir() and "Z" not in (running / "stat").read_text().split()[2]:
+        assert time.monotonic() < until + 30
+        time.sleep(0.1)
 
 
 def ends(monkeypatch: pytest.MonkeyPatch, **how: Any) -> None:
