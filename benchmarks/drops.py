@@ -64,8 +64,8 @@ def gap_closed(results: Results) -> Cells:
 def gap_by_window(results: Results) -> Cells:
     """The same in the round of each drift: on each window's own test, after that window's round and no
     later one. All arms over all queries, and ours by language and stratum."""
-    found = {number: _Gaps(results, test, number) for number, test in _window_tests(results).items()}
-    if len(found) < 2 or not all(gaps.of(results.ours) for gaps in found.values()):
+    found = _of_windows(results)
+    if not found:
         return Cells((), ())
     rows: list[tuple[str, ...]] = []
     everything = []
@@ -87,8 +87,8 @@ def gap_to_own_test(results: Results) -> Cells:
 
     Training on anything lifts both tests. What it lifts alike is in `gap_by_window` and not here.
     """
-    found = {number: _Gaps(results, test, number) for number, test in _window_tests(results).items()}
-    if len(found) < 2 or not all(gaps.of(results.ours) for gaps in found.values()):
+    found = _of_windows(results)
+    if not found:
         return Cells((), ())
     kept = [[gaps.kept_up(arm) for gaps in found.values()] for arm in results.arms]
     rows = [(results.named(arm), *map(share, row)) for arm, row in zip(results.arms, kept, strict=True)]
@@ -188,6 +188,12 @@ def _gaps(results: Results, test: str, arm: str) -> dict[str, _Gap]:
         name: _Gap(then, now, after, results.measured([[then], [now]], lambda a, b: a - b))
         for name, (then, now, after) in sides.items()
     }
+
+
+def _of_windows(results: Results) -> dict[int, _Gaps]:
+    """By round the gaps on its window's own test; none where there are not two, or one opens no gap."""
+    found = {number: _Gaps(results, test, number) for number, test in _window_tests(results).items()}
+    return found if len(found) > 1 and all(gaps.of(results.ours) for gaps in found.values()) else {}
 
 
 def _drop(results: Results, model: Model, static: str, number: int) -> Interval:

@@ -20,7 +20,7 @@ from mlflow.entities import Metric, Param, RunStatus
 from mlflow.tracking import MlflowClient
 from mlflow.utils.mlflow_tags import MLFLOW_PARENT_RUN_ID, MLFLOW_RUN_NAME
 
-from serm.benchmarks.collect import NDCG, reports
+from serm.benchmarks.collect import NDCG, reports, simulated_in
 from serm.benchmarks.protocol import Protocol
 from serm.benchmarks.run_record import deciding
 from serm.benchmarks.runs import Run
@@ -87,7 +87,7 @@ def _logged(
 ) -> Logged:
     where = f"seed {run.seed}, {run.fold}" if run.fold else f"seed {run.seed}"
     arm, told = protocol.arms[run.arm], reports(run)
-    simulated = sorted({name for item in told for name in item.get("simulated_judges", [])})
+    simulated = sorted(frozenset[str]().union(*map(simulated_in, told)))
     tags = {
         MLFLOW_PARENT_RUN_ID: parent,
         "serm.arm": run.arm,

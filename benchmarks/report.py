@@ -7,7 +7,7 @@ from pathlib import Path
 
 from serm.benchmarks.arms import LEVEL, Results
 from serm.benchmarks.captions import CAPTIONS
-from serm.benchmarks.collect import collect, reports
+from serm.benchmarks.collect import collect, reports, simulated_in
 from serm.benchmarks.confusion import one_table
 from serm.benchmarks.html_report import html_report
 from serm.benchmarks.protocol import Protocol
@@ -91,7 +91,7 @@ def made_by(results: Results) -> str:
 def simulated_judges(results: Results) -> list[str]:
     """Judges of any run whose answers were simulated."""
     told = (item for run in results.done for item in reports(run))
-    return sorted({name for item in told for name in item.get("simulated_judges", [])})
+    return sorted(frozenset[str]().union(*map(simulated_in, told)))
 
 
 def _write(path: Path, text: str) -> None:

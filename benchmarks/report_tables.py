@@ -50,8 +50,9 @@ class ReportTables:
     def elsewhere(self) -> list[str]:
         """Finished runs of the protocol that these tables are not of, and who stands in for the baseline."""
         results, protocol = self.results, self.results.protocol
-        arms_there = list(protocol.arms) if self._folder is not None else []
-        every = runs_of(self._folder or Path(), arms_there, protocol.seeds, protocol.folds)
+        if self._folder is None:
+            return []
+        every = runs_of(self._folder, list(protocol.arms), protocol.seeds, protocol.folds)
         asked = {(run.arm, run.seed, run.fold) for run in results.runs}
         others = [run for run in every if run.done and (run.arm, run.seed, run.fold) not in asked]
         arms = [arm for arm in dict.fromkeys(run.arm for run in others) if arm not in results.arms]

@@ -26,6 +26,12 @@ from serm.storage.binding import as_today, difference, flat
 
 _LEFT_OUT: Final = {*NOT_IDENTITY} - {"evolution"}
 """Sections that change nothing that a table shows. How many rounds there are it does show."""
+_VERSIONS: Final = {
+    "serm": "versions of serm",
+    "torch": "versions of torch",
+    "processor": "processors",
+}
+"""What done.json says that figures may differ by, though settings are the same."""
 _PATH: Final = re.compile(r'("(?:\w+:)?)([^#"]*)((?:#.*)?")')
 """What may be a path, alone or in a backend, as JSON has it: `"replay:FILE#judge"`."""
 _STEPS_UP: Final = re.compile(r'(?<=[":])(\.{1,2}/)+')
@@ -69,7 +75,7 @@ def versions_differ(runs: Sequence[Run]) -> str:
     several processors; "" else. Runs of an earlier version do not tell."""
     told = [read_record(run) for run in runs if run.done]
     several = []
-    for key, called in (("serm", "versions of serm"), ("torch", "of torch"), ("processor", "processors")):
+    for key, called in _VERSIONS.items():
         values = sorted({str(record.get(key) or "not told") for record in told})
         if len(values) > 1:
             several.append(f"{called} ({', '.join(values)})")

@@ -166,13 +166,15 @@ def run_once(file: Path, arm: str, seed: int, out: Path, fold: str = "") -> None
 def _keep_to_files(folder: Path, read: Mapping[str, str]) -> None:
     """A run that goes on reads what it began with. Raises WorkspaceMismatchError where a file was edited."""
     file = folder / BEGUN
-    before = json.loads(file.read_text(encoding="utf-8")) if file.is_file() else dict(read)
+    if not file.is_file():
+        write_json(file, dict(read))
+        return
+    before = json.loads(file.read_text(encoding="utf-8"))
     if edited := sorted(key for key in before if before[key] != read.get(key)):
         raise WorkspaceMismatchError(
             f"{folder} was begun with other contents of these files: {', '.join(edited)}.",
             "Put them back, or remove that folder: then the run is made anew.",
         )
-    write_json(file, before)
 
 
 def _end_with_parent() -> None:

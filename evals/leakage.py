@@ -16,11 +16,13 @@ Paraphrases and typing errors are not found. No grade is read here.
 from __future__ import annotations
 
 import unicodedata
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence, Set
 from dataclasses import dataclass
 from typing import Any, Final
 
+import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 
 from serm.core.errors import DataError
 from serm.core.records import PairKey
@@ -152,6 +154,11 @@ def word_set(query: str) -> WordSet:
     """What two queries are compared by; the folded text itself where nothing but punctuation is in it."""
     folded = unicodedata.normalize("NFKC", query).casefold()
     return frozenset(folded.translate(_PLAIN).split()) or frozenset({folded.strip()})
+
+
+def reads_like(queries: Iterable[str], words: Set[WordSet]) -> NDArray[np.bool_]:
+    """Which of n queries have one of these word sets: (n,) bool."""
+    return np.array([word_set(str(query)) in words for query in queries], dtype=bool)
 
 
 class _Plain(dict[int, int]):

@@ -10,7 +10,7 @@ import pandas as pd
 
 from serm.core.records import PairKey
 from serm.core.settings_loop import MinerSettings
-from serm.evals.leakage import WordSet, word_set
+from serm.evals.leakage import WordSet, reads_like
 from serm.relevance_model.base import FloatArray, RelevanceModel, Scores
 from serm.relevance_model.pairs import CodedPairs
 from serm.tools.desk import Ints, MiningDesk
@@ -57,7 +57,7 @@ def mining_desk(
         stochastic=_kept(stochastic),
         committee=_kept(committee) if others else None,
         labelled=frozenset(labelled),
-        held_out=np.array([word_set(text) in held_out for text in pairs.queries], dtype=bool),
+        held_out=reads_like(pairs.queries, held_out),
         settings=settings,
         seed=seed,
     )

@@ -12,7 +12,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from serm.core.hashing import digest_texts
-from serm.evals.leakage import WordSet, word_set
+from serm.evals.leakage import WordSet, reads_like, word_set
 from serm.graphs.resources import Resources
 
 
@@ -29,8 +29,7 @@ class HeldOut:
     def rows(self, frame: pd.DataFrame) -> NDArray[np.bool_]:
         """The rows of a pairs frame whose query reads like one of them: (n,) bool."""
         codes, texts = pd.factorize(frame["query"])
-        alike = np.array([word_set(str(text)) in self.words for text in texts], dtype=bool)
-        return np.asarray(alike[codes], dtype=bool) if len(alike) else np.zeros(len(frame), dtype=bool)
+        return np.asarray(reads_like(texts, self.words)[codes])
 
 
 def held_out(resources: Resources, number: int) -> HeldOut:

@@ -15,7 +15,7 @@ from serm.relevance_model.base import RelevanceModel
 from serm.relevance_model.scoring import stored_scores
 from serm.storage.artifacts import find_or_create
 from serm.tools.exposure import stretches
-from serm.tools.language import identify, known_languages, spoken_in, with_languages
+from serm.tools.language import identify, read_languages, spoken_in
 from serm.tools.query_sample import Asked, Outputs, QuerySample, query_means
 from serm.tools.strata import logged_frequencies
 
@@ -72,15 +72,15 @@ def distinct_queries(frame: pd.DataFrame) -> pd.DataFrame:
     log has no impressions."""
     codes, _ = pd.factorize(frame["query"])
     index = codes.astype(np.int64)
-    first = with_languages(frame).drop_duplicates("query")
-    guess = with_languages(frame, known_languages()).drop_duplicates("query")["language"]
+    told, guesses = read_languages(frame)
+    first = told.drop_duplicates("query")
     times = logged_frequencies(frame, index, len(first))
     return pd.DataFrame(
         {
             "query": first["query"].astype(str).to_numpy(),
             "language": first["language"].astype(str).to_numpy(),
             "named": frame.loc[first.index, "language"].fillna("").astype(str).ne("").to_numpy(),
-            "guess": guess.astype(str).to_numpy(),
+            "guess": guesses[first.index].astype(str).to_numpy(),
             "asked": np.full(len(first), np.nan) if times is None else times,
         }
     )

@@ -190,8 +190,9 @@ def _counts(resources: Resources, state: SupervisorState, labels: pd.DataFrame) 
     totals, turns = resources.judgments.totals(trace), resources.judgments.turn_totals(trace)
     of_gate = gate_totals(resources, state["round"])
     judging = {name: value - getattr(of_gate, name) for name, value in asdict(totals).items()}
+    apart = held_out(resources, state["round"]).rows(resources.coded_pairs(state["round"]))
     return {
-        "kept_apart": int(held_out(resources, state["round"]).rows(resources.pairs(state["round"])).sum()),
+        "kept_apart": int(apart.sum()),
         "mined": len(sample),
         "mined_by": {str(agent): int(count) for agent, count in sample["agent"].value_counts().items()},
         "labelled": int(labels["grade"].notna().sum()),

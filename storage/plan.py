@@ -65,9 +65,10 @@ def plan(keys: pd.DataFrame, data: DataSettings, judged_share: float = 0.0) -> P
     graded = keys["graded"].to_numpy(bool)
     seed, stream, gate = (sets == SEED) & graded, sets == STREAM, (sets == GATE) & graded
     cut = cut_windows(keys, data.windows, stream, gate)
-    gate_windows = cut_windows(
-        keys, data.windows, stream, sets == GATE
-    ).of_row  # of rows without a grade, too
+    of_gate = sets == GATE
+    gate_windows = cut.of_row
+    if (of_gate & ~gate).any():  # rows without a grade, which open nothing, are of a window, too
+        gate_windows = cut_windows(keys, data.windows, stream, of_gate).of_row
     places = np.where(stream, NONE, sets)
     spent = np.zeros(len(keys), dtype=bool)
     if not (ruled == SEED).any() and not any(rule.set == "seed" for rule in data.sets) and cut.names:

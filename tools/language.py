@@ -32,26 +32,43 @@ _DOCUMENTS = 5  # of a query
 def with_languages(window: pd.DataFrame, spoken: Set[str] = frozenset()) -> pd.DataFrame:
     """The window with a language (ISO 639-1) in every row; languages that the log names stay. `spoken`: those
     that come into question, where that was decided for several windows at once."""
+    return read_languages(window, spoken)[0]
+
+
+def read_languages(window: pd.DataFrame, spoken: Set[str] = frozenset()) -> tuple[pd.DataFrame, pd.Series]:
+    """The same, and for every row what its query reads like by itself, were that ever so rare; where the log
+    names a language, that."""
     named = window["language"].fillna("").astype(str)
     missing = (named == "").to_numpy()
     if not missing.any():
-        return window
+        return window, named
     rows = window.loc[missing, ["query", "title", "text"]]
     heads = rows.groupby("query", sort=False, observed=True, dropna=False).head(_DOCUMENTS)
     heads = heads.astype("str").fillna("")  # texts that came coded are plain from here on
     heads["document"] = heads["title"].where(heads["title"] != "", heads["text"])
     texts = {str(query): list(part) for query, part in heads.groupby("query", sort=False)["document"]}
     told = window.loc[~missing, ["query"]].assign(language=named[~missing]).drop_duplicates()
-    found = languages_of(texts, Counter(told["language"].tolist()), spoken)
-    return window.assign(language=named.mask(missing, window["query"].map(found)))
+    guesses = guesses_of(texts)
+    found = languages_of(texts, Counter(told["language"].tolist()), spoken, guesses)
+    first, settled = (named.mask(missing, window["query"].map(of)) for of in (guesses, found))
+    return window.assign(language=settled), first
+
+
+def guesses_of(texts: Mapping[str, Sequence[str]]) -> dict[str, str]:
+    """What each query reads like, given its documents."""
+    return {query: identify(query, documents) for query, documents in texts.items()}
 
 
 def languages_of(
-    texts: dict[str, list[str]], named: Mapping[str, int] = _NONE, spoken: Set[str] = frozenset()
+    texts: Mapping[str, Sequence[str]],
+    named: Mapping[str, int] = _NONE,
+    spoken: Set[str] = frozenset(),
+    guesses: Mapping[str, str] | None = None,
 ) -> dict[str, str]:
     """The language of each query, given its documents. Rare guesses give way to the log's own languages, or
-    to those that are `spoken`; `named` says in how many queries the log itself names which."""
-    first = {query: identify(query, documents) for query, documents in texts.items()}
+    to those that are `spoken`; `named` says in how many queries the log itself names which; `guesses`: those
+    of `guesses_of`, where they were made."""
+    first = guesses or guesses_of(texts)
     counts = Counter(first.values())
     for name, count in named.items():
         counts[_base(name)] += count

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import sqlite3
 import threading
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -15,7 +14,6 @@ from test_peer_vote import said
 
 from serm.core import Answer, Failure, FailureKind
 from serm.core.errors import StorageError
-from serm.storage import judgment_engine
 from serm.storage.accounts import Account
 from serm.storage.group_commit import TRIES, GroupCommit, Item
 from serm.storage.judgment_tables import Call
@@ -327,31 +325,3 @@ def test_a_write_that_cannot_be_does_not_fail_those_that_are_committed_with_it(
             wait(others[2])
         assert max(sizes) >= 4
         assert [judgment.grade for judgment in store.get(["a-d", "b-d", "c-d"]).values()] == [3]
-
-
-class _Busy:
-    """A connection whose file another one is opening, for so many tries."""
-
-    def __init__(self, tries: int) -> None:
-        self.tries, self.said = tries, list[str]()
-
-    def execute(self, statement: str) -> None:
-        if "WAL" in statement and self.tries:
-            self.tries -= 1
-            error = sqlite3.OperationalError("database is locked")
-            error.sqlite_errorcode = sqlite3.SQLITE_BUSY
-            raise error
-        self.said.append(statement)
-
-
-def test_a_new_database_that_another_process_opens_too_is_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
-    connection = _Busy(3)
-    judgment_engine._configure_sqlite(connection, None)
-    assert [said.split("=")[0] for said in connection.said] == [
-        "PRAGMA busy_timeout",
-        "PRAGMA journal_mode",
-        "PRAGMA synchronous",
-    ]
-    monkeypatch.setattr(judgment_engine, "_PATIENCE", -1)
-    with pytest.raises(sqlite3.OperationalError, match="locked"):
-        judgment_engine._configure_sqlite(_Busy(1), None)

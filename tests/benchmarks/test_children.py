@@ -87,3 +87,22 @@ def test_what_does_not_end_is_killed_and_nothing_is_started_after(tmp_path: Path
     assert ended == [True]
     one()
     assert ended == [True, True]
+
+
+def test_a_run_ends_with_the_benchmark_that_was_killed(tmp_path: Path) -> None:
+    child = (
+        "import pathlib, time; from serm.benchmarks.runner import _end_with_parent; _end_with_parent();"
+        f"pathlib.Path({str(tmp_path / 'pid')!r}).write_text(str(__import__('os').getpid())); time.sleep(300)"
+    )
+    parent = "import subprocess, sys; subprocess.run([sys.executable, '-c', sys.argv[1]])"
+    process = subprocess.Popen([sys.executable, "-c", parent, child])
+    until = time.monotonic() + 60
+    while not (tmp_path / "pid").is_file() or not (tmp_path / "pid").read_text():
+        assert time.monotonic() < until
+        time.sleep(0.05)
+    process.kill()
+    process.wait()
+    running = Path("/proc") / (tmp_path / "pid").read_text()
+    while running.is_dir() and "Z" not in (running / "stat").read_text().split()[2]:
+        assert time.monotonic() < until + 30
+        time.sleep(0.1)

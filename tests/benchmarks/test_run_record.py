@@ -5,9 +5,6 @@ from __future__ import annotations
 import contextlib
 import json
 import shutil
-import subprocess
-import sys
-import time
 from datetime import UTC, datetime
 from pathlib import Path
 from types import SimpleNamespace
@@ -21,10 +18,8 @@ from small_world import world
 from serm.benchmarks import report, report_pairs, runner
 from serm.benchmarks.arms import Results
 from serm.benchmarks.collect import data_folder
-from serm.benchmarks.made_by_code import code_version
 from serm.benchmarks.protocol import read_protocol
-from serm.benchmarks.report_tables import ReportTables
-from serm.benchmarks.run_record import made_from, made_on, require_same, versions_differ, where_and_when
+from serm.benchmarks.run_record import made_from, require_same, where_and_when
 from serm.benchmarks.runner import LOG, prepare, run_protocol
 from serm.benchmarks.runs import DONE, Run, runs_of
 from serm.cli import benchmark
@@ -252,68 +247,11 @@ def test_a_report_says_when_and_where_its_runs_ended_and_not_where_it_was_writte
     assert where_and_when(runs[:1]).startswith(datetime.now(UTC).date().isoformat())
 
 
-def test_runs_of_several_versions_are_said_to_be_that(tmp_path: Path) -> None:
-    runs = runs_of(tmp_path / "out", ["ours"], [1, 2])
-    told = {"serm": "0.1 aaaa", "torch": "2.13.0", "processor": "a Xeon"}
-    for done, changed in zip(runs, ({}, {"serm": "0.1 bbbb", "processor": "an EPYC"}), strict=True):
-        done.folder.mkdir(parents=True)
-        write_json(done.folder / DONE, told | changed)
-    assert versions_differ(runs) == (
-        "Made by several versions of serm (0.1 aaaa, 0.1 bbbb), processors (a Xeon, an EPYC): "
-        "differences may be theirs."
-    )
-    assert versions_differ(runs[:1]) == ""
-
-
-def test_a_run_tells_the_code_that_made_it() -> None:
-    version, sources = code_version().rsplit(" ", 1)
-    assert version
-    assert len(sources) == 8
-    assert made_on()["serm"] == code_version()
-
-
-def test_finished_runs_that_were_not_asked_for_are_named(folder: Path) -> None:
-    arms: dict[str, Any] = {"ours": {}, "random": {}}
-    protocol = read_protocol(write_protocol(folder / "p", arms=arms, baseline="random"))
-    every = runs_of(folder / "out", list(protocol.arms), protocol.seeds)
-    for done in every:
-        done.folder.mkdir(parents=True)
-        write_json(done.folder / DONE, {})
-    other = next(arm for arm in protocol.arms if arm != protocol.baseline)
-    asked = [run for run in every if run.arm == other]
-    table = pd.DataFrame([(run.arm, run.seed, "") for run in asked], columns=["arm", "seed", "fold"])
-    left, stands_in = ReportTables(Results(protocol, table, asked), folder / "out").elsewhere
-    assert left.startswith(
-        f"Not in these tables: {len(every) - len(asked)} finished runs that were not asked"
-    )
-    assert protocol.baseline in left
-    assert stands_in == f"{protocol.baseline} is not among the arms: {other} stands in its place."
-
-
 def test_a_run_that_goes_on_reads_the_files_that_it_began_with(tmp_path: Path) -> None:
     runner._keep_to_files(tmp_path / "run", {"judges.0.backend": "aa", "data.sources.0.pairs": "bb"})
     runner._keep_to_files(tmp_path / "run", {"judges.0.backend": "aa", "data.sources.0.pairs": "bb"})
     with pytest.raises(WorkspaceMismatchError, match=r"other contents of these files: judges\.0\.backend"):
         runner._keep_to_files(tmp_path / "run", {"judges.0.backend": "cc", "data.sources.0.pairs": "bb"})
-
-
-def test_a_run_ends_with_the_benchmark_that_was_killed(tmp_path: Path) -> None:
-    child = (
-        "import pathlib, time; from serm.benchmarks.runner import _end_with_parent; _end_with_parent();"
-        f"pathlib.Path({str(tmp_path / 'pid')!r}).write_text(str(__import__('os').getpid())); time.sleep(300)"
-    )
-    parent = "import subprocess, sys; subprocess.run([sys.executable, '-c', sys.argv[1]])"
-    process = subprocess.Popen([sys.executable, "-c", parent, child])
-    until = time.monotonic() + 60
-    while not (tmp_path / "pid").is_file() or not (tmp_path / "pid").read_text():
-        assert time.monotonic() < until
-        time.sleep(0.05)
-    process.kill()
-    process.wait()
-    running = Path("/proc") / (tmp_path / "pid").read_text()
-    while running.is_dir() and "Z" not in (running / "stat").read_text().split()[2]:
-        assert time.monotonic() < until + 30
-        time.sleep(0.1)
 
 
 def ends(monkeypatch: pytest.MonkeyPatch, **how: Any) -> None:

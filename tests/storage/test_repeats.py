@@ -188,7 +188,7 @@ def test_a_judged_pairs_grade_is_found_in_whichever_row_and_window_it_stands(
     stream += [{**logged(row, "2026-03-10", impressions=1), "grade": 1} for row in many_rows(20, first=20)]
     dataset = judging(tmp_path, world(many_rows, stream))
     judged = dataset.judged_only(9).set_index("query_id")
-    assert not judged.index.duplicated().all()
+    assert not judged.reset_index().duplicated(["query_id", "doc_id"]).any()
     early = [name for name in judged.index.unique() if int(name[1:]) < 20]
     assert early
     assert set(judged.loc[early, "impressions"]) == {40}
