@@ -13,18 +13,39 @@ from serm.tools.strata import STRATA
 
 
 def last_round(results: Results) -> Cells:
-    """Each arm after its last round on every test: its level, its change from frozen and from the baseline,
-    and ours from it. What is not matched by cost stands last, untrained and frozen among it."""
-    return _levels(results, results.sets)
+    """Each arm that is no ablation after its last round on every test: its level, its change from frozen and
+    from the baseline, and ours from it. What is not matched by cost stands last, untrained and frozen among
+    it."""
+    return _levels(results, _no_ablations(results), results.sets)
 
 
 def before_use(results: Results) -> Cells:
     """The same on each window before anything of it is used, by the model in use after the round before;
     all windows together, the first of which frozen meets."""
-    return _levels(results, (EVOLVING,)) if results.evolving_rounds else Cells((), ())
+    if not results.evolving_rounds:
+        return Cells((), ())
+    return _levels(results, _no_ablations(results), (EVOLVING,))
 
 
-def _levels(results: Results, names: Sequence[str]) -> Cells:
+def ablations(results: Results) -> Cells:
+    """Ours and what became of it with a part left out or done otherwise, on every test after the last round
+    and on windows before they are used. Empty where no arm is an ablation."""
+    left_out = [(label, model) for label, model in models(results) if _is_ablation(results, model)]
+    if not left_out:
+        return Cells((), ())
+    rows = [(results.named(results.ours), Model(results.ours)), *left_out]
+    return _levels(results, rows, (*results.sets, *((EVOLVING,) if results.evolving_rounds else ())))
+
+
+def _no_ablations(results: Results) -> list[tuple[str, Model]]:
+    return [(label, model) for label, model in models(results) if not _is_ablation(results, model)]
+
+
+def _is_ablation(results: Results, model: Model) -> bool:
+    return results.protocol.arms[model.arm].ablation and model.arm != results.ours
+
+
+def _levels(results: Results, labelled: Sequence[tuple[str, Model]], names: Sequence[str]) -> Cells:
     headers = (
         "arm",
         "set",
@@ -36,7 +57,7 @@ def _levels(results: Results, names: Sequence[str]) -> Cells:
     )
     rows: list[tuple[str, ...]] = []
     of_arms: dict[str, list[tuple[Interval, ...]]] = {name: [] for name in names}
-    for label, model in models(results):
+    for label, model in labelled:
         for name in names:
             values, changes = results.of(model.arm, name, role=model.role), _changes(results, model, name)
             of_arms[name] += [changes] if model.role == CHAMPION else []

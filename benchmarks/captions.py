@@ -13,6 +13,10 @@ CAPTIONS: Final = {
         "What is not matched by cost stands last, and with it untrained and frozen, which cost no label. "
         "An arm's change is from its own frozen model."
     ),
+    "ablations": (
+        "The first arm, then the same with a part left out or done otherwise: after the last round on every "
+        "test, and on all windows before they are used."
+    ),
     "measures": (
         "In points, after the last round. Kappa is weighted by squares; of ECE, the expected calibration "
         "error, less is better. NDCG leaves out queries whose grades are all one: they are counted apart, "

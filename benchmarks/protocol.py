@@ -12,7 +12,8 @@
 itself is laid over that, key by key. A config, or a folder of data, in the place of a protocol is compared by
 the arms of `collection.yaml`.
 An arm is what it changes in the config, key by key; lists and `miner.agents` are replaced whole. Arms run
-through the same graphs.
+through the same graphs. `ablations` are further arms, the first one with a part left out or done otherwise: a
+report has them in a table of their own.
 `folds` are changes of the data, each with other test queries: every arm runs in each of them, and their test
 queries are pooled.
 """
@@ -45,6 +46,7 @@ class Arm(BaseModel):
     change: dict[str, Any] = Field(default_factory=dict)
     only_judge: int | None = Field(default=None, ge=1)  # of the config's judges this one alone, from 1
     matched: bool = True  # as many pairs sent to the panel as the others: set apart where not
+    ablation: bool = False  # what `ablations` lists
     note: str = ""  # a sentence for the tables
 
 
@@ -76,14 +78,17 @@ class Protocol(BaseModel):
     @model_validator(mode="before")
     @classmethod
     def _bare_changes(cls, values: Any) -> Any:
-        """An arm may be written as its change alone."""
-        if isinstance(values, dict) and isinstance(values.get("arms"), dict):
-            arms = {
-                name: arm if set(arm or {}) & {*Arm.model_fields} else {"change": arm or {}}
-                for name, arm in values["arms"].items()
-            }
-            values = {**values, "arms": arms}
-        return values
+        """An arm may be written as its change alone; ablations are arms."""
+        if not isinstance(values, dict) or not isinstance(values.get("arms"), dict):
+            return values
+        ablations = values.get("ablations") or {}
+        if not isinstance(ablations, dict):
+            raise ValueError("`ablations` is a mapping, as `arms` is")
+        if twice := sorted(set(ablations) & set(values["arms"])):
+            raise ValueError(f"arm and ablation at once: {', '.join(twice)}")
+        arms = {name: _whole(arm) for name, arm in values["arms"].items()}
+        arms |= {name: {**_whole(arm), "ablation": True} for name, arm in ablations.items()}
+        return {key: value for key, value in values.items() if key != "ablations"} | {"arms": arms}
 
     @model_validator(mode="after")
     def _hangs_together(self) -> Self:
@@ -132,6 +137,10 @@ class Protocol(BaseModel):
             raise ConfigError(f"protocol `{self.name}` has no marketplace.")
         given = self.marketplace
         return MarketplaceSettings.of(given.preset, seed=given.first_seed + seed, **given.size)
+
+
+def _whole(arm: dict[str, Any] | None) -> dict[str, Any]:
+    return dict(arm or {}) if set(arm or {}) & {*Arm.model_fields} else {"change": arm or {}}
 
 
 def read_protocol(path: Path | str) -> Protocol:

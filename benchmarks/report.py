@@ -56,6 +56,7 @@ def results_markdown(tables: ReportTables) -> str:
 def _further(tables: ReportTables) -> Iterator[tuple[str, Cells]]:
     """Tables that are there where the data has what they show."""
     ours = tables.results.ours
+    yield f"**Parts left out, or done otherwise**. {CAPTIONS['ablations']}", tables.ablations
     yield f"**Other measures**. {CAPTIONS['measures']}", tables.measures
     yield f"**Share of what true grades give**. {CAPTIONS['of_true_grades']}", tables.of_true_grades
     yield f"**On windows before they are used**. {CAPTIONS['before_use']}", tables.before_use

@@ -5,7 +5,7 @@ from __future__ import annotations
 from functools import cached_property
 from pathlib import Path
 
-from serm.benchmarks.arm_tables import before_use, by_round, by_slice, last_round
+from serm.benchmarks.arm_tables import ablations, before_use, by_round, by_slice, last_round
 from serm.benchmarks.arms import Results
 from serm.benchmarks.ceiling import of_true_grades
 from serm.benchmarks.collect import data_folder
@@ -36,6 +36,10 @@ class ReportTables:
     @cached_property
     def before_use(self) -> Cells:
         return before_use(self.results)
+
+    @cached_property
+    def ablations(self) -> Cells:
+        return ablations(self.results)
 
     @cached_property
     def measures(self) -> Cells:

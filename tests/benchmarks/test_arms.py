@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from made_up_results import ARMS, QUERIES, made_up
 
-from serm.benchmarks.arm_tables import before_use, by_slice, last_round
+from serm.benchmarks.arm_tables import ablations, before_use, by_slice, last_round
 from serm.benchmarks.arms import Results
 from serm.benchmarks.ceiling import of_true_grades
 from serm.benchmarks.costs import per_thousand
@@ -41,6 +41,27 @@ def test_gains_are_those_that_were_made_whether_or_not_seeds_share_queries(
     assert random[-1] == "+10.0 [+10.0, +10.0] better"  # ours over it
     assert {row[1] for row in table.rows} == {"static", "window-1", "last"}
     assert {row[1] for row in before_use(results).rows} == {EVOLVING}
+
+
+def test_ablations_have_a_table_of_their_own_under_ours(tmp_path: Path) -> None:
+    whole = made_up(tmp_path, marketplace=False, arms=("ours", "random", "third"))
+    assert not ablations(whole).rows
+    stated = whole.protocol.arms | {
+        "third": whole.protocol.arms["third"].model_copy(update={"ablation": True})
+    }
+    protocol = whole.protocol.model_copy(update={"arms": stated})
+    results = Results(protocol, whole.table, whole.runs)
+    apart = ablations(results)
+    assert list(dict.fromkeys(row[0] for row in apart.rows)) == ["ours", "third", "smallest change seen"]
+    assert list(dict.fromkeys(row[1] for row in apart.rows)) == ["static", "window-1", "last", EVOLVING]
+    assert {row[0] for row in last_round(results).rows} == {row[0] for row in last_round(whole).rows} - {
+        "third"
+    }
+    assert "third" not in {row[0] for row in before_use(results).rows}
+    kept = whole.table[whole.table["arm"] == "third"]
+    alone = Results(protocol, kept, [run for run in whole.runs if run.arm == "third"])
+    assert not ablations(alone).rows  # the first arm of a table is what others are compared with
+    assert "third" in {row[0] for row in last_round(alone).rows}
 
 
 def test_without_a_run_of_the_baseline_the_first_arm_stands_in(tmp_path: Path) -> None:

@@ -130,6 +130,11 @@ def test_a_run_that_fails_is_named_and_the_others_are_kept(
         ({"arms": {"ours": {"change": {}, "nonsense": 1}}, "baseline": "ours"}, "nonsense"),
         ({"config": None}, "either a `config` or a `marketplace`"),
         ({"seeds": []}, "seeds"),
+        (
+            {"arms": {"ours": {}}, "baseline": "ours", "ablations": {"ours": {}}},
+            "arm and ablation at once: ours",
+        ),
+        ({"ablations": ["no gate"]}, "`ablations` is a mapping"),
     ],
 )
 def test_a_protocol_that_does_not_hang_together_is_told(

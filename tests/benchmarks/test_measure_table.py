@@ -55,5 +55,18 @@ def test_a_table_of_before_has_what_it_held(tmp_path: Path) -> None:
     results = with_sums(made_up(tmp_path, marketplace=False))
     earlier = Results(results.protocol, results.table.drop(columns=list(SUMS)), results.runs)
     row = next(row for row in other_measures(earlier).rows if row[:2] == ("ours", "last"))
-    assert all("[" in cell for cell in row[4:6])
-    assert row[6:] == (NOTHING,) * 4
+    assert all("[" in cell for cell in row[4:7])
+    assert row[7:] == (NOTHING,) * 4
+
+
+@pytest.mark.parametrize("marketplace", [False, True])
+def test_the_papers_measure_has_its_gain_over_an_arms_own_frozen_model(
+    tmp_path: Path, marketplace: bool
+) -> None:
+    results = made_up(tmp_path, marketplace=marketplace)
+    results.table["ndcg@1"] = results.table["ndcg@4"] / 2
+    cells = other_measures(results)
+    found = {row[:2]: row[cells.headers.index("NDCG@1 over frozen")] for row in cells.rows}
+    assert found["ours", "last"] == "+10.0 [+10.0, +10.0] better"  # half of what NDCG@4 gains
+    assert found["random", "last"] == "+5.0 [+5.0, +5.0] better"
+    assert found["frozen (no labels)", "last"] == NOTHING

@@ -93,11 +93,13 @@ def test_a_whole_window_is_a_whole_window(tmp_path: Path) -> None:
 
 def test_a_protocol_may_be_like_another_one(tmp_path: Path) -> None:
     arms = "baseline: a\narms: {a: {}, b: {miner: {list_size: 2}}}\n"
-    over = "arms: {b: {miner: {list_size: 3}}, c: {}}\n"
+    over = "arms: {b: {miner: {list_size: 3}}, c: {}}\nablations: {d: {gate: {enabled: false}}}\n"
     (tmp_path / "plain.yaml").write_text(f"name: plain\nmarketplace: {{preset: default}}\n{arms}")
     (tmp_path / "more.yaml").write_text(f"name: more\nlike: plain\n{over}")
     more = read_protocol(tmp_path / "more.yaml")
-    assert (more.name, more.baseline, list(more.arms)) == ("more", "a", ["a", "b", "c"])
+    assert (more.name, more.baseline, list(more.arms)) == ("more", "a", ["a", "b", "c", "d"])
+    assert [name for name, arm in more.arms.items() if arm.ablation] == ["d"]
+    assert more.arms["d"].change == {"gate": {"enabled": False}}
     assert more.arms["b"].change == {"miner": {"list_size": 3}}
     (tmp_path / "lost.yaml").write_text("name: lost\nlike: nobody\n")
     with pytest.raises(ConfigError, match=r"nobody\.yaml"):
