@@ -1,13 +1,14 @@
 """Are new intents found in the window in which they appear, and how often is an alarm false?
 
-python -m serm.benchmarks.mining.drift_found --seed 11
+python -m serm.benchmarks.mining.drift_found --seeds 11 12 13
 
 On the marketplace at the benchmark's size, both presets, by the base model's embeddings and the settings'
 defaults, thinned to as many requests a side as the drift agent thins them. An intent is a product type that
 the window brings, or an old type's invented name. It is found if at least half of its queries lie in regions
-reported as new or growing, most of whose queries are of intents that the window brought. A reported region
-is false where fewer than half of its queries are of intents that grew, by the simulation's schedule.
-Undrifted windows are random halves of one window's queries.
+reported as new or growing, most of whose queries are of intents that the window brought. Intents count from
+1% of a window: of its distinct queries, and once more of its traffic, where every query weighs as often as
+it is asked. A reported region is false where fewer than half of its queries are of intents that grew, by the
+simulation's schedule. Undrifted windows are random halves of one window's queries.
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
+from scipy.stats import binomtest
 
 from serm.benchmarks.marketplace.settings import BENCHMARK_SIZE, PRESETS, MarketplaceSettings
 from serm.benchmarks.mining.market_drift import MarketQueries, Mask, market_queries
@@ -26,7 +28,19 @@ from serm.relevance_model.loading import open_base
 from serm.tools.drift_report import Drift, detect
 
 LARGE = 0.01
-"""Share of a window's queries from which an intent counts."""
+"""Share of a window from which an intent counts."""
+BY = ("queries", "traffic")
+"""What that share is of: distinct queries, or requests."""
+
+
+@dataclass(frozen=True, slots=True)
+class Intent:
+    """One that a window brings. By each of `BY`: its share of the window, and how much of it is told of."""
+
+    name: str
+    queries: int
+    share: dict[str, float]
+    told: dict[str, float]
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,13 +48,15 @@ class Found:
     """What the detector made of one window."""
 
     window: int
-    intents: dict[str, tuple[int, float]]  # above `LARGE`: queries, share of them told of
+    intents: tuple[Intent, ...]
     regions: int  # reported as new or growing
     false: int  # of those
 
-    @property
-    def found(self) -> int:
-        return sum(share >= 0.5 for _, share in self.intents.values())
+    def large(self, by: str) -> list[Intent]:
+        return [intent for intent in self.intents if intent.share[by] >= LARGE]
+
+    def missed(self, by: str) -> list[Intent]:
+        return [intent for intent in self.large(by) if intent.told[by] < 0.5]
 
 
 def windows_found(queries: MarketQueries, *, last: bool, seed: int) -> Iterator[Found]:
@@ -54,13 +70,17 @@ def windows_found(queries: MarketQueries, *, last: bool, seed: int) -> Iterator[
         for region in regions:
             if fresh[region.members].mean() >= 0.5:
                 told[region.members] = True
-        intents = {
-            str(name): (int(own.sum()), float(told[own].mean()))
-            for name in table.loc[fresh, "intent"].unique()
-            if (own := (table["intent"] == name).to_numpy() & fresh).mean() >= LARGE
-        }
         false = sum(bool(grew[region.members].mean() < 0.5) for region in regions)
-        yield Found(number, intents, len(regions), false)
+        yield Found(number, tuple(_intents(table, fresh, told)), len(regions), false)
+
+
+def _intents(table: pd.DataFrame, fresh: Mask, told: Mask) -> Iterator[Intent]:
+    weights = {"queries": np.ones(len(table)), "traffic": table["asked"].to_numpy(dtype=np.float64)}
+    for name in table.loc[fresh, "intent"].unique():
+        own = (table["intent"] == name).to_numpy() & fresh
+        share = {by: float(weight[own].sum() / weight.sum()) for by, weight in weights.items()}
+        seen = {by: float(np.average(told[own], weights=weight[own])) for by, weight in weights.items()}
+        yield Intent(str(name), int(own.sum()), share, seen)
 
 
 def undrifted_alarms(queries: MarketQueries, times: int, seed: int) -> tuple[int, int]:
@@ -91,37 +111,47 @@ def main() -> None:
     parser = argparse.ArgumentParser(
         description="How well the drift agent finds what is new (docs/drift.md)."
     )
-    parser.add_argument("--seed", type=int, default=MarketplaceSettings().seed)
+    parser.add_argument("--seeds", type=int, nargs="+", default=[MarketplaceSettings().seed])
     parser.add_argument("--halvings", type=int, default=20, help="undrifted pairs of samples a window")
     given = parser.parse_args()
     model = open_base(ModelSettings(max_length=96), cache=None)
-    rows, missed = [], []
+    rows, alarms = [], []
     for preset in PRESETS:
-        queries = market_queries(MarketplaceSettings.of(preset, seed=given.seed, **BENCHMARK_SIZE), model)
-        alarms, windows = undrifted_alarms(queries, given.halvings, given.seed)
-        for last in (False, True):
-            found = list(windows_found(queries, last=last, seed=given.seed))
-            rows.append(
-                {
-                    "preset": preset,
-                    "reference": "last" if last else "all",
-                    "new intents": sum(len(item.intents) for item in found),
-                    "found": sum(item.found for item in found),
-                    "regions": sum(item.regions for item in found),
-                    "false": sum(item.false for item in found),
-                    "undrifted": windows,
-                    "alarms": alarms,
-                }
-            )
-            missed += [
-                f"{preset}, {rows[-1]['reference']}, window {item.window}: {name} ({count} queries)"
-                for item in found
-                for name, (count, share) in item.intents.items()
-                if share < 0.5
-            ]
-    print(f"New intents above {LARGE:.0%} of a window's queries, marketplace, seed {given.seed}")
+        found: dict[str, list[Found]] = {"all": [], "last": []}
+        for seed in given.seeds:
+            queries = market_queries(MarketplaceSettings.of(preset, seed=seed, **BENCHMARK_SIZE), model)
+            for reference, windows in found.items():
+                windows.extend(windows_found(queries, last=reference == "last", seed=seed))
+            raised, undrifted = undrifted_alarms(queries, given.halvings, seed)
+            alarms.append((preset, seed, raised, undrifted))
+        rows += [_row(preset, name, by, windows) for name, windows in found.items() for by in BY]
+    print(f"New intents above {LARGE:.0%} of a window, marketplace, seeds {' '.join(map(str, given.seeds))}")
     print(pd.DataFrame(rows).to_string(index=False))
-    print("Not found:", "; ".join(missed) or "none")
+    print("Alarms on undrifted halves:")
+    print(pd.DataFrame(alarms, columns=["preset", "seed", "alarms", "of"]).to_string(index=False))
+
+
+def _row(preset: str, reference: str, by: str, windows: Sequence[Found]) -> dict[str, object]:
+    intents = [intent for window in windows for intent in window.large(by)]
+    missed = [intent for window in windows for intent in window.missed(by)]
+    return {
+        "preset": preset,
+        "reference": reference,
+        "1% of": by,
+        "new intents": len(intents),
+        "found": _of(len(intents) - len(missed), len(intents)),
+        "queries of the missed": ", ".join(str(intent.queries) for intent in missed) or "-",
+        "regions": sum(window.regions for window in windows),
+        "false": sum(window.false for window in windows),
+    }
+
+
+def _of(found: int, of: int) -> str:
+    """A share with its exact 95% interval, as if each were a draw of its own."""
+    if not of:
+        return "-"
+    interval = binomtest(found, of).proportion_ci(0.95, "exact")
+    return f"{found} ({found / of:.0%} [{interval.low:.0%}, {interval.high:.0%}])"
 
 
 if __name__ == "__main__":

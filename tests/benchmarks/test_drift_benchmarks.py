@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import numpy as np
+import pandas as pd
 import pytest
 
 from serm.benchmarks.marketplace.settings import MarketplaceSettings
 from serm.benchmarks.mining import drift_power
-from serm.benchmarks.mining.drift_found import undrifted_alarms, windows_found
+from serm.benchmarks.mining.drift_found import BY, Intent, _intents, undrifted_alarms, windows_found
 from serm.benchmarks.mining.market_drift import MarketQueries, market_queries
 from serm.relevance_model.base import FloatArray
 
@@ -53,12 +54,22 @@ def test_the_longer_side_is_thinned_to_the_requests_of_the_shorter_one(queries: 
 
 def test_new_words_are_found_and_undrifted_halves_are_quiet(queries: MarketQueries) -> None:
     first, second = windows_found(queries, last=False, seed=0)
-    assert all(count >= 3 for count, _ in first.intents.values())
-    assert first.found + second.found >= 4
+    assert all(intent.queries >= 3 for intent in first.large("queries"))
+    for by in BY:
+        found = [len(window.large(by)) - len(window.missed(by)) for window in (first, second)]
+        assert sum(found) >= 4
     assert first.false + second.false <= 1
     alarms, windows = undrifted_alarms(queries, 5, 0)
     assert windows == 10
     assert alarms <= 3
+
+
+def test_an_intents_share_is_of_queries_or_of_requests() -> None:
+    table = pd.DataFrame({"intent": ["new", "new", "", ""], "asked": [6, 2, 1, 1]})
+    fresh, told = np.array([True, True, False, False]), np.array([False, True, False, True])
+    assert list(_intents(table, fresh, told)) == [
+        Intent("new", 2, {"queries": 0.5, "traffic": 0.8}, {"queries": 0.5, "traffic": 0.25})
+    ]
 
 
 def test_a_share_of_the_second_sample_is_one_intent_of_a_later_window(
