@@ -49,7 +49,7 @@ def draw(report: AgreementReport, file: Path) -> None:
                     color="white" if shares[human, given] > 0.5 else "black",
                 )
         kappa = rater.measures["kappa"].mean
-        axes.set_title(f"{rater.name}\nkappa {kappa:.3f}", fontsize=10)
+        axes.set_title(f"{rater.name}\nkappa {kappa:.3f}", fontsize=10, parse_math=False)
         axes.set(xticks=GRADES, yticks=GRADES, xlabel="its grade", ylabel="people's grade")
     with storage_errors(file):
         file.parent.mkdir(parents=True, exist_ok=True)

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from rich import box
 from rich.console import Console
 from rich.table import Table
+from rich.text import Text
 
 from serm.cli.format import count, money
 from serm.cli.health import warnings
@@ -36,10 +37,13 @@ def judges_table(counts: Counts) -> Table:
     for name, told in counts["judges"].items():
         failed = sum(told["failures"].values())
         cells = (told["pairs"], told["judgments"], failed, told["calls"], told["tokens"])
-        table.add_row(name, *(f"{cell:,}" for cell in cells), money(told["cost"]) if told["cost"] else "-")
+        table.add_row(
+            Text(name), *(f"{cell:,}" for cell in cells), money(told["cost"]) if told["cost"] else "-"
+        )
     if counts["simulated_judges"]:
-        table.caption = f"SIMULATED judges: {', '.join(counts['simulated_judges'])}"
-        table.caption_style, table.caption_justify = "bold red", "left"
+        names = ", ".join(counts["simulated_judges"])
+        table.caption = Text(f"SIMULATED judges: {names}", style="bold red")
+        table.caption_justify = "left"
     return table
 
 

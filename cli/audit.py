@@ -125,6 +125,7 @@ def _read_grades(path: Path) -> pd.DataFrame:
 def _tell(console: Console, found: Audit, margin: float) -> None:
     from rich import box
     from rich.table import Table
+    from rich.text import Text
 
     from serm.cli.drift_report import headline
     from serm.cli.format import count
@@ -141,7 +142,7 @@ def _tell(console: Console, found: Audit, margin: float) -> None:
     for part in found.slices:
         change = part.change
         table.add_row(
-            f"{part.kind} {part.name}",
+            Text(f"{part.kind} {part.name}"),
             f"{part.queries:,}",
             str(change.now.graded or "-"),
             _mean(change.before),

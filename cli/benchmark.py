@@ -61,7 +61,8 @@ def benchmark(  # noqa: PLR0917
     chosen = _seeds(seeds) or stated.seeds
     runs = runs_of(folder, wanted, chosen, stated.folds)
     console.print(
-        f"{len(runs)} runs of {stated.name} in {folder}, {sum(run.done for run in runs)} of them done"
+        f"{len(runs)} runs of {stated.name} in {folder}, {sum(run.done for run in runs)} of them done",
+        markup=False,
     )
     failure: RunFailedError | None = None
     if tables_only:

@@ -22,6 +22,7 @@ def add_to(app: typer.Typer) -> None:
 def doctor(config: Config) -> None:
     """Check config, data, model, judges and services: a sentence each. Leaves with 1 where one fails."""
     from rich.console import Console
+    from rich.markup import escape
 
     from serm.cli.checks import Status
     from serm.cli.load import load_settings
@@ -30,7 +31,7 @@ def doctor(config: Config) -> None:
     console = Console(soft_wrap=True, highlight=False)
     seen: dict[Status, int] = dict.fromkeys(Status, 0)
     settings = load_settings(config)
-    console.print(f"[green]✓ pass[/green]  config      {config} is a valid config.", markup=True)
+    console.print(f"[green]✓ pass[/green]  config      {escape(str(config))} is a valid config.", markup=True)
     seen[Status.PASS] += 1
     for finding in examine(settings):
         seen[finding.status] += 1

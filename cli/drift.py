@@ -81,6 +81,7 @@ def _tell(console: Console, found: WindowDrift) -> None:
 def _regions(found: WindowDrift) -> Table:
     from rich import box
     from rich.table import Table
+    from rich.text import Text
 
     from serm.cli.drift_report import region_rows
 
@@ -92,12 +93,12 @@ def _regions(found: WindowDrift) -> Table:
     table.add_column("languages")
     for row in rows:
         table.add_row(
-            f"{row['kind']}  {row['name']}",
+            Text(f"{row['kind']}  {row['name']}"),
             f"{row['before']:,}",
             f"{row['now']:,}",
             row["growth_told"],
             f"{row['p_value']:.1g}",
             "-" if row["uncertainty"] is None else f"{row['uncertainty']:.2f}",
-            row["languages_told"],
+            Text(row["languages_told"]),
         )
     return table

@@ -25,7 +25,7 @@ def draw_map(found: WindowDrift, path: Path) -> None:
     axes = figure.subplots()
     for places, colour, name in ((before, "#c9d1d9", "before"), (now, "#4c78a8", found.window)):
         shown = places[drawn_rows(len(places), none, desk.seed)]
-        axes.scatter(shown[:, 0], shown[:, 1], s=7, c=colour, linewidths=0, label=name)
+        axes.scatter(shown[:, 0], shown[:, 1], s=7, c=colour, linewidths=0, label=name.replace("$", r"\$"))
     for kind, colour in COLOURS.items():
         side, parts = (before, "before") if kind == "dying" else (now, "members")
         rows = [getattr(region, parts) for region in regions if region.kind == kind]
@@ -39,9 +39,10 @@ def draw_map(found: WindowDrift, path: Path) -> None:
             (float(np.median(places[:, 0])), float(np.median(places[:, 1]))),
             fontsize=7,
             color=COLOURS[region.kind],
+            parse_math=False,  # "$" in a query is money
             bbox={"boxstyle": "round,pad=0.2", "fc": "white", "ec": COLOURS[region.kind], "alpha": 0.85},
         )
-    axes.set_title(headline(found), fontsize=8, loc="left", wrap=True)
+    axes.set_title(headline(found), fontsize=8, loc="left", wrap=True, parse_math=False)
     axes.set_xlabel("first component", fontsize=8)
     axes.set_ylabel("second component", fontsize=8)
     axes.tick_params(labelsize=7)

@@ -40,6 +40,7 @@ def list_versions(place: Place) -> None:
     from rich import box
     from rich.console import Console
     from rich.table import Table
+    from rich.text import Text
 
     from serm.cli.load import look_at
 
@@ -52,7 +53,11 @@ def list_versions(place: Place) -> None:
             f"{_bare(key)} {value}" for key, value in sorted(version.tags.items()) if key != _ID
         )
         table.add_row(
-            str(version.version), version.model_id, ", ".join(version.aliases), _when(version.created), about
+            str(version.version),
+            version.model_id,
+            Text(", ".join(version.aliases)),
+            _when(version.created),
+            Text(about),
         )
     Console().print(table)
 

@@ -11,11 +11,14 @@ from typing import Any
 
 import pyarrow.parquet as pq
 
-from serm.cli.rounds import Report, read_reports
+from serm.cli.rounds import Report
 from serm.core.columns import DISTRIBUTION
 from serm.core.records import Judgment, PairKey
 from serm.core.settings_loop import ModelSettings
+from serm.storage.continuity import CURRENT
+from serm.storage.dataset import JUDGED_FILE, MANIFEST
 from serm.storage.reviews import HumanAnswer, Review
+from serm.storage.rounds import read_rounds
 from serm.storage.workspace import Workspace
 
 Row = dict[str, Any]
@@ -60,7 +63,9 @@ class PairFacts:
 def gather(workspace: Workspace, key: PairKey, round_number: int | None = None) -> PairFacts:
     """All facts of the pair; of one round where `round_number` is given. Reads files, writes none."""
     row, places = _in_the_data(workspace, key)
-    reports = [report for report in read_reports(workspace) if round_number in (None, int(report["round"]))]
+    reports = [
+        report for report in read_rounds(workspace.rounds) if round_number in (None, int(report["round"]))
+    ]
     score = cache(lambda model: _score(workspace, model, row) if model and row else None)
     rounds = []
     for report in reports:
@@ -81,14 +86,15 @@ def gather(workspace: Workspace, key: PairKey, round_number: int | None = None) 
 
 def _in_the_data(workspace: Workspace, key: PairKey) -> tuple[Row | None, tuple[str, ...]]:
     """Its row, and the sets of the data that it stands in. Sealed and test grades are not looked at."""
-    manifests = sorted(workspace.data.glob("*/dataset.json"), key=lambda path: path.stat().st_mtime)
-    if not manifests:
+    current = workspace.data / CURRENT
+    if not current.is_file():
         return None, ()
-    folder = manifests[-1].parent
-    manifest = json.loads(manifests[-1].read_text(encoding="utf-8"))
+    folder = workspace.data / str(json.loads(current.read_text(encoding="utf-8"))["id"])
+    manifest = json.loads((folder / MANIFEST).read_text(encoding="utf-8"))
     files = [
         ("seed, with its human grade", "seed.parquet"),
         ("gate: never mined, never trained on", "gate.parquet"),
+        ("gate, graded by the panel alone: never mined, never trained on", JUDGED_FILE),
     ]
     files += [
         (f"stream, window {item['name']} (round {item['index'] + 1})", item["path"])

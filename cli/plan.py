@@ -70,6 +70,7 @@ def _counter(settings: Settings) -> Callable[[Sequence[str]], list[int]]:
 def _tell(console: Console, found: Forecast, settings: Settings) -> None:
     from rich import box
     from rich.table import Table
+    from rich.text import Text
 
     from serm.cli.format import count, duration, money
 
@@ -87,13 +88,13 @@ def _tell(console: Console, found: Forecast, settings: Settings) -> None:
     table.add_column("from", overflow="fold")
     for judge in found.judges:
         table.add_row(
-            judge.judge,
+            Text(judge.judge),
             _calls(judge),
             f"{judge.tokens_in:,}",
             f"{judge.tokens_out:,}",
             "no price" if judge.cost is None else money(judge.cost),
             "-" if judge.seconds is None else duration(int(judge.seconds * 1e9)),
-            judge.basis,
+            Text(judge.basis),
         )
     console.print(table)
     for sentence in _cost(found, settings):

@@ -150,7 +150,7 @@ def _read_csv(file: Path) -> Iterator[tuple[int, Row]]:
         with file.open(encoding=_BOM, newline="") as text:
             header = text.readline()
             text.seek(0)
-            reader = csv.DictReader(text, delimiter=separator_of(header))
+            reader = csv.DictReader(text, delimiter=separator_of(header), strict=True)
             _check_columns(reader.fieldnames or [], file)
             yield from enumerate(reader, start=1)
     except UnicodeDecodeError as error:

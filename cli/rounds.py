@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import sqlite3
 from contextlib import closing
 from pathlib import Path
@@ -10,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from serm.core.errors import WorkspaceError
 from serm.storage.artifacts import storage_errors
+from serm.storage.rounds import read_rounds
 
 if TYPE_CHECKING:
     from serm.storage.workspace import Workspace
@@ -17,18 +17,12 @@ if TYPE_CHECKING:
 Report = dict[str, Any]
 
 
-def read_reports(workspace: Workspace) -> list[Report]:
-    """round.json of every finished round, the oldest first; round 0 is what was there before any mining."""
-    paths = sorted(workspace.rounds.glob("*/round.json"))
-    return [json.loads(path.read_text(encoding="utf-8")) for path in paths]
-
-
 def trace_of(workspace: Workspace, number: int | None) -> str:
     """The trace of round `number`, finished or not; None: of the newest finished one, else of the newest.
 
     Raises WorkspaceError that names the rounds there are.
     """
-    finished = {int(report["round"]): str(report["trace_id"]) for report in read_reports(workspace)}
+    finished = {int(report["round"]): str(report["trace_id"]) for report in read_rounds(workspace.rounds)}
     begun = _traced_rounds(workspace.traces)
     mined = [key for key in finished if key > 0] or [key for key in begun if key > 0] or [0]
     wanted = max(mined) if number is None else number

@@ -56,7 +56,7 @@ def static_test(report: Report) -> str | None:
 
 def _cells(report: Report) -> Iterator[Text | str]:
     window = (report.get("window") or {}).get("name", "")
-    yield f"{report['round']}\n{window or 'before'}"
+    yield Text(f"{report['round']}\n{window or 'before'}")
     counts = report.get("counts") or {}
     yield _number(counts.get("mined"))
     yield _number(counts.get("labelled"))

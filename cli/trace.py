@@ -39,15 +39,16 @@ def trace(
         for line in tell(workspace, *pair, round_number=round_number):
             console.print(line)
         return
-    from serm.cli.rounds import read_reports, trace_of
+    from serm.cli.rounds import trace_of
     from serm.cli.stages_table import stages_table
     from serm.cli.trace_tree import render_tree
+    from serm.storage.rounds import read_rounds
     from serm.storage.span_tree import build_tree
     from serm.storage.trace import read_spans
 
     trace_id = trace_of(workspace, round_number)
     spans = read_spans(workspace.traces, trace_id)
     console.print(render_tree(build_tree(spans), everything=everything))
-    finished = [report for report in read_reports(workspace) if report["trace_id"] == trace_id]
+    finished = [report for report in read_rounds(workspace.rounds) if report["trace_id"] == trace_id]
     if (table := stages_table(finished)) is not None:
         console.print(table)

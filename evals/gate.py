@@ -71,7 +71,8 @@ def decide(
     powered = None
     if judged is not None:
         powered, of_newest = (
-            powered_change(rows, judged, settings.level, settings.judged_least) for rows in (every, newly)
+            powered_change(rows, changes, settings.level, settings.judged_least)
+            for rows, changes in ((every, judged.every), (newly, judged.newest))
         )
         change = powered.interval if powered.weight else human
         newest = of_newest.interval if of_newest.weight else newest_human

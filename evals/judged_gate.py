@@ -25,7 +25,7 @@ _DIGITS = 12  # of a change in NDCG: less is the rounding of two ways to the sam
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class JudgedGate:
+class JudgedChanges:
     """Changes in NDCG by the panel's grades, of the gate's queries and of those that it alone has graded.
 
     Frames of query_id, window and `change` (NaN: by these grades nothing can be measured), a row a query.
@@ -33,6 +33,15 @@ class JudgedGate:
 
     gate: pd.DataFrame
     further: pd.DataFrame
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class JudgedGate:
+    """Of whole queries, and of the rows of the newest window alone. A query that is asked again has rows in
+    several: over all of them it is of its first window, and what it does in the newest one is its own."""
+
+    every: JudgedChanges
+    newest: JudgedChanges
     pairs: int = 0  # that the panel was asked to grade, for the first time or earlier
 
 
@@ -60,8 +69,9 @@ def panel_grades(frame: pd.DataFrame, said: Iterable[Judgment]) -> pd.Series[flo
     return pd.Series(grades, index=frame.index, dtype=float)
 
 
-def powered_change(human: pd.DataFrame, judged: JudgedGate, level: float, least: int) -> PredictionPowered:
-    """The mean change over the queries of `human` (query_id, window, change), by both kinds of grades.
+def powered_change(human: pd.DataFrame, judged: JudgedChanges, level: float, least: int) -> PredictionPowered:
+    """The mean change over the queries of `human` (query_id, window, change), by both kinds of grades, each
+    measured on the same rows of a query.
 
     A window is a stratum; `low` is a one-sided bound. With fewer than `least` human-graded ones it is theirs.
     """

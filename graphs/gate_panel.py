@@ -5,10 +5,11 @@ from __future__ import annotations
 import json
 from concurrent.futures import ThreadPoolExecutor
 from contextvars import copy_context
-from dataclasses import asdict, replace
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Final
 
+import numpy as np
 import pandas as pd
 
 from serm.agents.panel import Panel, pairs_of
@@ -16,12 +17,12 @@ from serm.core.columns import KEY
 from serm.core.hashing import digest_texts
 from serm.core.records import Judgment
 from serm.evals.gate import CUTOFF
-from serm.evals.judged_gate import JudgedGate, panel_grades, query_changes
+from serm.evals.judged_gate import JudgedChanges, JudgedGate, panel_grades, query_changes
 from serm.graphs.events import Meter
 from serm.graphs.resources import Resources
 from serm.graphs.state import SupervisorState
 from serm.graphs.training import round_folder
-from serm.relevance_model.base import Scores
+from serm.relevance_model.base import FloatArray, Scores
 from serm.relevance_model.scoring import stored_scores
 from serm.storage.artifacts import write_json
 from serm.storage.judgment_tables import Totals
@@ -47,8 +48,12 @@ def judged_gate(resources: Resources, state: SupervisorState) -> JudgedGate | No
     panel = resources.panel(number)
     _grade(resources, panel, number, every)
     said = panel.judgments(every, resources.judgments)
-    gate, further = (_changes(resources, state, frame, said) for frame in frames.values())
-    return JudgedGate(gate, further, pairs=len(every))
+    graded = [_graded(resources, state, frame, said) for frame in frames.values()]
+    return JudgedGate(
+        every=JudgedChanges(*(rows.changes() for rows in graded)),
+        newest=JudgedChanges(*(rows.changes(number - 1) for rows in graded)),
+        pairs=len(every),
+    )
 
 
 def gate_totals(resources: Resources, number: int) -> Totals:
@@ -86,10 +91,26 @@ def _grade(resources: Resources, panel: Panel, number: int, frame: pd.DataFrame)
         future.result()
 
 
-def _changes(
+@dataclass(frozen=True, slots=True, eq=False)
+class _Graded:
+    """Rows with the panel's grades, and what both models expect of them."""
+
+    rows: pd.DataFrame
+    before: FloatArray
+    after: FloatArray
+
+    def changes(self, window: int | None = None) -> pd.DataFrame:
+        """Of every query, by the rows of one window alone or by all."""
+        kept = np.ones(len(self.rows), bool) if window is None else (self.rows["window"] == window).to_numpy()
+        return query_changes(
+            self.rows[kept].reset_index(drop=True), self.before[kept], self.after[kept], CUTOFF
+        )
+
+
+def _graded(
     resources: Resources, state: SupervisorState, frame: pd.DataFrame, said: list[Judgment]
-) -> pd.DataFrame:
-    """Of every query of a frame that judges have graded, by their grades."""
+) -> _Graded:
+    """The rows of a frame that judges have graded."""
     grades = panel_grades(frame, said)
     graded = grades.notna().to_numpy()
     rows = frame[graded].assign(grade=grades[graded].astype(int)).reset_index(drop=True)
@@ -97,7 +118,7 @@ def _changes(
         gate_scores(resources, frame, model).expected[graded]
         for model in (state["champion"], state["challenger"])
     )
-    return query_changes(rows, before, after, CUTOFF)
+    return _Graded(rows, before, after)
 
 
 def gate_scores(resources: Resources, frame: pd.DataFrame, model: str) -> Scores:

@@ -14,6 +14,7 @@ from serm.relevance_model.layers import layer_stack
 from serm.relevance_model.passes import has_dropout
 from serm.relevance_model.vocabulary import UNKNOWN, by_language, measure, tokenizer_of
 from serm.storage.dataset import DataSet
+from serm.storage.windows import SMALLEST_WINDOW
 
 UNDER_DROPOUT: Final = ("disagreement", "bald")
 """Agents that go by passes of the model under dropout."""
@@ -34,6 +35,14 @@ def data_notices(dataset: DataSet) -> Iterator[str]:
         yield f"{left:,} good rows are left out: {_by_number(dataset.left_out)}."
     if again := dataset.logged_again:
         yield f"{again:,} rows log a pair again in its window: their requests are added to its first row."
+    small = [window for window in dataset.windows if window.pairs < SMALLEST_WINDOW]
+    if small and len(small) < len(dataset.windows):
+        names = ", ".join(f"{window.name} ({window.pairs})" for window in small[:SHOWN])
+        more = f" and {len(small) - SHOWN} more" if len(small) > SHOWN else ""
+        yield (
+            f"Of {len(dataset.windows)} windows these have fewer than {SMALLEST_WINDOW} pairs: "
+            f"{names}{more}. A wrong timestamp may make such: mend it, or say by `data.windows` how to cut."
+        )
 
 
 def language_notices(dataset: DataSet, settings: ModelSettings, seed: int) -> Iterator[str]:

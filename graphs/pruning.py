@@ -86,8 +86,10 @@ def remove_folder(folder: Path) -> None:
 def _needed(versions: Sequence[ModelVersion], rounds: Sequence[dict[str, Any]], keep: int) -> set[str]:
     """Models that a later round, or a person who goes back, may open."""
     champions = dict.fromkeys(report["models"]["champion_after"] for report in reversed(rounds))
+    promoted = [report for report in rounds if report.get("verdict") == "promoted"]
+    before = {report["models"]["champion_before"] for report in promoted[-1:]}  # the committee's `previous`
     named = {item.model_id for item in versions if item.aliases or item.tags.get(ROLE) in _EVER}
-    return named | set(list(champions)[:_CHAMPIONS]) | {item.model_id for item in versions[-keep:]}
+    return named | before | set(list(champions)[:_CHAMPIONS]) | {item.model_id for item in versions[-keep:]}
 
 
 def _embeddings(resources: Resources, version: ModelVersion) -> Path | None:

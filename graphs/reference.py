@@ -49,6 +49,7 @@ def earlier_queries(resources: Resources, number: int, champion: str) -> QuerySa
         outputs=_outputs(resources, number, champion, model),
         counts=None if requests is None else np.concatenate(counts)[kept],
         requests=requests,
+        every=None if len(some) == len(table) else lambda: frozenset(table["query"]),
     )
 
 

@@ -33,6 +33,8 @@ _REMEDIES = {
     errno.EACCES: ("permission is denied", "Make the folder writable, or choose another workspace."),
 }
 
+_SHORT_WRITE = re.compile(r"\d+ requested and \d+ written")
+"""What NumPy says, without an errno, of a disk that fills while it writes an array."""
 _OS_ERROR = re.compile(r"\(os error (\d+)\)")
 
 _LOCKED = ("another program holds it locked", "Close what has it open and run the same command again.")
@@ -58,9 +60,11 @@ def storage_errors(path: Path) -> Iterator[None]:
         with sqlite_errors(path):
             yield
     except OSError as error:
-        if error.errno not in _REMEDIES:
+        cut_short = error.errno is None and _SHORT_WRITE.search(str(error))
+        code = errno.ENOSPC if cut_short else error.errno
+        if code not in _REMEDIES:
             raise
-        what, remedy = _REMEDIES[error.errno]
+        what, remedy = _REMEDIES[code]
         raise StorageError(f"{path} cannot be written: {what}.", remedy) from error
 
 

@@ -41,7 +41,7 @@ def csv_rows(file: Path, delimiter: str = ",") -> Iterator[dict[str, Any]]:
     allow_long_fields()
     number = 0  # of the row before; the header's is none
     with _opened(file, newline="") as text:
-        reader = csv.DictReader(text, delimiter=delimiter)
+        reader = csv.DictReader(text, delimiter=delimiter, strict=True)
         try:
             for name in reader.fieldnames or ():
                 _check_utf8(name, file, None)

@@ -14,6 +14,7 @@ from serm.core.columns import PAIR
 from serm.core.errors import DataError
 from serm.core.records import Reject
 from serm.storage.checks import NOT_UTF8
+from serm.storage.csv_records import Lines, records
 from serm.storage.read_strictly import allow_long_fields
 from serm.storage.read_table import Columns, our_columns
 from serm.storage.rejects import RejectLog
@@ -72,17 +73,22 @@ def _frame(
 
 
 def read_csv(file: Path, columns: Columns, rejects: RejectLog, chunk: int) -> Iterator[pd.DataFrame]:
-    """Comma-separated with a header; tab-separated where the file's ending is .tsv."""
+    """Comma-separated with a header; tab-separated where the file's ending is .tsv. `row` counts records."""
     allow_long_fields()
-    delimiter = "\t" if file.suffix.lower() == ".tsv" else ","
+    tabs = file.suffix.lower() == ".tsv"
+    delimiter = "\t" if tabs else ","
     with file.open(encoding="utf-8-sig", errors="surrogateescape", newline="") as text:
-        reader = csv.reader(text, delimiter=delimiter)
-        header = _header(reader, file)
+        lines = Lines(text)
+        header = _header(lines, delimiter, file)
         ours = our_columns(header, columns, file)
         places = {name: header.index(theirs) for name, theirs in ours.items()}
         rows: list[list[str]] = []
         numbers: list[int] = []
-        for number, row in _csv_rows(reader, len(header), file, rejects):
+        found = records(lines, delimiter, len(header), plain=tabs)
+        for number, (row, wrong) in enumerate(found, start=1):
+            if wrong:
+                rejects.add(Reject(str(file), number, "", wrong))
+                continue
             rows.append(row)
             numbers.append(number)
             if len(rows) == chunk:
@@ -92,35 +98,15 @@ def read_csv(file: Path, columns: Columns, rejects: RejectLog, chunk: int) -> It
             yield _csv_frame(rows, numbers, places)
 
 
-def _header(reader: Any, file: Path) -> list[str]:
+def _header(lines: Lines, delimiter: str, file: Path) -> list[str]:
     try:
-        header = [name.strip() for name in next(reader, [])]
+        header = [name.strip() for name in next(csv.reader(lines, delimiter=delimiter), [])]
         "".join(header).encode()
     except (UnicodeEncodeError, csv.Error) as error:
         raise DataError(
             "its header is not UTF-8.", "Save it as UTF-8, for instance with `iconv`.", file=file
         ) from error
     return header
-
-
-def _csv_rows(reader: Any, width: int, file: Path, rejects: RejectLog) -> Iterator[tuple[int, list[str]]]:
-    number = 0
-    while True:
-        try:
-            row = next(reader)
-        except StopIteration:
-            return
-        except csv.Error as error:
-            number += 1
-            rejects.add(Reject(str(file), number, "", f"no CSV: {error}"))
-            continue
-        if not row:  # an empty line
-            continue
-        number += 1
-        if len(row) != width:
-            rejects.add(Reject(str(file), number, "", "another number of fields than the header"))
-            continue
-        yield number, row
 
 
 def _csv_frame(

@@ -13,7 +13,8 @@ from serm.core.settings_data import WindowSettings
 from serm.storage.assign import NONE, Codes, Mask, assign_windows
 
 SMALL_SET_WINDOWS = 4  # windows that `auto` makes of a set smaller than so many full ones; chosen
-SMALLEST_WINDOW = 20  # pairs of the median period, under which `auto` does not cut by time; chosen
+SMALLEST_WINDOW = 20  # pairs; chosen
+"""`auto` cuts by time where the median period has as many, of two in the middle the smaller one."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,7 +74,7 @@ def _auto(keys: pd.DataFrame, settings: WindowSettings, stream: Mask, gate: Mask
         cut = _by_time(keys, settings, stream, gate)
         table = pd.DataFrame({"pair": keys["pair"].to_numpy()[stream], "window": cut.of_row[stream]})
         sizes = np.bincount(table.drop_duplicates()["window"])
-        if len(cut.names) > 1 and np.median(sizes) >= SMALLEST_WINDOW:
+        if len(cut.names) > 1 and np.sort(sizes)[(len(sizes) - 1) // 2] >= SMALLEST_WINDOW:
             return cut
     total = keys["pair"][stream].nunique()
     if total > settings.pairs * (SMALL_SET_WINDOWS - 1):

@@ -40,8 +40,8 @@ def density(vectors: FloatArray, *, seed: int, neighbours: int = NEIGHBOURS) -> 
 def novelty(vectors: FloatArray, before: FloatArray) -> NDArray[np.float64]:
     """One minus the cosine of each of n unit vectors to the nearest of (m, d) earlier ones, 0 to 1. (n,).
 
-    1 for all where there are no earlier ones. All earlier ones are looked at: of a draw of them the nearest
-    is too far away, and what was asked before would be new.
+    1 for all where there are no earlier ones. All that are given are looked at: of a draw of them the nearest
+    is too far away.
     """
     if not len(before):
         return np.ones(len(vectors))

@@ -126,8 +126,13 @@ class MiningDesk:
 
     @cached_property
     def query_novelty(self) -> NDArray[np.float64]:
-        """(queries,): 0 for a query that was there before, 1 for one unlike any."""
-        return novelty(self.query_embeddings, self.reference.embeddings)
+        """(queries,): 0 for a query that was there before, 1 for one unlike any. Among very many earlier ones
+        the nearest is looked for in a part of them (graphs/reference.py)."""
+        found = novelty(self.query_embeddings, self.reference.embeddings)
+        if self.reference.every is not None:
+            before = self.reference.every()
+            found[[name in before for name in self.query_names]] = 0.0
+        return found
 
     def weighed(self, rows: Ints, values: NDArray[np.floating]) -> NDArray[np.float64]:
         """Doubts of rows (k,), (k,), times the density of their queries to the power `miner.density`."""

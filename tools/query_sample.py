@@ -44,6 +44,8 @@ class QuerySample:
     requests: float | None = None
     """Of each stretch among earlier queries: what they are compared with is thinned to as many. None: not
     known."""
+    every: Callable[[], frozenset[str]] | None = None
+    """The texts of all earlier queries, where the sample is a part of them; None: it is all."""
     spoken: frozenset[str] = frozenset()
     """Of earlier queries: the languages that come into question where the log names none, there and in the
     window that is compared with them."""

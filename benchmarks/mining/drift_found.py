@@ -140,7 +140,7 @@ def _row(preset: str, reference: str, by: str, windows: Sequence[Found]) -> dict
         "1% of": by,
         "new intents": len(intents),
         "found": _of(len(intents) - len(missed), len(intents)),
-        "queries of the missed": ", ".join(str(intent.queries) for intent in missed) or "-",
+        "largest missed": max((intent.queries for intent in missed), default=0),
         "regions": sum(window.regions for window in windows),
         "false": sum(window.false for window in windows),
     }

@@ -2,13 +2,22 @@
 
 import json
 from pathlib import Path
+from types import SimpleNamespace
+from unittest import mock
 
+import numpy as np
 import pandas as pd
 import pytest
 import yaml
+from rich.console import Console
 from small_world import make_pairs, world
 
+from serm.cli.audit import _tell
 from serm.cli.main import run
+from serm.core.records import Interval
+from serm.evals.decay import Change, Measured
+from serm.graphs.audit import Slice, _human
+from serm.relevance_model.base import Scores
 
 
 @pytest.fixture(scope="module")
@@ -157,6 +166,38 @@ def test_grades_of_other_pairs_are_not_counted_and_an_id_may_read_like_nothing(
     file.write_text("query_id,doc_id,grade\nq2-1,d-none,1\n")
     assert run([*audit, "--grades", str(file)]) == 3
     assert "none of the 1 given grades is of a pair of window m3" in capsys.readouterr().err
+
+
+def test_a_text_under_two_ids_is_one_query_with_the_grades_of_both() -> None:
+    """Its expected NDCG is of the rows of both ids, and so is what people say of it."""
+    graded = pd.DataFrame(
+        {
+            "query_id": ["a"] * 4 + ["b"] * 2 + ["c"] * 2,
+            "doc_id": list("stuvwxyz"),
+            "grade": [3, 2, 1, 1, 0, 0, 2, 2],
+            "row": range(8),
+            "query": [5] * 6 + [2] * 2,
+        }
+    )
+    scores = Scores(np.zeros((8, 4), np.float32), np.arange(8, 0, -1, dtype=np.float32))
+    there, human = _human(graded, scores, 6)
+    assert there.tolist() == [False, False, True, False, False, True]
+    assert human[5] == 1.0, "ranked as people grade, up to rank 4"
+    assert np.isnan(human[[0, 1, 2, 3, 4]]).all(), "not graded, or with one grade"
+
+
+def test_a_bracket_in_a_name_is_no_markup(capsys: pytest.CaptureFixture[str]) -> None:
+    estimate = Interval(0.5, 0.4, 0.6, 0.95, 9)
+    change = Change(Measured(estimate, 3), Measured(estimate, 3), estimate, "holds")
+    found = SimpleNamespace(
+        slices=(Slice("region", "new how to edit [/etc/fstab]", 9, change),),
+        human_grades=0,
+        elsewhere=0,
+        found=None,
+    )
+    with mock.patch("serm.cli.drift_report.headline", return_value="m3"):
+        _tell(Console(width=120), found, 0.01)  # type: ignore[arg-type]
+    assert "new how to edit [/etc/fstab]" in capsys.readouterr().out
 
 
 def test_a_wrong_grade_is_an_error_that_names_file_row_and_field(

@@ -19,7 +19,7 @@ def config(tmp_path_factory: pytest.TempPathFactory, tiny_encoder: Path) -> Path
     pairs["query"] += [f" {name.rsplit('-', 1)[1]}" for name in pairs["query_id"]]  # no two alike
     last = pairs["query_id"].str.startswith("q3-")
     new = last & (pairs["query_id"].str.rsplit("-", n=1).str[1].astype(int) % 3 == 0)
-    pairs.loc[new, "query"] += " zorblet"
+    pairs.loc[new, "query"] += " zorblet [/usb] a $5_$10 b$"  # what Rich and Matplotlib could take for markup
     path = folder / "serm.yaml"
     path.write_text(yaml.safe_dump(world(folder, tiny_encoder, pairs)), encoding="utf-8")
     return path
@@ -32,7 +32,7 @@ def test_the_report_names_the_new_word_and_leaves_no_workspace(
     assert run(["drift", str(config), "--png", str(png), "--html", str(html)]) == 0
     told = capsys.readouterr().out
     assert "Window m4 has drifted" in told
-    assert re.search(r"new: .*zorblet", told)
+    assert re.search(r"new: .*zorblet \[/usb\] a \$5_\$10 b\$", told)
     assert all(name in told for name in ("mmd", "ks", "classifier", "outputs"))
     assert png.read_bytes().startswith(b"\x89PNG")
     page = html.read_text(encoding="utf-8")

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import json
+import os
+import shutil
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
+import pyarrow.parquet as pq
 import pytest
 from small_data import MakeConfig
 
@@ -15,6 +18,7 @@ from serm.cli.main import run
 from serm.cli.pair_facts import PairFacts, RoundFacts, Score
 from serm.cli.pair_story import story
 from serm.core import Settings
+from serm.core.columns import KEY
 from serm.core.records import Failure, FailureKind, Judgment, Label, Outcome, PairKey
 from serm.relevance_model.loading import open_base
 from serm.storage.ingest import ingest
@@ -122,6 +126,27 @@ def made(path: Path) -> Path:
 def told(config: Path, capsys: pytest.CaptureFixture[str], *pair: str) -> str:
     assert run(["trace", str(config), "--pair", *pair]) == 0
     return capsys.readouterr().out
+
+
+def test_the_data_set_in_use_is_told_of_and_not_the_one_that_was_touched_last(
+    config: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    data = config.parent / "work" / "data"
+    (current,) = [path for path in data.iterdir() if path.is_dir()]
+    shutil.copytree(current, data / "other")
+    pq.write_table(pq.read_table(current / "seed.parquet").slice(0, 0), data / "other" / "seed.parquet")
+    os.utime(data / "other" / "dataset.json")
+    (key, doc), *_ = pq.read_table(current / "seed.parquet").select(list(KEY)).to_pandas().to_numpy().tolist()
+    assert "seed, with its human grade" in told(config, capsys, key, doc)
+
+
+def test_a_pair_that_the_panel_alone_grades_for_the_gate_is_told_so(
+    make_config: MakeConfig, capsys: pytest.CaptureFixture[str]
+) -> None:
+    config = made(make_config(gate={"judged_share": 0.5}))
+    (file,) = (config.parent / "work" / "data").glob("*/judged.parquet")
+    (key, doc), *_ = pq.read_table(file).select(list(KEY)).to_pandas().to_numpy().tolist()
+    assert "gate, graded by the panel alone" in told(config, capsys, key, doc)
 
 
 def test_the_whole_story_of_a_pair_is_told(config: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -8,7 +8,7 @@ import pytest
 
 from serm.core.settings_loop import GateSettings
 from serm.evals.gate import decide
-from serm.evals.judged_gate import JudgedGate, query_changes
+from serm.evals.judged_gate import JudgedChanges, JudgedGate, query_changes
 from serm.relevance_model.base import Scores, expected_grade
 
 SETTINGS = GateSettings()
@@ -242,7 +242,8 @@ def judged_gate(frame: pd.DataFrame, before: Scores, after: Scores, further: int
     changes = query_changes(frame, before.expected, after.expected, 4)
     more = changes.sample(further, replace=True, random_state=0)
     more = more.assign(window=1, query_id=[f"more-{number}" for number in range(further)])
-    return JudgedGate(changes, more, pairs=1_000)
+    newest = changes[changes["window"] == 1]
+    return JudgedGate(JudgedChanges(changes, more), JudgedChanges(newest, more), pairs=1_000)
 
 
 def test_a_panels_grades_narrow_the_interval_and_the_decision_shows_both() -> None:
@@ -270,7 +271,12 @@ def test_with_few_human_grades_or_a_panel_that_is_wrong_the_gate_is_as_without_o
     frame = gate_rows(queries)
     champion, challenger = scored(frame, 4.0), scored(frame, 3.0)
     judged = judged_gate(frame, champion, challenger, further=500)
-    wrong = JudgedGate(judged.gate.assign(change=-judged.gate["change"]), judged.further)
+    wrong = JudgedGate(
+        *(
+            JudgedChanges(side.gate.assign(change=-side.gate["change"]), side.further)
+            for side in (judged.every, judged.newest)
+        )
+    )
     plain, found = (
         decide(frame, champion, challenger, settings=SETTINGS, newest_window=1, looks=1, seed=0, judged=item)
         for item in (None, wrong)

@@ -7,6 +7,7 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
+import numpy as np
 import pandas as pd
 import pytest
 from small_world import make_pairs, world
@@ -14,9 +15,12 @@ from small_world import make_pairs, world
 from serm.core import Settings
 from serm.core.errors import DataError
 from serm.core.records import PairKey
+from serm.evals.gate import _by_window
 from serm.evals.judged_gate import panel_grades
 from serm.graphs import evolve
+from serm.graphs.gate_panel import _Graded
 from serm.graphs.resources import Resources
+from serm.relevance_model.base import Scores, expected_grade
 from serm.storage.judgments import JudgmentStore
 
 SHARE = 0.3
@@ -137,3 +141,29 @@ def test_the_panels_grade_is_the_commonest_vote_and_the_lower_of_two() -> None:
         for grade in grades
     ]
     assert panel_grades(frame, said).fillna(-1).tolist() == [3, 1, -1]  # type: ignore[arg-type]
+
+
+def test_the_newest_windows_changes_are_of_its_own_rows_by_people_and_by_the_panel() -> None:
+    """A query that is asked again is another one in each window: both sides have to measure the same rows."""
+    rng = np.random.default_rng(3)
+    frame = pd.DataFrame(
+        {
+            "query_id": np.repeat([f"q{number}" for number in range(20)], 12),
+            "doc_id": [f"d{number}" for number in range(240)],
+            "grade": np.tile([0, 1, 2, 3], 60),
+            "window": np.where((np.arange(240) % 12 < 6) & (np.arange(240) < 120), 0, 1),
+        }
+    )
+    before, after = (_scores(rng.random((240, 4))) for _ in range(2))
+    panel = _Graded(frame, before.expected, after.expected)  # which grades as people do
+    people = _by_window(frame, before, after)[1].set_index("query_id")["change"]
+    newest, every = (panel.changes(window).set_index("query_id") for window in (1, None))
+    assert set(newest["window"]) == {1}
+    assert newest["change"].to_dict() == people.to_dict()
+    assert (every.loc["q0", "window"], every.loc["q19", "window"]) == (0, 1)
+    assert (every["change"] != newest["change"]).tolist() == [True] * 10 + [False] * 10
+
+
+def _scores(values: np.ndarray) -> Scores:
+    given = (values / values.sum(axis=1, keepdims=True)).astype(np.float32)
+    return Scores(given, expected_grade(given))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+from collections.abc import Sequence
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any, cast
@@ -19,7 +20,9 @@ from serm.graphs.notices import data_notices, language_notices, model_notices
 from serm.storage.dataset import DataSet
 
 
-def data(rejected: dict[str, int], left_out: dict[str, int], again: int = 0) -> DataSet:
+def data(
+    rejected: dict[str, int], left_out: dict[str, int], again: int = 0, windows: Sequence[int] = ()
+) -> DataSet:
     return cast(
         DataSet,
         SimpleNamespace(
@@ -27,6 +30,7 @@ def data(rejected: dict[str, int], left_out: dict[str, int], again: int = 0) -> 
             reject_reasons=rejected,
             left_out=left_out,
             logged_again=again,
+            windows=[SimpleNamespace(name=f"w{n}", pairs=pairs) for n, pairs in enumerate(windows)],
         ),
     )
 
@@ -40,6 +44,13 @@ def test_rows_that_are_left_out_are_told_of_the_commonest_reason_first() -> None
     assert list(data_notices(data({}, {}))) == []
     [again] = data_notices(data({}, {}, again=1_500))
     assert again == "1,500 rows log a pair again in its window: their requests are added to its first row."
+
+
+def test_windows_that_stray_timestamps_make_are_told_of() -> None:
+    [told] = data_notices(data({}, {}, windows=(3, 400, 390, 5)))
+    assert told.startswith("Of 4 windows these have fewer than 20 pairs: w0 (3), w3 (5). A wrong timestamp")
+    assert list(data_notices(data({}, {}, windows=(400, 20)))) == []
+    assert list(data_notices(data({}, {}, windows=(4, 5)))) == [], "a small set"
 
 
 class Known:

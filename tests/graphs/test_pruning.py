@@ -14,7 +14,7 @@ from serm.cli.main import app, run
 from serm.core import Settings
 from serm.core.errors import WorkspaceError
 from serm.graphs import evolve
-from serm.graphs.pruning import Prunable, prunable, unused_states
+from serm.graphs.pruning import Prunable, _needed, prunable, unused_states
 from serm.graphs.resources import Resources
 
 WRONG = [{"backend": "simulated:accuracy=0.02,shared=1,seed=3", "name": "wrong"}]
@@ -46,6 +46,23 @@ def test_what_a_round_may_open_stays_and_the_rest_is_found_with_its_size(setting
     assert found.version == 3
     assert {folder.parent.name for folder in found.folders} == {"models", "embeddings"}
     assert found.bytes > 10_000
+
+
+def test_the_model_before_the_last_promotion_stays_though_a_person_moved_the_alias_since() -> None:
+    """The committee opens it until the next promotion."""
+
+    def report(verdict: str, before: str, after: str) -> dict[str, Any]:
+        return {"verdict": verdict, "models": {"champion_before": before, "champion_after": after}}
+
+    rounds = [
+        {"models": {"champion_after": "frozen"}},
+        report("promoted", "frozen", "a"),
+        report("promoted", "a", "b"),
+        report("promoted", "b", "c"),
+        report("rolled_back", "a", "a"),  # by hand back to a, and nothing new since
+    ]
+    assert _needed([], rounds, keep=1) == {"a", "b", "c"}
+    assert _needed([], rounds[:1], keep=1) == {"frozen"}
 
 
 def test_the_command_says_what_would_go_and_asks(

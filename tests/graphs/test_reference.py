@@ -9,8 +9,11 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+import pytest
 
+from serm.graphs import reference
 from serm.graphs.reference import earlier_queries
+from serm.tools.desk import MiningDesk
 from serm.tools.language import with_languages
 
 ENGLISH = "where can I buy a good pair of red running shoes for the winter, number {}"
@@ -69,3 +72,23 @@ def test_a_regional_name_in_the_log_counts_for_its_language(tmp_path: Path) -> N
     before, now = both([named, window_of(400, 4, 300)], tmp_path)
     assert before == {"en": 100, "fr-CA": 100}  # what the log says stays
     assert now == {"en": 400, "fr": 4}
+
+
+def test_a_query_that_was_there_before_is_not_novel_though_only_a_part_is_looked_at(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(reference, "MOST", 20)
+    windows = [window_of(60, 0, 0), window_of(200, 0, 100), window_of(40, 0, 280)]
+    before = earlier_queries(resources_over(windows, tmp_path), 2, "a model")
+    assert len(before) == 20
+    embeddings = np.eye(2, dtype=np.float32)[np.zeros(40, dtype=int)]
+    names = windows[2]["query"].tolist()
+    assert sum(name in set(windows[1]["query"]) for name in names) == 20
+    desk = SimpleNamespace(query_embeddings=embeddings, reference=before, query_names=names)
+    found = MiningDesk.query_novelty.func(desk)  # type: ignore[attr-defined, arg-type]
+    assert found.tolist() == [0.0] * 20 + [1.0] * 20
+
+
+def test_where_all_earlier_queries_are_looked_at_their_texts_are_not_needed(tmp_path: Path) -> None:
+    windows = [window_of(60, 0, 0), window_of(40, 0, 100)]
+    assert earlier_queries(resources_over(windows, tmp_path), 1, "a model").every is None

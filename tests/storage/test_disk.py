@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pandas as pd
 import pytest
 
@@ -18,7 +19,9 @@ from serm.core.records import Reject
 from serm.storage.artifacts import storage_errors, write_file
 from serm.storage.ingest import ingest
 from serm.storage.rejects import RejectLog
+from serm.storage.room import Room
 from serm.storage.snapshots import build_snapshot
+from serm.storage.states import StateStore
 from serm.storage.workspace import Workspace
 
 
@@ -77,6 +80,19 @@ def test_a_disk_that_fills_under_a_snapshot_leaves_no_half_snapshot(
         with pytest.raises(StorageError, match="the disk is full"):
             build_snapshot(workspace, labels, labels.iloc[:0], labels.iloc[:0], settings.training, 7)
         assert list(workspace.snapshots.iterdir()) == []
+
+
+def test_a_disk_that_fills_under_an_array_is_full_and_a_cache_goes_on_without_it(disk: Disk) -> None:
+    """NumPy writes an array by itself, and tells of a short write without an errno."""
+    large = np.zeros((1_000, 128), dtype=np.float32)
+    with pytest.raises(StorageError, match="the disk is full"):
+        write_file(disk.folder / "array.npy", lambda file: np.save(file, large))
+    room = Room(10_000_000)
+    store = StateStore(disk.folder / "states", room)
+    store.put([bytes(32)], [large.astype(np.float16)[:, :2]])
+    store.put([bytes([1] * 32)], [np.zeros((4_000, 128), dtype=np.uint16)])
+    assert store.missing([bytes(32), bytes([1] * 32)]) == [1]
+    assert sorted(file.suffix for file in disk.folder.rglob("*") if file.is_file()) == [".json", ".npy"]
 
 
 def test_a_read_only_disk_is_refused_before_anything_is_done(

@@ -94,6 +94,13 @@ def test_auto_does_not_cut_a_thin_stream_into_periods_of_a_few_pairs() -> None:
     assert len(cut(thin, by="time").names) == 12
 
 
+def test_a_few_stray_timestamps_do_not_make_auto_cut_by_time() -> None:
+    rows = [(f"q{number}", "2024-01-01") for number in range(60)]
+    for stray in ("9999-12-08", "0001-01-01"):
+        made = cut([*rows, ("a", stray), ("b", stray)])
+        assert np.bincount(made.of_row).tolist() == [16, 16, 16, 14]
+
+
 def test_auto_on_a_large_set_without_time_makes_windows_of_the_stated_size() -> None:
     made = cut([(f"q{number}", None) for number in range(20)], pairs=3)
     assert np.bincount(made.of_row).tolist() == [3, 3, 3, 3, 3, 3, 2]
