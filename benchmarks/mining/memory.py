@@ -6,7 +6,8 @@ A made-up window goes to a Parquet file, a block at a time, as ingestion writes 
 mined by the default agents' rules and selected from, by the functions that a round uses. Vectors come from
 a stub (random word vectors): what is measured is all that stands around an encoder. What MiniLM would take
 to score the window, and to read pools of its most uncertain pairs under dropout, is estimated from some of
-its texts, so that the rest can be set beside it.
+its texts, so that the rest can be set beside it. With `--encoder base` the default base model itself reads
+every text: what a round has resident, at the price of its time.
 """
 
 from __future__ import annotations
@@ -28,9 +29,10 @@ import pyarrow.parquet as pq
 from serm.agents.miners import mine_with
 from serm.benchmarks.mining.passes_cost import ROUNDS, shares, timed_ways
 from serm.benchmarks.mining.stub_encoder import stub_model
-from serm.core.settings_loop import MinerSettings
+from serm.core.settings_loop import MinerSettings, ModelSettings
 from serm.graphs.desks import mining_desk
 from serm.relevance_model.biencoder import BiEncoder
+from serm.relevance_model.loading import open_base
 from serm.relevance_model.pairs import CodedPairs
 from serm.storage.dataset import PAIRS_SCHEMA, read_coded
 from serm.tools.desk import MiningDesk
@@ -158,7 +160,7 @@ def mine_window(
 def report(meter: Meter, window: CodedPairs, pools: Sequence[CodedPairs], given: argparse.Namespace) -> None:
     """What comes after scoring, beside the scoring."""
     after = meter.seconds(*meter.after("score"))
-    print(f"After scoring: {after:.1f} s, with the stub's stochastic passes")
+    print(f"After scoring: {after:.1f} s, with the stochastic passes of the encoder `{given.encoder}`")
     if given.drawn:
         layers = [count or None for count in given.dropout_layers]
         passes = MinerSettings().passes
@@ -168,6 +170,15 @@ def report(meter: Meter, window: CodedPairs, pools: Sequence[CodedPairs], given:
             f"{ROUNDS} readings, {passes} passes:"
         )
         print(shares(window, pools, ways, after).to_string(index=False))
+
+
+def _base_model() -> BiEncoder:
+    model = open_base(ModelSettings(), cache=None)
+    assert isinstance(model, BiEncoder)
+    return model
+
+
+_ENCODERS: Final[dict[str, Callable[[], BiEncoder]]] = {"stub": partial(stub_model, 0), "base": _base_model}
 
 
 def main() -> None:
@@ -185,18 +196,19 @@ def main() -> None:
     parser.add_argument(
         "--dropout-layers", type=int, nargs="+", default=[0, 2, 1], help="upper ones with dropout; 0: all"
     )
+    parser.add_argument("--encoder", choices=sorted(_ENCODERS), default="stub")
     given = parser.parse_args()
     meter, settings = Meter(), MinerSettings()
-    meter.step("start", lambda: None)
+    model = meter.step("start", _ENCODERS[given.encoder])
     with tempfile.TemporaryDirectory(prefix="serm-memory-") as folder:
         path = Path(folder) / "window.parquet"
         meter.step(
             "write", lambda: write_window(path, given.queries, given.documents, given.candidates, seed=0)
         )
-        desk = mine_window(path, stub_model(0), settings, given.budget, meter)
+        desk = mine_window(path, model, settings, given.budget, meter)
     print(
         f"{len(desk.window):,} pairs, {len(desk.query_embeddings):,} queries, "
-        f"{len(desk.document_embeddings):,} documents; vectors by a stub of random word vectors"
+        f"{len(desk.document_embeddings):,} documents; vectors by the encoder `{given.encoder}`"
     )
     print(pd.DataFrame(meter.rows).to_string(index=False))
     print(f"Peak resident memory: {peak() / 1e3:.2f} GB")
