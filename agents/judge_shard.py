@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
-from serm.agents.paths import settled
+from serm.agents.paths import hopeless, settled
 from serm.agents.shard_report import ShardReport, judgment_of, report_of, trace_call
 from serm.agents.watch import ShardWatch, is_away
 from serm.core.errors import SermError
@@ -69,7 +69,7 @@ async def judge_shard(
 
         def enough(answers: Sequence[Answer]) -> bool:
             grades = [answer.grade for answer in answers]
-            return bool(answers) and settled(grades, most - len(answers), risk)
+            return bool(answers) and (settled(grades, most - len(answers), risk) or hopeless(answers))
 
         def along(pair: Pair, count: int) -> int:
             return first_path(judge, pair, paths) + count

@@ -5,9 +5,19 @@ from __future__ import annotations
 import math
 from collections import Counter
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from functools import lru_cache
+from typing import Final
 
 from serm.core.records import GRADES, Answer, Failure, FailureKind, GradeDistribution
+
+_WHATEVER_THE_SEED: Final = frozenset(
+    {FailureKind.TOO_LONG, FailureKind.REFUSED, FailureKind.OVER_BUDGET, FailureKind.MISSING}
+)
+_NO_ANSWER: Final = frozenset({FailureKind.TIMEOUT, FailureKind.SERVER, FailureKind.RATE_LIMITED})
+_UNANSWERED: Final = (
+    2  # paths without an answer, each asked again by itself, after which none is asked; chosen
+)
 
 
 def settled(grades: Sequence[int | None], remaining: int, risk: float = 0.0) -> bool:
@@ -43,17 +53,31 @@ def majority(grades: Sequence[int | None]) -> int | None:
 
 
 def conclude(answers: Sequence[Answer]) -> tuple[int | None, Failure | None]:
-    """The grade of a judgment, or why it has none: of the asked paths, in their order."""
+    """The grade of a judgment, or why it has none: of the asked paths, in their order.
+
+    Where a path that failed could have decided, its failure is the judgment's: asked again, it may.
+    """
     grade = majority([answer.grade for answer in answers])
     if grade is not None:
         return grade, None
     failures = [answer.failure for answer in answers if answer.failure is not None]
-    if len(failures) == len(answers):
-        kinds = Counter(failure.kind for failure in failures)
-        most = kinds.most_common(1)[0][0]
-        return None, next(failure for failure in failures if failure.kind == most)
     votes = ", ".join("failed" if answer.grade is None else str(answer.grade) for answer in answers)
-    return None, Failure(FailureKind.NO_MAJORITY, f"the paths said {votes}")
+    if not failures:
+        return None, Failure(FailureKind.NO_MAJORITY, f"the paths said {votes}")
+    most = Counter(failure.kind for failure in failures).most_common(1)[0][0]
+    failure = next(failure for failure in failures if failure.kind == most)
+    if len(failures) == len(answers):
+        return None, failure
+    return None, replace(failure, message=f"the paths said {votes}: {failure.message}")
+
+
+def hopeless(answers: Sequence[Answer]) -> bool:
+    """Whether further paths of a pair would fail as those before: none answered, and the first failed by what
+    another seed does not change, or two by a server that does not answer."""
+    kinds = [answer.failure.kind for answer in answers if answer.failure is not None]
+    if not kinds or len(kinds) < len(answers):
+        return False
+    return kinds[0] in _WHATEVER_THE_SEED or sum(kind in _NO_ANSWER for kind in kinds) >= _UNANSWERED
 
 
 def mean_distribution(answers: Sequence[Answer]) -> GradeDistribution | None:

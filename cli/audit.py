@@ -60,7 +60,7 @@ def audit(
     from serm.graphs.audit import pairs_to_grade
     from serm.graphs.standing import looked_at, standing, window_number
     from serm.storage.artifacts import write_file
-    from serm.storage.csv_file import to_csv
+    from serm.storage.csv_file import shown_cell, to_csv
 
     with looked_at(settings) as resources:
         number = window_number(resources.dataset, window)
@@ -71,7 +71,8 @@ def audit(
     else:
         _tell(Console(soft_wrap=True, highlight=False), found, settings.gate.margin)
     if ask is not None and asked is not None:
-        frame = asked
+        texts = ["query", "title", "text"]
+        frame = asked.assign(**{name: asked[name].fillna("").map(shown_cell) for name in texts})
         write_file(ask, lambda place: to_csv(frame, place))
         if not as_json:
             print(f"{len(frame)} pairs of {frame['query_id'].nunique()} queries, drawn at random, in {ask}.")

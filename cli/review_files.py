@@ -11,15 +11,18 @@ from typing import Any, Final, TypeVar
 from serm.core.errors import ConfigError, DataError
 from serm.core.records import GRADES, PairKey, Reject
 from serm.storage.artifacts import write_file
-from serm.storage.csv_file import separator_of
+from serm.storage.csv_file import separator_of, shown_cell, text_of_cell
 from serm.storage.read_strictly import allow_long_fields
 from serm.storage.reviews import HumanAnswer, Review
 
 COLUMNS: Final = ("query_id", "doc_id", "query", "title", "text", "language", "grade", "note")
+BEFORE: Final = ("grade_before", "note_before")
+"""What had been said when the file was written: a row that says the same is one that nobody touched."""
 VOTES: Final = "votes"
 SKIP: Final = ("s", "skip")
 """In the place of a grade: the person was asked and does not want to say. An empty grade is no answer yet."""
 
+_OURS: Final = ("query_id", "doc_id", "grade", "grade_before")  # read back as they are written
 _SHOWN: Final = 20  # bad rows that an error names; chosen
 _BOM: Final = "utf-8-sig"  # without the mark spreadsheets take UTF-8 for something else
 
@@ -34,12 +37,12 @@ def export_review(review: Review, file: Path, *, votes: bool) -> int:
     """
     write = _known(_WRITERS, file)
     answers = review.answers()
-    columns = [*COLUMNS, *([VOTES] if votes else [])]
+    columns = [*COLUMNS, *BEFORE, *([VOTES] if votes else [])]
     rows: list[Row] = []
     for key, row in review.rows().items():
         answer = answers.get(key)
         said = {"grade": grade_word(answer) if answer else "", "note": answer.note if answer else ""}
-        whole = {**row, **said}
+        whole = {**row, **said, **dict(zip(BEFORE, said.values(), strict=True))}
         rows.append({name: whole[name] for name in columns})
     write_file(file, lambda temporary: write(temporary, columns, rows))
     return len(rows)
@@ -65,13 +68,13 @@ def read_answers(review: Review, file: Path, reviewer: str) -> list[HumanAnswer]
             bad.append(Reject(str(file), number, "doc_id", f"{names} is no pair of this review"))
         elif wrong:
             bad.append(Reject(str(file), number, "grade", wrong))
-        elif not said:
+        elif not said or _untouched(row):
             continue
         elif key in found and found[key].grade != grade:
             bad.append(Reject(str(file), number, "grade", "the pair has another grade in an earlier row"))
         else:
             name = _text(row.get("reviewer")) or reviewer
-            found[key] = HumanAnswer(*key, grade=grade, reviewer=name, note=_text(row.get("note")))
+            found[key] = HumanAnswer(*key, grade=grade, reviewer=name, note=_note(row.get("note")))
     if bad:
         raise _refusal(bad, file)
     return [answer for key, answer in found.items() if not _same(answer, before.get(key))]
@@ -91,6 +94,18 @@ def read_rows(file: Path) -> Iterator[tuple[int, Row]]:
 def _same(answer: HumanAnswer, before: HumanAnswer | None) -> bool:
     """A file that is handed in again says nothing new of the pairs that were not touched."""
     return before is not None and (before.grade, before.note) == (answer.grade, answer.note)
+
+
+def _untouched(row: Row) -> bool:
+    """Others may have answered since the file was written, and it is not its reader who says so."""
+    if not set(BEFORE) <= set(row):
+        return False
+    grade, note = (_text(row[name]) for name in BEFORE)
+    return bool(grade) and (_grade(grade), note) == (_grade(_text(row["grade"])), _text(row.get("note")))
+
+
+def _note(cell: object) -> str:
+    return text_of_cell(_text(cell))
 
 
 def _grade(text: str) -> tuple[int | None, str]:
@@ -133,7 +148,12 @@ def _write_csv(file: Path, columns: Sequence[str], rows: Sequence[Row]) -> None:
     with file.open("w", encoding=_BOM, newline="") as text:
         writer = csv.DictWriter(text, columns)
         writer.writeheader()
-        writer.writerows(rows)
+        for row in rows:
+            shown = {
+                name: shown_cell(value) if isinstance(value, str) and name not in _OURS else value
+                for name, value in row.items()
+            }
+            writer.writerow(shown)
 
 
 def _write_jsonl(file: Path, _: Sequence[str], rows: Sequence[Row]) -> None:

@@ -17,8 +17,11 @@ _OF_SERVER: Final = r"://([^/?#\s\"<>]*)@"
 _LOGIN: Final = re.compile(f"{_OF_DATABASE}|{_OF_SERVER}")
 """What stands between `://` and the last @ in front of the path. SQLAlchemy takes a password with `/` in it
 as it is, so of a database all up to the last @ goes."""
-_KEYS: Final = ("_API_KEY", "_ACCESS_KEY", "_TOKEN", "_PASSWORD", "_SECRET")
-"""How variables end that hold what nobody may see."""
+_KEYS: Final = re.compile(
+    r"(?:APIKEY|API_KEY|ACCESS_KEY|SECRET_KEY|TOKEN|PASSWORD|PASSWD|SECRET|CREDENTIALS?)$|BEARER_TOKEN",
+    re.IGNORECASE,
+)
+"""Names of variables that hold what nobody may see."""
 _SHORTEST: Final = 8  # characters of such a value that are looked for in a text; chosen
 
 
@@ -43,6 +46,6 @@ def discreet(text: str, environment: Mapping[str, str] = os.environ) -> str:
     shown = without_login(text)
     for name, value in environment.items():
         secret = value.strip()  # as it is sent: a file with Windows' line ends leaves a "\r"
-        if name.endswith(_KEYS) and len(secret) >= _SHORTEST:
+        if _KEYS.search(name) and len(secret) >= _SHORTEST:
             shown = shown.replace(secret, "***")
     return shown

@@ -207,8 +207,9 @@ def _human(graded: pd.DataFrame, scores: Scores, queries: int) -> tuple[NDArray[
     """(queries,): which have a given grade, and NDCG@4 by those grades, NaN where there is one alone."""
     there, result = np.zeros(queries, dtype=bool), np.full(queries, np.nan)
     if len(graded):
-        by_text = graded.assign(query_id=graded["query"])  # a text may come under several ids
-        measured = per_query(by_text, scores.expected[graded["row"].to_numpy()])
+        by_text = graded.assign(query_id=graded["query"])  # a text may come under several ids, with its pairs
+        by_text = by_text.drop_duplicates(["query_id", "doc_id"])
+        measured = per_query(by_text, scores.expected[by_text["row"].to_numpy()])
         codes = measured["query_id"].to_numpy(dtype=np.int64)
         there[codes] = True
         result[codes] = measured[ndcg_column(CUTOFF)].where(measured["mixed"]).to_numpy(dtype=np.float64)

@@ -93,18 +93,24 @@ def _grade(resources: Resources, panel: Panel, number: int, frame: pd.DataFrame)
 
 @dataclass(frozen=True, slots=True, eq=False)
 class _Graded:
-    """Rows with the panel's grades, and what both models expect of them."""
+    """Rows with the panel's grades, and what both models expect of them; `asked` are all rows, those that no
+    judge has answered for among them."""
 
+    asked: pd.DataFrame
     rows: pd.DataFrame
     before: FloatArray
     after: FloatArray
 
     def changes(self, window: int | None = None) -> pd.DataFrame:
-        """Of every query, by the rows of one window alone or by all."""
+        """Of every query, by the rows of one window alone or by all. A query that nobody answered for has
+        none (NaN), on either side: left out of one alone, the two would be of different queries."""
         kept = np.ones(len(self.rows), bool) if window is None else (self.rows["window"] == window).to_numpy()
-        return query_changes(
+        found = query_changes(
             self.rows[kept].reset_index(drop=True), self.before[kept], self.after[kept], CUTOFF
         )
+        asked = self.asked if window is None else self.asked[self.asked["window"] == window]
+        every = asked.drop_duplicates("query_id")[["query_id", "window"]]
+        return every.merge(found[["query_id", "change"]], on="query_id", how="left")
 
 
 def _graded(
@@ -118,7 +124,7 @@ def _graded(
         gate_scores(resources, frame, model).expected[graded]
         for model in (state["champion"], state["challenger"])
     )
-    return _Graded(rows, before, after)
+    return _Graded(frame[["query_id", "window"]], rows, before, after)
 
 
 def gate_scores(resources: Resources, frame: pd.DataFrame, model: str) -> Scores:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Mapping
 from typing import Final
 
@@ -39,21 +40,35 @@ class Budget:
 
     def __init__(self, limit: float | None) -> None:
         self.limit, self.paid, self._reserved = limit, 0.0, 0.0
+        self._in_flight, self._settled = 0, asyncio.Event()
 
     def already_paid(self, amount: float) -> None:
         """Count what the store says was paid, by earlier processes and rounds too."""
         self.paid = max(self.paid, amount)
 
+    async def wait_for(self, amount: float) -> None:
+        """`reserve`, once requests in flight, which mostly cost less than they could, leave room for it."""
+        while self.limit is not None and self._in_flight and self.paid + amount <= self.limit:
+            if self.paid + self._reserved + amount <= self.limit:
+                break
+            await self._settled.wait()
+        self.reserve(amount)
+
     def reserve(self, amount: float) -> None:
         """Raises BudgetExceededError where a request of this cost could pass the limit."""
         if self.limit is not None and self.paid + self._reserved + amount > self.limit:
             raise BudgetExceededError(
-                f"the next call could pass the budget of {self.limit:g}: {self.paid:.4g} is paid.",
+                f"the next call could pass the budget of {self.limit:g}: {self.paid:.4g} is paid, and it may "
+                f"cost {amount:.4g}.",
                 GO_ON,
             )
         self._reserved += amount
+        self._in_flight += 1
 
     def settle(self, reserved: float, actual: float) -> None:
         """A request has ended; `actual` is 0 where it failed before it was answered."""
-        self._reserved -= reserved
+        self._in_flight -= 1
+        self._reserved = self._reserved - reserved if self._in_flight else 0.0
         self.paid += actual
+        self._settled.set()
+        self._settled = asyncio.Event()

@@ -15,8 +15,8 @@ from serm.llm.endings import ending
 from serm.llm.model_json import try_json
 from serm.llm.retry import Problem, one_line, problem_of_status, said_in
 
-_NO_COUNT: Final = 10**9
-"""Tokens that no request takes (chosen: far over any context, and sums of it still fit a database)."""
+_NO_COUNT: Final = 10**7
+"""Tokens that no request takes (chosen: over any context)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,14 +44,17 @@ def read_completion(body: bytes) -> Completion | Problem:
     try:
         choice = answer["choices"][0]
         message = choice["message"]
+        text = _text(message.get("content"))
+        calls = tuple(_calls(message.get("tool_calls") or ()))
+        used = _used(answer.get("usage"))
         return Completion(
-            text=_text(message.get("content")),
-            calls=tuple(_calls(message.get("tool_calls") or ())),
+            text=text,
+            calls=calls,
             tokens=read_tokens(choice.get("logprobs")),
-            used=_used(answer.get("usage")),
+            used=None if used is not None and (text or calls) and not used[1] else used,
             end=ending(choice.get("finish_reason")),
         )
-    except (ValueError, LookupError, TypeError, AttributeError):
+    except (ValueError, LookupError, TypeError, AttributeError, RecursionError):
         return _no_completion(answer, body)
 
 
@@ -132,14 +135,14 @@ def _token(place: Mapping[str, Any]) -> Token:
 def _used(usage: object) -> tuple[int, int] | None:
     if not isinstance(usage, dict):
         return None
-    return counted(usage.get("prompt_tokens"), usage.get("completion_tokens") or 0)
+    return counted(usage.get("prompt_tokens"), usage.get("completion_tokens"))
 
 
 def counted(read: object, written: object) -> tuple[int, int] | None:
     """Tokens read and written, as a server counts them; None where it does not say, or says what is no count
-    (-5, Infinity): such a request is paid for as the most that it can have cost."""
+    (-5, Infinity, nothing read): such a request is paid for as the most that it can have cost."""
     counts = (_count(read), _count(written))
-    return None if None in counts else cast(tuple[int, int], counts)
+    return None if None in counts or not counts[0] else cast(tuple[int, int], counts)
 
 
 def _count(value: object) -> int | None:
@@ -151,5 +154,7 @@ def _count(value: object) -> int | None:
 
 
 def _short(body: bytes) -> str:
-    text = discreet(" ".join(body[:400].decode(errors="replace").split()))
+    text = discreet(
+        " ".join(body[:4_000].decode(errors="replace").split())
+    )  # before it is cut: half a key is one
     return repr(text if len(text) <= 200 else text[:197] + "...")

@@ -27,6 +27,9 @@ from serm.llm.tally import Tally
 from serm.llm.unwanted import Unwanted
 from serm.llm.written_calls import written_turn
 
+_PER_BYTE: Final = (
+    64  # tokens of a byte that no server can have read; chosen, for one that adds words of its own
+)
 _UNREAD: Final = 1_000_003
 """Added to the seed for each answer of a path that could not be read (chosen: no path comes near it)."""
 
@@ -208,12 +211,12 @@ class Exchange(ABC):
         size = len(json.dumps(request, ensure_ascii=False).encode()) if self._weighs else 0
         counted = await self._pace.admit(size)
         reserved = cost(self._price, TOKENS_AROUND + size, self._settings.max_tokens)
-        self._budget.reserve(reserved)
+        await self._budget.wait_for(reserved)
         paid = 0.0
         try:
             tally.requests += 1
             async with asyncio.timeout(self._settings.timeout):
-                said = await self._complete(request)
+                said = _believable(await self._complete(request), size)
             self._pace.correct(size, counted, said.used)
             whole = keepable_completion(said) if isinstance(said, Completion) else said
             free = isinstance(whole, Problem) and not whole.charged
@@ -230,3 +233,10 @@ class Exchange(ABC):
         if asked is not None:
             self._pace.hold(asked)
         await asyncio.sleep(back_off(attempt, asked, self._jitter))
+
+
+def _believable(said: Completion | Problem, size: int) -> Completion | Problem:
+    """The same without a count of tokens that a request of so many bytes (0: not weighed) cannot have had: it
+    would be paid for, and hold all further requests up."""
+    absurd = size and said.used is not None and said.used[0] > _PER_BYTE * (TOKENS_AROUND + size)
+    return replace(said, used=None) if absurd else said

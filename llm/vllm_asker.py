@@ -150,7 +150,7 @@ class VllmAsker:
         """One request, within budget."""
         texts = [json.dumps(item, ensure_ascii=False) for item in (*wish.messages, *wish.tools)]
         reserved, paid = most(self._price, texts, wish.max_tokens), 0.0
-        self._budget.reserve(reserved)
+        await self._budget.wait_for(reserved)
         tally.requests += 1
         try:
             said = await self._engine.generate(wish)

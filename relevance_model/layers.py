@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, Final
 
 import torch
 
@@ -23,10 +24,16 @@ def dropout_on(model: torch.nn.Module) -> None:
             module.eval()
 
 
+def with_same_weights(network: Any) -> Any:
+    """A copy of a network's modules, to be taken apart, over the same weights, which nobody may change there:
+    of a model with a large vocabulary they are most of what it takes in memory."""
+    return copy.deepcopy(network, {id(item): item for item in (*network.parameters(), *network.buffers())})
+
+
 def layer_stack(model: torch.nn.Module) -> torch.nn.ModuleList | None:
     """The layers of a transformer, the lowest first; None where serm does not find them."""
     lists = (module for module in model.modules() if isinstance(module, torch.nn.ModuleList))
-    return next((layers for layers in lists if len({type(layer) for layer in layers} - {Replay}) == 1), None)
+    return next((layers for layers in lists if len({type(layer) for layer in layers} - _PUT_IN) == 1), None)
 
 
 def freeze(model: torch.nn.Module, layers: int) -> None:
@@ -83,28 +90,48 @@ class Replay(torch.nn.Module):
         return (found, *[None] * (self._outputs - 1)) if self._outputs else found
 
 
+class Through(torch.nn.Module):
+    """In the place of a lower layer above a Replay: gives on what it is given. So every layer that is left
+    has the number that it had, by which a network may choose its mask or positions (Gemma 3, ModernBERT)."""
+
+    def __init__(self, told: dict[str, Any], *, outputs: int) -> None:
+        """As of a Replay."""
+        super().__init__()
+        self._outputs = outputs
+        for name, value in told.items():
+            setattr(self, name, value)
+
+    def forward(self, states: torch.Tensor, *_: Any, **__: Any) -> Any:
+        return (states, *[None] * (self._outputs - 1)) if self._outputs else states
+
+
+_PUT_IN: Final = frozenset({Replay, Through})
+
+
 def lift(network: Any, layers: int, *, outputs: int) -> list[torch.nn.Module]:
-    """Put a Replay in the place of the lowest layers, in place; what was there."""
+    """Put a Replay, and Throughs above it, in the place of the lowest layers, in place; what was there."""
     stack = layer_stack(network)
     assert stack is not None
     removed = [stack[row] for row in range(layers)]
-    told = {
+    for row, layer in enumerate(removed):
+        stack[row] = (Through if row else Replay)(_told(layer), outputs=outputs)
+    return removed
+
+
+def _told(layer: torch.nn.Module) -> dict[str, Any]:
+    return {
         name: value
-        for name, value in vars(removed[0]).items()
+        for name, value in vars(layer).items()
         if isinstance(value, str | int | float | bool) and not name.startswith("_") and name != "training"
     }
-    del stack[1:layers]
-    stack[0] = Replay(told, outputs=outputs)
-    return removed
 
 
 def put_back(network: Any, removed: Sequence[torch.nn.Module]) -> None:
     """Undo `lift`."""
     stack = layer_stack(network)
     assert stack is not None
-    upper = [stack[row] for row in range(1, len(stack))]
-    del stack[:]
-    stack.extend([*removed, *upper])
+    for row, layer in enumerate(removed):
+        stack[row] = layer
 
 
 def replay_of(network: Any) -> Replay:

@@ -7,7 +7,6 @@ later reads it with its upper layers alone, and training does not run the frozen
 
 from __future__ import annotations
 
-import copy
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,13 +19,16 @@ from serm.core.hashing import digest
 from serm.relevance_model.compute import Compute
 from serm.relevance_model.dependence import feeding
 from serm.relevance_model.identity import weights_id
-from serm.relevance_model.layers import layer_stack, lift, replay_of
+from serm.relevance_model.layers import layer_stack, lift, replay_of, with_same_weights
 from serm.relevance_model.shards import Reader, shards_of
 from serm.relevance_model.tokens import FEWEST, Features, length_batches, token_batches
 from serm.storage.embeddings import text_hash
 from serm.storage.states import States, StateStore, open_states
 
-_SAMPLE: Final = ("a network that is cut in two gives a text the same vector",)
+_SAMPLES: Final = (
+    13,
+    512,
+)  # words of a text that shows whether a cut is one: layers read far and near; chosen
 _ALIKE: Final = 0.999  # cosine, chosen: the rounding of float16 and bfloat16 leaves more
 
 
@@ -48,7 +50,7 @@ class LowerLayers:
         assert stack is not None
         self.layers, self.upper = shared.layers, len(stack) - shared.layers
         self._compute, self._batch_size = compute, batch_size
-        self._network = copy.deepcopy(network).eval()
+        self._network = with_same_weights(network).eval()
         lowest = layer_stack(self._network)
         assert lowest is not None
         del lowest[shared.layers :]
@@ -144,12 +146,26 @@ def _can_be_cut(network: Any, lower: LowerLayers, compute: Compute) -> bool:
         network, "sentence_embedding", network.get_embedding_dimension(), 1, compute, normalize=True
     )
     upper = upper_reader(whole, lower)
-    try:
-        (_, features), *_ = replayed(upper.network, lower.made(_SAMPLE), 1, compute.device)
-        cut = upper.values(features, 1)
-    except (AttributeError, IndexError, TypeError, ValueError):  # what a layer misses
-        return False
-    return bool((cut * whole(_SAMPLE)).sum() > _ALIKE)
+    for words in _SAMPLES:
+        text = _text_of(network, words)
+        try:
+            (_, features), *_ = replayed(upper.network, lower.made([text]), 1, compute.device)
+            cut = upper.values(features, 1)
+        except (AttributeError, IndexError, TypeError, ValueError):  # what a layer misses
+            return False
+        if not (cut * whole([text])).sum() > _ALIKE:
+            return False
+    return True
+
+
+def _text_of(network: Any, words: int) -> str:
+    """A text of different words that the network knows: where all tokens are one, it does not matter who
+    attends to which."""
+    vocabulary: dict[str, int] = getattr(network.tokenizer, "get_vocab", dict)()
+    known = sorted({name for token in vocabulary if (name := token.lstrip("▁Ġ#")).isalnum()})
+    step = max(1, len(known) // words)
+    chosen = known[::step] or ["a", "text"]
+    return " ".join(chosen[place % len(chosen)] for place in range(words))
 
 
 @dataclass(frozen=True)
@@ -166,7 +182,7 @@ class UpperReader(Reader):
 
 def upper_reader(reader: Reader, lower: LowerLayers) -> UpperReader:
     """A reader of the same network that starts from what `lower` gives it."""
-    network = copy.deepcopy(reader.network)
+    network = with_same_weights(reader.network)
     lift(network, lower.layers, outputs=lower.outputs)
     return UpperReader(
         network,

@@ -8,7 +8,6 @@ the upper layers alone lets all passes share the lower ones, which are computed 
 
 from __future__ import annotations
 
-import copy
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from typing import Any
@@ -17,7 +16,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from serm.relevance_model.layers import layer_stack
+from serm.relevance_model.layers import layer_stack, with_same_weights
 from serm.relevance_model.shards import Reader
 
 Passes = NDArray[np.float32]
@@ -28,17 +27,17 @@ class MaskedReader:
 
     def __init__(self, reader: Reader, passes: int, seed: int, layers: int | None = None) -> None:
         """`layers`: how many upper layers have dropout; None: all, and the embeddings."""
-        self.reader = replace(reader, network=copy.deepcopy(reader.network).eval())
+        self.reader = replace(reader, network=with_same_weights(reader.network).eval())
         self.passes = passes
         network = self.reader.network
         stack = layer_stack(network)
         kept = 0 if stack is None or layers is None else max(0, len(stack) - layers)
         self._masks = _masks_into(network if stack is None or not kept else stack[kept:], seed)
-        self._lower: _Lower | None = None
-        if stack is not None and kept:
-            self._lower = _Lower([stack[row] for row in range(kept)])
-            del stack[1:kept]
-            stack[0] = self._lower
+        self._lower: list[_Remembered] = []
+        if stack is not None:
+            for row in range(kept):
+                self._lower.append(_Remembered(stack[row]))
+                stack[row] = self._lower[-1]
 
     @torch.inference_mode()
     def __call__(self, inputs: Sequence[Any]) -> Passes:
@@ -46,8 +45,8 @@ class MaskedReader:
         reader = self.reader
         result = np.empty((self.passes, len(inputs), reader.width), dtype=np.float32)
         for rows, features in reader.batches(inputs):
-            if self._lower is not None:
-                self._lower.forget()
+            for layer in self._lower:
+                layer.forget()
             for number in range(self.passes):
                 for mask in self._masks:
                     mask.number = number
@@ -73,31 +72,31 @@ class _Mask(torch.nn.Module):
         return states * self._drawn[key].to(states.dtype)
 
 
-class _Lower(torch.nn.Module):
-    """In the place of the lower layers: what they made of a batch is remembered for its further passes."""
+class _Remembered(torch.nn.Module):
+    """In the place of a lower layer: what it made of a batch is remembered for the batch's further passes.
 
-    def __init__(self, layers: Sequence[torch.nn.Module]) -> None:
+    Each layer stands where it stood, with the arguments that are its own (a mask, positions) and with what it
+    gives besides the states, which other layers may read (T5's relative positions).
+    """
+
+    def __init__(self, layer: torch.nn.Module) -> None:
         super().__init__()
-        self.layers = torch.nn.ModuleList(layers)
+        self.layer = layer
         self._made: Any = None
 
     def forget(self) -> None:
         self._made = None
 
     def __getattr__(self, name: str) -> Any:
-        """What an encoder asks of its first layer (ModernBERT: `attention_type`), as that one says it."""
+        """What an encoder asks of a layer (ModernBERT: `attention_type`), as that one says it."""
         try:
             return super().__getattr__(name)
         except AttributeError:
-            layers: Any = super().__getattr__("layers")
-            return getattr(layers[0], name)
+            return getattr(super().__getattr__("layer"), name)
 
     def forward(self, states: Any, *arguments: Any, **named: Any) -> Any:
         if self._made is None:
-            made = states
-            for layer in self.layers:
-                made = layer(made[0] if isinstance(made, tuple) else made, *arguments, **named)
-            self._made = made
+            self._made = self.layer(states, *arguments, **named)
         return self._made
 
 

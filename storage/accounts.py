@@ -60,15 +60,17 @@ def select_lost(marks: sa.Table, session: str, workspace: str | None) -> sa.Sele
 
 
 def select_lost_cost(session: str, workspace: str | None) -> sa.Select[Any]:
-    """One number: what lost calls may have cost, each as much as its judge's dearest."""
+    """One number: what lost calls may have cost, each as much as its judge's dearest; of a judge that has
+    ended none, as the dearest of all."""
     dearest = (
         sa.select(CALLS.c.judge, sa.func.max(CALLS.c.cost).label("cost"))
         .where(paid_by(CALLS, workspace))
         .group_by(CALLS.c.judge)
         .subquery()
     )
+    of_all = sa.select(sa.func.max(CALLS.c.cost)).where(paid_by(CALLS, workspace)).scalar_subquery()
     return (
-        sa.select(sa.func.coalesce(sa.func.sum(dearest.c.cost), 0.0))
-        .select_from(STARTED.join(dearest, STARTED.c.judge == dearest.c.judge))
+        sa.select(sa.func.coalesce(sa.func.sum(sa.func.coalesce(dearest.c.cost, of_all)), 0.0))
+        .select_from(STARTED.outerjoin(dearest, STARTED.c.judge == dearest.c.judge))
         .where(lost(STARTED, session, workspace))
     )

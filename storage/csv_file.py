@@ -3,10 +3,24 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 if TYPE_CHECKING:
     import pandas as pd
+
+
+_FORMULA: Final = ("=", "+", "-", "@", "\t", "\r")
+"""What a cell begins with that a spreadsheet computes, and does not show."""
+
+
+def shown_cell(text: str) -> str:
+    """A stranger's text as the cell of a spreadsheet that somebody will open: never a formula."""
+    return f"'{text}" if text.startswith(_FORMULA) else text
+
+
+def text_of_cell(cell: str) -> str:
+    """The text again."""
+    return cell[1:] if cell.startswith("'") and cell[1:].startswith(_FORMULA) else cell
 
 
 def separator_of(header: str) -> str:

@@ -122,11 +122,14 @@ class Totals:
 
 
 def upsert_judgment(dialect: str) -> sa.Insert:
-    """Insert judgments, each in place of what is there under its cache key."""
+    """Insert judgments, each in place of a failure that is there under its cache key. A grade stands: of two
+    workspaces that ask at a time the first to answer has said it, and nobody's timeout takes it back."""
     statement = (sqlite.insert if dialect == "sqlite" else postgresql.insert)(JUDGMENTS)
     changes = {column.name: statement.excluded[column.name] for column in JUDGMENTS.columns}
     del changes["cache_key"]
-    return statement.on_conflict_do_update(index_elements=["cache_key"], set_=changes)
+    return statement.on_conflict_do_update(
+        index_elements=["cache_key"], set_=changes, where=JUDGMENTS.c.grade.is_(None)
+    )
 
 
 def insert_used(dialect: str) -> sa.Insert:

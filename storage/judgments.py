@@ -177,8 +177,14 @@ class JudgmentStore:
         return self._under(keys, self._workspace)
 
     def find(self, keys: Iterable[str]) -> dict[str, Judgment]:
-        """The same, whoever made them: for who would ask, who then says which of them it takes (`use`)."""
-        return self._under(keys, None)
+        """The same, whoever made them: for who would ask, who then says which of them it takes (`use`). But
+        for failures of other workspaces: their servers' bad hours are no answer to this one."""
+        found = self._under(keys, None)
+        failed = [key for key, judgment in found.items() if judgment.failure is not None]
+        if self._workspace is None or not failed:
+            return found
+        own = self._under(failed, self._workspace)
+        return {key: said for key, said in found.items() if said.failure is None or key in own}
 
     def _under(self, keys: Iterable[str], workspace: str | None) -> dict[str, Judgment]:
         statement = judgments_of(workspace, None, JUDGMENTS)

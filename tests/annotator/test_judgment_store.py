@@ -122,6 +122,29 @@ def test_workspaces_on_one_database_pay_each_for_its_own_calls_and_share_what_wa
         assert one.turn_answer("k") == "{}"
 
 
+def test_a_grade_stands_and_the_failures_of_others_are_not_ones_own(url: str) -> None:
+    with JudgmentStore(url, "one") as one, JudgmentStore(url, "two") as two:
+        late = Failure(FailureKind.TIMEOUT)
+        wait(one.submit([said("a", 3)]))
+        wait(two.submit([dataclasses.replace(said("a", 3), grade=None, failure=late)]))
+        wait(two.submit([said("a", 1)]))
+        assert [found.grade for found in one.find(["a-d"]).values()] == [3]
+        wait(one.submit([dataclasses.replace(said("b", 3), grade=None, failure=late)]))
+        assert set(one.find(["b-d"])) == {"b-d"}
+        assert two.find(["b-d"]) == {}, "its own server may be there"
+        wait(two.submit([said("b", 2)]))
+        assert [found.grade for found in one.find(["b-d"]).values()] == [2]
+
+
+def test_a_lost_call_of_a_judge_that_has_ended_none_counts_as_the_dearest_of_all(url: str) -> None:
+    with JudgmentStore(url) as store:
+        mark, _ = store.started("key", 0, "a")
+        wait(store.ended(mark, CALL, said("a", 1)))
+        wait(store.started("key", 0, "a/debate")[1])
+    with JudgmentStore(url) as store:
+        assert (store.lost_calls(), store.spent()) == (1, 2 * CALL.answer.cost)
+
+
 def test_what_a_workspace_used_counts_as_if_it_had_asked_alone(url: str) -> None:
     def took(store: JudgmentStore, trace: str) -> tuple[int, float]:
         return store.totals(trace).judgments, store.totals(trace).cost
@@ -282,10 +305,11 @@ def test_a_thousand_judgments_from_many_threads_are_all_there(url: str) -> None:
 
 def test_writes_that_are_committed_as_one_keep_their_order(url: str) -> None:
     with JudgmentStore(url) as store:
-        for grade in (0, 1, 2, 3):
-            last = store.submit([said("a", grade), said("b", 3 - grade)])
+        for number in range(4):
+            last = store.submit([said("a", None, rationale=str(number)), said("b", number)])
         wait(last)
-        assert [judgment.grade for judgment in store.get(["a-d", "b-d"]).values()] == [3, 0]
+        found = store.get(["a-d", "b-d"])
+        assert (found["a-d"].rationale, found["b-d"].grade) == ("3", 0), "the last failure, the first grade"
 
 
 def test_a_write_that_cannot_be_fails_alone_and_the_next_ones_go_on(url: str) -> None:
@@ -310,10 +334,10 @@ def test_a_write_that_cannot_be_does_not_fail_those_that_are_committed_with_it(
 
     monkeypatch.setattr(GroupCommit, "_write", slow)
     with JudgmentStore(url) as store:
-        first = store.submit([said("a", 0)])  # while it is written the others gather
+        first = store.submit([said("a", None)])  # while it is written the others gather
         others = [
             store.submit([judgment])
-            for judgment in (said("a", 1), said("b", 1, rationale="\ud83d"), said("c", 1, query_id=None))
+            for judgment in (said("a", None), said("b", 1, rationale="\ud83d"), said("c", 1, query_id=None))
         ]
         last = store.submit([said("a", 3)])
         gathered.set()

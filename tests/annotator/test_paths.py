@@ -5,7 +5,7 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from serm.agents.paths import conclude, majority, mean_distribution, settled
+from serm.agents.paths import conclude, hopeless, majority, mean_distribution, settled
 from serm.core import Answer, Failure, FailureKind
 
 votes = st.lists(st.one_of(st.none(), st.integers(0, 3)), min_size=1, max_size=15)
@@ -51,9 +51,26 @@ def test_where_all_paths_failed_the_commonest_failure_is_told() -> None:
 
 
 def test_a_tie_is_no_majority_and_says_how_the_paths_voted() -> None:
-    grade, failure = conclude([answer(1), answer(2), answer(None)])
+    grade, failure = conclude([answer(1), answer(2)])
     assert grade is None
-    assert failure == Failure(FailureKind.NO_MAJORITY, "the paths said 1, 2, failed")
+    assert failure == Failure(FailureKind.NO_MAJORITY, "the paths said 1, 2")
+
+
+def test_a_tie_that_a_failed_path_could_have_broken_is_its_failure_and_so_asked_again() -> None:
+    grade, failure = conclude([answer(1), answer(2), answer(None)])
+    assert (grade, failure) == (None, Failure(FailureKind.TIMEOUT, "the paths said 1, 2, failed: "))
+
+
+def test_a_pair_is_given_up_where_its_paths_would_all_fail_alike() -> None:
+    long, away, prose = (
+        answer(None, kind) for kind in (FailureKind.TOO_LONG, FailureKind.TIMEOUT, FailureKind.UNPARSABLE)
+    )
+    assert not hopeless([])
+    assert hopeless([long])
+    assert not hopeless([away])
+    assert hopeless([away, away])
+    assert not hopeless([prose, prose, prose]), "another seed may be read"
+    assert not hopeless([answer(2), long, long]), "it has answered once"
 
 
 def test_the_distribution_is_the_mean_over_the_paths_that_answered() -> None:

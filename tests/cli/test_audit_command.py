@@ -184,6 +184,8 @@ def test_a_text_under_two_ids_is_one_query_with_the_grades_of_both() -> None:
     assert there.tolist() == [False, False, True, False, False, True]
     assert human[5] == 1.0, "ranked as people grade, up to rank 4"
     assert np.isnan(human[[0, 1, 2, 3, 4]]).all(), "not graded, or with one grade"
+    twice = graded.assign(doc_id=list("stuvstyz"))  # the same documents under both ids
+    assert _human(twice, scores, 6)[1][5] == 1.0
 
 
 def test_a_bracket_in_a_name_is_no_markup(capsys: pytest.CaptureFixture[str]) -> None:

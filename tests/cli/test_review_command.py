@@ -25,7 +25,7 @@ from serm.core import Settings
 from serm.core.records import PairKey
 from serm.graphs import pending_review
 from serm.storage.artifacts import write_json
-from serm.storage.reviews import ABOUT, PAIRS, Review, point_at
+from serm.storage.reviews import ABOUT, PAIRS, HumanAnswer, Review, point_at
 from serm.storage.workspace import Workspace
 
 PROGRAM = "from serm.cli.main import main; main()"
@@ -170,6 +170,29 @@ def test_a_spreadsheet_goes_out_and_comes_back(
     assert "2 answers taken" in out
     assert "0 answers taken" in out
     assert "1 still open" in out
+
+
+def test_a_sheet_says_nothing_of_rows_that_its_reader_left_as_they_were(
+    waiting: tuple[Path, Review], tmp_path: Path
+) -> None:
+    """Others may correct an answer, or take it back, between the export and the import."""
+    config, review = waiting
+    sheet = tmp_path / "sheet.csv"
+    review.add([HumanAnswer(*key, grade=2, reviewer="ben", note="-1 of a kind") for key in KEYS[:2]])
+    assert run(["review", str(config), "--export", str(sheet)]) == 0
+    review.add([HumanAnswer(*KEYS[0], grade=0, reviewer="ben", note="I was wrong")])
+    review.add([HumanAnswer(*KEYS[1], grade=2, reviewer="ben", undone=True)])
+    rows = list(csv.DictReader(sheet.open(encoding="utf-8-sig", newline="")))
+    assert rows[0]["note"] == "'-1 of a kind", "no formula"
+    rows[0]["grade"] = "2.0"  # as the spreadsheet writes it
+    rows[2]["grade"], rows[2]["note"] = "1", "'=1+1"
+    with sheet.open("w", encoding="utf-8", newline="") as file:
+        writer = csv.DictWriter(file, list(rows[0]))
+        writer.writeheader()
+        writer.writerows(rows)
+    assert run(["review", str(config), "--import", str(sheet), "--reviewer", "anna"]) == 0
+    assert grades(review) == {KEYS[0]: 0, KEYS[2]: 1}
+    assert [answer.note for answer in review.history() if answer.reviewer == "anna"] == ["=1+1"]
 
 
 def test_json_lines_go_out_and_come_back_with_the_judges_where_wanted(

@@ -47,3 +47,18 @@ def test_keys_that_variables_hold_are_left_out_of_what_servers_say() -> None:
     environment = {"OPENAI_API_KEY": "sk-0123456789", "SHORT_TOKEN": "no", "HOME": "/home/anna"}
     said = "Incorrect API key sk-0123456789 at http://a:b@c: no such file in /home/anna"
     assert discreet(said, environment) == "Incorrect API key *** at http://c: no such file in /home/anna"
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "WATSONX_APIKEY",
+        "AWS_BEARER_TOKEN_BEDROCK",
+        "AZURE_AI_CREDENTIAL",
+        "PGPASSWORD",
+        "MY_SECRET",
+        "my_token",
+    ],
+)
+def test_variables_that_providers_and_databases_read_hold_keys_too(name: str) -> None:
+    assert discreet("it was abcdefgh1 here", {name: "abcdefgh1"}) == "it was *** here"

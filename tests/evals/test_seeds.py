@@ -48,8 +48,9 @@ def _common(effect: float, seeds: int) -> Callable[[np.random.Generator, int], I
 def test_where_seeds_add_nothing_the_interval_is_that_of_the_queries(seeds: int) -> None:
     held, width = _held(_nested(0, seeds))
     assert 0.92 <= held <= 0.99
-    if seeds > 2:  # two seeds now and then look far apart by chance, and one degree of freedom is wide
-        assert width < 1.35 * 2 * 1.96 / np.sqrt(100 * seeds)
+    # Few seeds now and then look far apart by chance, and one or two degrees of freedom are wide.
+    if seeds > 2:
+        assert width < {3: 2.1, 5: 1.5}[seeds] * 2 * 1.96 / np.sqrt(100 * seeds)
 
 
 @pytest.mark.parametrize("seeds", [3, 5])
@@ -65,14 +66,14 @@ def test_where_queries_are_shared_the_interval_is_not_wider_than_it_need_be(seed
 def test_what_seeds_add_is_in_the_interval(
     make: Callable[[float, int], Callable[[np.random.Generator, int], Interval]], effect: float, seeds: int
 ) -> None:
-    assert 0.86 <= _held(make(effect, seeds))[0] <= 0.985
+    assert 0.9 <= _held(make(effect, seeds))[0] <= 0.985
 
 
 @pytest.mark.parametrize("make", [_nested, _common])
 def test_of_two_seeds_the_interval_holds_the_mean_less_often(
     make: Callable[[float, int], Callable[[np.random.Generator, int], Interval]],
 ) -> None:
-    assert 0.75 <= _held(make(0.3, 2))[0] <= 0.94
+    assert 0.8 <= _held(make(0.3, 2))[0] <= 0.94
 
 
 def test_a_measure_that_samples_overstate_stays_inside_of_its_bounds_however_far_seeds_are_apart() -> None:

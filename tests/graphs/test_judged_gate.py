@@ -155,13 +155,31 @@ def test_the_newest_windows_changes_are_of_its_own_rows_by_people_and_by_the_pan
         }
     )
     before, after = (_scores(rng.random((240, 4))) for _ in range(2))
-    panel = _Graded(frame, before.expected, after.expected)  # which grades as people do
+    panel = _Graded(frame, frame, before.expected, after.expected)  # which grades as people do
     people = _by_window(frame, before, after)[1].set_index("query_id")["change"]
     newest, every = (panel.changes(window).set_index("query_id") for window in (1, None))
     assert set(newest["window"]) == {1}
     assert newest["change"].to_dict() == people.to_dict()
     assert (every.loc["q0", "window"], every.loc["q19", "window"]) == (0, 1)
     assert (every["change"] != newest["change"]).tolist() == [True] * 10 + [False] * 10
+
+
+def test_a_query_that_no_judge_answered_for_is_one_without_a_change_on_either_side() -> None:
+    """Judges may have no word for a whole source: people's queries of it are still part of the mean."""
+    frame = pd.DataFrame(
+        {
+            "query_id": np.repeat(list("abc"), 4),
+            "doc_id": [f"d{number}" for number in range(12)],
+            "grade": np.tile([0, 1, 2, 3], 3),
+            "window": 1,
+        }
+    )
+    rng = np.random.default_rng(3)
+    answered = (frame["query_id"] != "b").to_numpy()
+    before, after = (_scores(rng.random((12, 4))).expected[answered] for _ in range(2))
+    found = _Graded(frame, frame[answered].reset_index(drop=True), before, after).changes(1)
+    assert found["query_id"].tolist() == ["a", "b", "c"]
+    assert found["change"].isna().tolist() == [False, True, False]
 
 
 def _scores(values: np.ndarray) -> Scores:

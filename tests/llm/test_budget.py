@@ -114,6 +114,28 @@ def test_turns_with_tools_are_within_the_budget_too(
     assert budget.paid <= 2.0
 
 
+def test_a_request_waits_for_those_in_flight_that_cost_less_than_they_could() -> None:
+    async def run() -> list[float]:
+        budget, ended = Budget(1.0), []
+
+        async def request(number: int) -> None:
+            await budget.wait_for(0.4)
+            await asyncio.sleep(0.001)
+            budget.settle(0.4, 0.1)
+            ended.append(number)
+
+        await asyncio.gather(*map(request, range(6)))
+        assert sorted(ended) == [0, 1, 2, 3, 4, 5]
+        with pytest.raises(BudgetExceededError, match=r"0\.6 is paid, and it may cost 0\.5"):
+            await budget.wait_for(0.5)  # nothing is in flight that could leave room
+        budget.reserve(0.3)
+        with pytest.raises(BudgetExceededError):
+            await asyncio.wait_for(budget.wait_for(0.5), 1)  # nor would it, if it cost nothing
+        return [budget.paid]
+
+    assert asyncio.run(run()) == pytest.approx([0.6])
+
+
 @hypothesis_settings(max_examples=200, deadline=None)
 @given(
     limit=st.floats(0.1, 20),

@@ -193,7 +193,7 @@ def test_a_text_in_parts_is_their_text() -> None:
     ("read", "written", "used"),
     [
         ("7", "1", (7, 1)),
-        ("7", "null", (7, 0)),
+        ("7", "null", None),
         ("Infinity", "1", None),
         ("NaN", "1", None),
         ("-7", "1", None),
@@ -209,6 +209,41 @@ def test_what_is_no_count_of_tokens_is_not_said(
     usage = f'{{"prompt_tokens": {read}, "completion_tokens": {written}}}'
     body = f'{{"choices": [{{"message": {{"content": "a"}}}}], "usage": {usage}}}'
     assert read_completion(body.encode()) == Completion("a", used=used)
+
+
+@pytest.mark.parametrize(
+    "usage", ["{}", '{"prompt_tokens": 0, "completion_tokens": 0}', '{"prompt_tokens": 7}']
+)
+def test_a_gateway_that_counts_nothing_says_nothing(usage: str) -> None:
+    body = f'{{"choices": [{{"message": {{"content": "a"}}}}], "usage": {usage}}}'
+    assert read_completion(body.encode()) == Completion("a", used=None)
+    written = body.replace(usage, '{"prompt_tokens": 7, "completion_tokens": 0}')
+    assert read_completion(written.encode()) == Completion("a", used=None)
+
+
+@pytest.mark.parametrize(("read", "paid"), [(300, 300e-6), (9_000_000, None)])
+def test_a_count_that_no_request_can_have_had_is_none(
+    stub: ChatStub, use: Use, read: int, paid: float | None
+) -> None:
+    """It would be paid for, and hold all further requests of the judge up for the rest of the day."""
+    stub.play = lambda *_: Say('{"grade": 2, "reason": ""}', tokens_in=read, tokens_out=1)
+    reply = use(ask, price=Price(input=1.0, output=0.0))
+    assert reply.value is not None
+    assert reply.cost == pytest.approx(paid) if paid else 0 < reply.cost < 2_000e-6
+
+
+def test_a_text_in_parts_of_parts_of_parts_is_a_broken_body() -> None:
+    body = '{"choices": [{"message": {"content": ' + "[" * 900 + "]" * 900 + "}}]}"
+    problem = read_completion(body.encode())
+    assert isinstance(problem, Problem)
+    assert problem.failure.kind is FailureKind.UNPARSABLE
+
+
+def test_a_key_that_a_broken_body_echoes_is_masked_before_it_is_cut(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("OPENAI_API_KEY", "sk-secret-0123456789")
+    problem = read_completion(f"{'x' * 392} sk-secret-0123456789".encode())
+    assert isinstance(problem, Problem)
+    assert "sk-" not in problem.failure.message
 
 
 @pytest.mark.parametrize("place", [{"token": None, "logprob": 0}, {"token": "2", "logprob": 10**400}, 2])

@@ -5,9 +5,10 @@ from __future__ import annotations
 import random
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
-from chat_stub import ChatStub, Say, Status, grade
+from chat_stub import ChatStub, Move, Say, Status, grade
 
 from serm.agents.panel import open_panel
 from serm.agents.prompt import OWN, read_prompt
@@ -117,14 +118,36 @@ def test_after_a_failed_path_only_that_path_is_asked_again(
     stub: ChatStub, store: JudgmentStore, settings_with: SettingsWith, pairs: PairsOf
 ) -> None:
     broken = True
-    stub.play = lambda body, times: Status(404) if broken else grade(2)
+
+    def play(body: dict[str, Any], _: int) -> Move:
+        path = body["seed"] - 7
+        return Status(404) if broken and path == 1 else grade((2, 2, 1)[path])
+
+    stub.play = play
     with open_panel(settings_with(f"{stub.url}#stub", agreement={"paths": 3})) as panel:
-        panel.judge("stub", pairs("a"), store)
+        assert dict(panel.judge("stub", pairs("a"), store).failures) == {"refused": 1}
         assert len(stub.bodies) == 3
         broken = False
         panel.judge("stub", pairs("a"), store)
+    assert [body["seed"] for body in stub.bodies[3:]] == [8]
     (judgment,) = store.for_pair("q-a", "d-a")
     assert (judgment.grade, judgment.paths) == (2, (2, 2))
+
+
+@pytest.mark.parametrize(("move", "asked"), [(Status(404), 1), (Status(503), 2)])
+def test_paths_are_not_asked_where_they_would_fail_as_those_before(  # noqa: PLR0917
+    stub: ChatStub,
+    store: JudgmentStore,
+    settings_with: SettingsWith,
+    pairs: PairsOf,
+    move: Move,
+    asked: int,
+) -> None:
+    stub.play = lambda body, times: move
+    judge, llm = {"backend": f"{stub.url}#stub", "logprobs": "off"}, {"retries": 0, "timeout": 10}
+    with open_panel(settings_with(judge, agreement={"paths": 7}, llm=llm)) as panel:
+        assert panel.judge("stub", pairs("a"), store).graded == 0
+    assert len(stub.bodies) == asked
 
 
 def test_no_more_calls_are_in_flight_than_the_settings_allow_whatever_the_number_of_shards(

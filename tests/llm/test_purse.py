@@ -325,7 +325,7 @@ def test_a_turn_that_is_interrupted_stays_marked_and_counts_once(store: Judgment
 
     def watched() -> AIMessage:
         assert store.spent() == pytest.approx(2 * a_turn), "this one and the one before"
-        return AIMessage("", usage_metadata={"input_tokens": 0, "output_tokens": 4, "total_tokens": 4})
+        return AIMessage("", usage_metadata={"input_tokens": 1, "output_tokens": 4, "total_tokens": 5})
 
     with pytest.raises(KeyboardInterrupt):
         till.pay(interrupted, [], [])

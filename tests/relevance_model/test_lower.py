@@ -26,6 +26,7 @@ from serm.relevance_model.biencoder import BiEncoder
 from serm.relevance_model.identity import weights_id
 from serm.relevance_model.loading import load_model, open_base
 from serm.relevance_model.lower import SharedLayers
+from serm.relevance_model.passes import MaskedReader
 from serm.relevance_model.train import train
 
 TEXTS = ["red ask1", "the answer1", "the also2 of the answer3 - blue", "", "green ask4 " * 9]
@@ -49,6 +50,18 @@ def test_the_vectors_are_those_of_the_whole_network(tiny: ModelSettings, precisi
     whole = _model(settings, None, None).embed_documents(TEXTS)
     split = _model(settings, None, SharedLayers(1, None, ROOM)).embed_documents(TEXTS)
     assert np.abs(split - whole).max() < (2e-3 if precision == "float32" else 2e-2)
+
+
+def test_a_network_that_is_cut_has_its_weights_in_memory_once(tiny: ModelSettings) -> None:
+    encoder = _model(tiny, None, SharedLayers(1, None, ROOM)).encoder
+    assert encoder.lower is not None
+    masked = MaskedReader(encoder.reader, 2, seed=1, layers=1)
+    own = {parameter.data_ptr() for parameter in encoder.model.parameters()}
+    for network in (encoder.lower._network, encoder.reader.network, masked.reader.network):
+        assert {parameter.data_ptr() for parameter in network.parameters()} <= own
+    training = {module.training for module in encoder.model.modules()}
+    encoder.reader.network.train()
+    assert {module.training for module in encoder.model.modules()} == training, "its modules are its own"
 
 
 def test_kept_states_give_the_same_bits(tiny: ModelSettings, tmp_path: Path) -> None:
