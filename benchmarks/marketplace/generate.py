@@ -125,6 +125,12 @@ class _Shop:
         return np.datetime64(first, "s") + offsets
 
 
+def windows_of(pairs: pd.DataFrame, settings: MarketplaceSettings) -> NDArray[np.int64]:
+    """(n,) the window that each row of pairs is logged in, by its moment; 0 is before the first."""
+    starts = [np.datetime64(window_start(settings, number)) for number in range(1, settings.windows + 1)]
+    return np.searchsorted(np.array(starts), pairs["timestamp"].to_numpy(), side="right")
+
+
 def window_start(settings: MarketplaceSettings, window: int) -> datetime:
     """When a window begins; it ends where the next one begins."""
     return settings.start + timedelta(days=settings.window_days * window)

@@ -21,7 +21,7 @@ import numpy as np
 import pandas as pd
 
 from serm.agents.miners import mine_with
-from serm.benchmarks.marketplace.generate import simulate
+from serm.benchmarks.marketplace.generate import simulate, windows_of
 from serm.benchmarks.marketplace.settings import BENCHMARK_SIZE, PRESETS, MarketplaceSettings
 from serm.core.settings_loop import DEFAULT_AGENTS, AgentName, MinerSettings, ModelSettings
 from serm.graphs.desks import mining_desk
@@ -69,8 +69,7 @@ def market_window(
     """Window `number` of a marketplace of the benchmark's size, but for its queries a window."""
     size = {**BENCHMARK_SIZE, "queries_per_window": queries}
     market = simulate(MarketplaceSettings.of(preset, seed=seed, **size))
-    facts = market.queries.drop_duplicates("query_id").set_index("query_id")
-    sets, windows = (facts.loc[market.pairs["query_id"], name].to_numpy() for name in ("set", "window"))
+    sets, windows = market.pairs["split"].to_numpy(), windows_of(market.pairs, market.settings)
     seeds = market.pairs[sets == "seed"]
     trained = calibrate(open_base(model, None), seeds)
     before = market.pairs[np.isin(sets, ("seed", "stream")) & (windows < number)].drop_duplicates("query_id")

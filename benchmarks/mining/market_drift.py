@@ -10,7 +10,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from serm.benchmarks.marketplace.drift import schedule
-from serm.benchmarks.marketplace.generate import Simulation, simulate, window_start
+from serm.benchmarks.marketplace.generate import Simulation, simulate, windows_of
 from serm.benchmarks.marketplace.settings import MarketplaceSettings
 from serm.benchmarks.marketplace.vocabulary import vocabulary
 from serm.graphs.reference import asked_in, distinct_queries
@@ -84,8 +84,7 @@ def _queries(simulation: Simulation) -> pd.DataFrame:
     """The queries of each window as the loop counts them, one of a text, with what the simulation knows."""
     pairs = simulation.pairs[simulation.pairs["split"].isin(["seed", "stream"])]
     settings = simulation.settings
-    starts = [np.datetime64(window_start(settings, number)) for number in range(1, settings.windows + 1)]
-    windows = np.searchsorted(np.array(starts), pairs["timestamp"].to_numpy(), side="right")
+    windows = windows_of(pairs, settings)
     parts = [_of_window(pairs[windows == number], number) for number in range(settings.windows + 1)]
     facts = simulation.queries[["query_id", "window", "family", "type", "invented"]]
     return pd.concat(parts).merge(facts, on=["query_id", "window"], validate="one_to_one")
