@@ -11,13 +11,9 @@ from typing import Final
 
 from serm.core.records import GRADES, Answer, Failure, FailureKind, GradeDistribution
 
-_WHATEVER_THE_SEED: Final = frozenset(
-    {FailureKind.TOO_LONG, FailureKind.REFUSED, FailureKind.OVER_BUDGET, FailureKind.MISSING}
-)
+_WHATEVER_THE_SEED: Final = frozenset({FailureKind.TOO_LONG, FailureKind.REFUSED, FailureKind.OVER_BUDGET})
 _NO_ANSWER: Final = frozenset({FailureKind.TIMEOUT, FailureKind.SERVER, FailureKind.RATE_LIMITED})
-_UNANSWERED: Final = (
-    2  # paths without an answer, each asked again by itself, after which none is asked; chosen
-)
+_UNANSWERED: Final = 2  # paths without an answer, retries and all, after which none is asked; chosen
 
 
 def settled(grades: Sequence[int | None], remaining: int, risk: float = 0.0) -> bool:

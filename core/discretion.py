@@ -18,7 +18,7 @@ _LOGIN: Final = re.compile(f"{_OF_DATABASE}|{_OF_SERVER}")
 """What stands between `://` and the last @ in front of the path. SQLAlchemy takes a password with `/` in it
 as it is, so of a database all up to the last @ goes."""
 _KEYS: Final = re.compile(
-    r"(?:APIKEY|API_KEY|ACCESS_KEY|SECRET_KEY|TOKEN|PASSWORD|PASSWD|SECRET|CREDENTIALS?)$|BEARER_TOKEN",
+    r"(?:API_?KEY|ACCESS_KEY|SECRET_KEY|TOKEN|PASSWORD|PASSWD|SECRET|CREDENTIALS?)$|BEARER_TOKEN",
     re.IGNORECASE,
 )
 """Names of variables that hold what nobody may see."""

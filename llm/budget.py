@@ -48,15 +48,13 @@ class Budget:
 
     async def wait_for(self, amount: float) -> None:
         """`reserve`, once requests in flight, which mostly cost less than they could, leave room for it."""
-        while self.limit is not None and self._in_flight and self.paid + amount <= self.limit:
-            if self.paid + self._reserved + amount <= self.limit:
-                break
+        while self._in_flight and not self._fits(self._reserved + amount) and self._fits(amount):
             await self._settled.wait()
         self.reserve(amount)
 
     def reserve(self, amount: float) -> None:
         """Raises BudgetExceededError where a request of this cost could pass the limit."""
-        if self.limit is not None and self.paid + self._reserved + amount > self.limit:
+        if not self._fits(self._reserved + amount):
             raise BudgetExceededError(
                 f"the next call could pass the budget of {self.limit:g}: {self.paid:.4g} is paid, and it may "
                 f"cost {amount:.4g}.",
@@ -72,3 +70,6 @@ class Budget:
         self.paid += actual
         self._settled.set()
         self._settled = asyncio.Event()
+
+    def _fits(self, amount: float) -> bool:
+        return self.limit is None or self.paid + amount <= self.limit

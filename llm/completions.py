@@ -154,7 +154,6 @@ def _count(value: object) -> int | None:
 
 
 def _short(body: bytes) -> str:
-    text = discreet(
-        " ".join(body[:4_000].decode(errors="replace").split())
-    )  # before it is cut: half a key is one
+    words = body[:4_000].decode(errors="replace").split()
+    text = discreet(" ".join(words))  # before it is cut: half a key is one
     return repr(text if len(text) <= 200 else text[:197] + "...")

@@ -27,9 +27,7 @@ from serm.llm.tally import Tally
 from serm.llm.unwanted import Unwanted
 from serm.llm.written_calls import written_turn
 
-_PER_BYTE: Final = (
-    64  # tokens of a byte that no server can have read; chosen, for one that adds words of its own
-)
+_PER_BYTE: Final = 64  # tokens of a byte that no server reads, whatever it adds of its own; chosen
 _UNREAD: Final = 1_000_003
 """Added to the seed for each answer of a path that could not be read (chosen: no path comes near it)."""
 

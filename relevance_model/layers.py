@@ -71,31 +71,13 @@ def average_into(model: torch.nn.Module, start: torch.nn.Module, share: float) -
             mine.lerp_(there, share)
 
 
-class Replay(torch.nn.Module):
-    """In the place of the lower layers: gives out states that were computed before."""
-
-    def __init__(self, told: dict[str, Any], *, outputs: int) -> None:
-        """told: what an encoder may ask of its first layer (ModernBERT: `attention_type`). outputs: how many
-        things a layer gives, the states first; 0: the states alone, in no tuple."""
-        super().__init__()
-        self.states: torch.Tensor | None = None
-        self._outputs = outputs
-        for name, value in told.items():
-            setattr(self, name, value)
-
-    def forward(self, states: torch.Tensor, *_: Any, **__: Any) -> Any:
-        if self.states is None:
-            raise RuntimeError("the states of this batch were not set")
-        found = self.states.to(states.device)
-        return (found, *[None] * (self._outputs - 1)) if self._outputs else found
-
-
 class Through(torch.nn.Module):
     """In the place of a lower layer above a Replay: gives on what it is given. So every layer that is left
     has the number that it had, by which a network may choose its mask or positions (Gemma 3, ModernBERT)."""
 
     def __init__(self, told: dict[str, Any], *, outputs: int) -> None:
-        """As of a Replay."""
+        """told: what an encoder may ask of a layer (ModernBERT: `attention_type`). outputs: how many things
+        a layer gives, the states first; 0: the states alone, in no tuple."""
         super().__init__()
         self._outputs = outputs
         for name, value in told.items():
@@ -103,6 +85,19 @@ class Through(torch.nn.Module):
 
     def forward(self, states: torch.Tensor, *_: Any, **__: Any) -> Any:
         return (states, *[None] * (self._outputs - 1)) if self._outputs else states
+
+
+class Replay(Through):
+    """In the place of the lowest layer: gives out states that were computed before."""
+
+    def __init__(self, told: dict[str, Any], *, outputs: int) -> None:
+        super().__init__(told, outputs=outputs)
+        self.states: torch.Tensor | None = None
+
+    def forward(self, states: torch.Tensor, *_: Any, **__: Any) -> Any:
+        if self.states is None:
+            raise RuntimeError("the states of this batch were not set")
+        return super().forward(self.states.to(states.device))
 
 
 _PUT_IN: Final = frozenset({Replay, Through})

@@ -61,7 +61,7 @@ def records(lines: Lines, delimiter: str, width: int, *, plain: bool = False) ->
             continue
         if not wrong and len(row) != width:
             wrong = _WIDTH
-        if wrong and lines.taken:
+        if wrong:
             first = lines.give_back()
             reader = _reader(lines, delimiter)
             fields = first.rstrip("\r\n").split(delimiter)

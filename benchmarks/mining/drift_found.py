@@ -19,9 +19,9 @@ from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
-from scipy.stats import binomtest
 
 from serm.benchmarks.marketplace.settings import BENCHMARK_SIZE, PRESETS, MarketplaceSettings
+from serm.benchmarks.mining.drift_power import share_told
 from serm.benchmarks.mining.market_drift import MarketQueries, Mask, market_queries
 from serm.core.settings_loop import MinerSettings, ModelSettings
 from serm.relevance_model.loading import open_base
@@ -139,19 +139,12 @@ def _row(preset: str, reference: str, by: str, windows: Sequence[Found]) -> dict
         "reference": reference,
         "1% of": by,
         "new intents": len(intents),
-        "found": _of(len(intents) - len(missed), len(intents)),
+        "found": len(intents) - len(missed),
+        "share": share_told(len(intents) - len(missed), len(intents)) if intents else "-",
         "largest missed": max((intent.queries for intent in missed), default=0),
         "regions": sum(window.regions for window in windows),
         "false": sum(window.false for window in windows),
     }
-
-
-def _of(found: int, of: int) -> str:
-    """A share with its exact 95% interval, as if each were a draw of its own."""
-    if not of:
-        return "-"
-    interval = binomtest(found, of).proportion_ci(0.95, "exact")
-    return f"{found} ({found / of:.0%} [{interval.low:.0%}, {interval.high:.0%}])"
 
 
 if __name__ == "__main__":

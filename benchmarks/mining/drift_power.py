@@ -80,7 +80,10 @@ def main() -> None:
             before, now = two_samples(queries, share, np.random.default_rng([given.seed, draw]))
             for name, sees in detectors(level).items():
                 seen[name].append(sees(before, now, draw))
-        rows.append({"new": f"{share:.0%}"} | {name: _told(found) for name, found in seen.items()})
+        rows.append(
+            {"new": f"{share:.0%}"}
+            | {name: share_told(sum(found), len(found)) for name, found in seen.items()}
+        )
     print(
         f"Share of {given.draws} pairs of samples ({SIZE} queries each) in which drift is seen at level "
         f"{level:g}, with its exact 95% interval; marketplace ({given.preset}), seed {given.seed}"
@@ -88,9 +91,10 @@ def main() -> None:
     print(pd.DataFrame(rows).to_string(index=False))
 
 
-def _told(found: list[bool]) -> str:
-    interval = binomtest(sum(found), len(found)).proportion_ci(0.95, "exact")
-    return f"{np.mean(found):.0%} [{interval.low:.0%}, {interval.high:.0%}]"
+def share_told(found: int, of: int) -> str:
+    """A share with its exact 95% interval, as if each were a draw of its own."""
+    interval = binomtest(found, of).proportion_ci(0.95, "exact")
+    return f"{found / of:.0%} [{interval.low:.0%}, {interval.high:.0%}]"
 
 
 if __name__ == "__main__":

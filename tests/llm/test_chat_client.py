@@ -232,20 +232,6 @@ def test_a_count_that_no_request_can_have_had_is_none(
     assert reply.cost == pytest.approx(paid) if paid else 0 < reply.cost < 2_000e-6
 
 
-def test_a_text_in_parts_of_parts_of_parts_is_a_broken_body() -> None:
-    body = '{"choices": [{"message": {"content": ' + "[" * 900 + "]" * 900 + "}}]}"
-    problem = read_completion(body.encode())
-    assert isinstance(problem, Problem)
-    assert problem.failure.kind is FailureKind.UNPARSABLE
-
-
-def test_a_key_that_a_broken_body_echoes_is_masked_before_it_is_cut(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("OPENAI_API_KEY", "sk-secret-0123456789")
-    problem = read_completion(f"{'x' * 392} sk-secret-0123456789".encode())
-    assert isinstance(problem, Problem)
-    assert "sk-" not in problem.failure.message
-
-
 @pytest.mark.parametrize("place", [{"token": None, "logprob": 0}, {"token": "2", "logprob": 10**400}, 2])
 def test_log_probabilities_that_cannot_be_read_are_none_and_the_answer_is_good(place: object) -> None:
     choice = {"message": {"content": "a"}, "logprobs": {"content": [place]}}

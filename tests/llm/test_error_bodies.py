@@ -13,8 +13,9 @@ from chat_stub import ChatStub, Move, Raw, Status, grade
 from serm.core import FailureKind
 from serm.core.settings_loop import Price
 from serm.llm.asking import Reply
+from serm.llm.completions import read_completion
 from serm.llm.openai_compatible import ChatClient
-from serm.llm.retry import back_off, retry_after
+from serm.llm.retry import Problem, back_off, retry_after
 
 SHAPES = {
     "openai": lambda said: {"error": {"message": said, "type": "error", "code": None}},
@@ -143,3 +144,17 @@ def test_a_header_of_no_seconds_leaves_callers_coming_back_more_and_more_seldom(
     assert waits == [back_off(attempt, None, random.Random(1)) for attempt in range(5)]
     assert waits == sorted(waits)
     assert back_off(0, 60.0, random.Random(1)) >= 60
+
+
+def test_a_text_in_parts_of_parts_of_parts_is_a_broken_body() -> None:
+    body = '{"choices": [{"message": {"content": ' + "[" * 900 + "]" * 900 + "}}]}"
+    problem = read_completion(body.encode())
+    assert isinstance(problem, Problem)
+    assert problem.failure.kind is FailureKind.UNPARSABLE
+
+
+def test_a_key_that_a_broken_body_echoes_is_masked_before_it_is_cut(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("OPENAI_API_KEY", "sk-secret-0123456789")
+    problem = read_completion((" " * 385 + "sk-secret-0123456789").encode())
+    assert isinstance(problem, Problem)
+    assert "sk-" not in problem.failure.message
