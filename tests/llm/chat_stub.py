@@ -76,7 +76,12 @@ class Drip:
     bytes: int = 100
 
 
-Move = Say | Call | Status | Raw | Drop | Bytes | Drip
+@dataclass(frozen=True)
+class Hang:
+    """Never answer: however slow a machine is, the caller's own limit comes first."""
+
+
+Move = Say | Call | Status | Raw | Drop | Bytes | Drip | Hang
 
 
 def grade(value: object, reason: str = "because") -> Say:
@@ -94,10 +99,20 @@ class ChatStub:
         self.in_flight = 0
         self.most_in_flight = 0
         self.lock = threading.Lock()
+        self.ended = threading.Event()
         self.url = ""
 
-    def asked(self, text: str) -> int:
-        """How many requests had `text` in the user's message."""
+    def asked(self, text: str = "", least: int = 0) -> int:
+        """How many requests had `text` in the user's message.
+
+        A caller that has given up may be ahead of this server's threads, so `least` of them are waited for.
+        """
+        until = time.monotonic() + 20
+        while (count := self._asked(text)) < least and time.monotonic() < until:
+            time.sleep(0.01)
+        return count
+
+    def _asked(self, text: str) -> int:
         with self.lock:
             return sum(text in body["messages"][-1]["content"] for body in self.bodies)
 
@@ -139,6 +154,9 @@ def serve() -> Iterator[ChatStub]:
             elif isinstance(move, Bytes):
                 self.close_connection = True
                 self.wfile.write(move.sent)
+            elif isinstance(move, Hang):
+                self.close_connection = True
+                stub.ended.wait()
             elif isinstance(move, Drip):
                 self.send_response(200)
                 self.send_header("Content-Length", str(move.bytes))
@@ -180,6 +198,7 @@ def serve() -> Iterator[ChatStub]:
     try:
         yield stub
     finally:
+        stub.ended.set()
         server.shutdown()
         server.server_close()
 

@@ -33,7 +33,7 @@ def stub(monkeypatch: pytest.MonkeyPatch) -> Iterator[ChatStub]:
 
 @pytest.fixture
 def use(stub: ChatStub) -> Use:
-    """Run this over a client of the stub, which is patient for a second and retries once."""
+    """Run this over a client of the stub, which is patient and retries once."""
 
     def run(
         work: Callable[[ChatClient], Awaitable[Any]],
@@ -43,7 +43,7 @@ def use(stub: ChatStub) -> Use:
         **llm: Any,
     ) -> Any:
         async def main() -> Any:
-            settings = LlmSettings(**{"timeout": 2.0, "retries": 1, "max_tokens": 16, **llm})
+            settings = LlmSettings(**{"timeout": 20.0, "retries": 1, "max_tokens": 16, **llm})
             client = ChatClient(parse_backend(f"{stub.url}#stub"), settings, price=price, budget=budget)
             try:
                 return await work(client)
@@ -63,10 +63,10 @@ def store(tmp_path: Path) -> Iterator[JudgmentStore]:
 
 @pytest.fixture
 def settings_with(tmp_path: Path) -> Callable[..., Settings]:
-    """Settings with these judges, patient for half a second and one retry."""
+    """Settings with these judges, patient for long, as tests share a machine, and one retry."""
 
     def make(*judges: object, **sections: Any) -> Settings:
-        llm = {"timeout": 0.5, "retries": 1, "concurrency": 4, **sections.pop("llm", {})}
+        llm = {"timeout": 20.0, "retries": 1, "concurrency": 4, **sections.pop("llm", {})}
         values = {"data": {"sources": [{"pairs": "pairs.parquet"}]}, "judges": list(judges), "llm": llm}
         return Settings.from_mapping({**values, **sections}, folder=tmp_path, environment={})
 

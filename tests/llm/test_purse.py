@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from chat_stub import ChatStub, Drip, Raw, Status, completion
+from chat_stub import ChatStub, Drip, Hang, Raw, Status, completion
 from chat_stub import Say as Words
 from langchain_core.messages import AIMessage, HumanMessage
 from mining_desks import make_desk
@@ -153,13 +153,13 @@ def test_a_turn_that_fails_costs_nothing_and_the_rules_take_over(
 def test_each_request_that_times_out_may_have_been_answered_and_is_counted(
     stub: ChatStub, settings_with: Callable[..., Settings], store: JudgmentStore, retries: int
 ) -> None:
-    stub.play = lambda body, _: Words("too late", after=1.0)
+    stub.play = lambda body, _: Hang()
     settings = settings_with(
         agents={"llm": f"{stub.url}#stub"},
-        llm={"timeout": 0.2, "retries": retries, "prices": {"stub": PRICE}, "max_tokens": 16},
+        llm={"timeout": 0.6, "retries": retries, "prices": {"stub": PRICE}, "max_tokens": 16},
     )
     mine_with("uncertainty", make_desk(), decider(settings, "uncertainty", Purse(None, store)), 20)
-    assert len(stub.bodies) == store.turn_totals().turns == 1 + retries
+    assert stub.asked(least=1 + retries) == store.turn_totals().turns == 1 + retries
     assert store.spent() > (1 + retries) * 16 * PRICE["output"] / 1e6
 
 
@@ -167,7 +167,7 @@ def test_an_answer_that_comes_drop_by_drop_is_given_up_in_time_and_counted(
     stub: ChatStub, settings_with: Callable[..., Settings], store: JudgmentStore
 ) -> None:
     """Of a client's limit each drop is a new beginning."""
-    stub.play = lambda body, _: Drip(0.1)
+    stub.play = lambda body, _: Drip(0.1, bytes=400)
     settings = settings_with(
         agents={"llm": f"{stub.url}#stub"},
         llm={"timeout": 0.5, "retries": 1, "prices": {"stub": PRICE}, "max_tokens": 16},
@@ -177,8 +177,8 @@ def test_an_answer_that_comes_drop_by_drop_is_given_up_in_time_and_counted(
     began = time.monotonic()
     with pytest.raises(TimeoutError):
         decide([HumanMessage("look")], [])
-    assert time.monotonic() - began < 5  # of the 10 seconds that an answer would take
-    assert len(stub.bodies) == store.turn_totals().turns == 2
+    assert time.monotonic() - began < 20  # of the 40 seconds that an answer would take
+    assert stub.asked(least=2) == store.turn_totals().turns == 2
     assert store.spent() > 2 * 16 * PRICE["output"] / 1e6
 
 
@@ -209,22 +209,22 @@ def test_a_refusal_that_names_no_part_of_the_request_is_asked_once(
 def test_a_retry_that_could_pass_the_budget_is_not_made(
     stub: ChatStub, settings_with: Callable[..., Settings], store: JudgmentStore
 ) -> None:
-    stub.play = lambda body, _: Words("too late", after=1.0)
+    stub.play = lambda body, _: Hang()
 
     def run(currency: float | None) -> None:
         settings = settings_with(
             agents={"llm": f"{stub.url}#stub"},
-            llm={"timeout": 0.2, "retries": 4, "prices": {"stub": PRICE}, "max_tokens": 16},
+            llm={"timeout": 0.6, "retries": 4, "prices": {"stub": PRICE}, "max_tokens": 16},
             budget={"currency": currency},
         )
         mine_with("uncertainty", make_desk(), decider(settings, "uncertainty", Purse(currency, store)), 20)
 
     run(None)
-    assert len(stub.bodies) == 5
+    assert stub.asked(least=5) == 5
     a_request = store.spent() / 5
     with pytest.raises(BudgetExceededError, match="turn of an agent"):
         run(store.spent() + 2.5 * a_request)
-    assert len(stub.bodies) == store.turn_totals().turns == 7
+    assert stub.asked(least=7) == store.turn_totals().turns == 7
 
 
 def test_a_turn_that_comes_after_a_failure_costs_what_it_took(
