@@ -16,6 +16,11 @@ from serm.llm.parse import GradeReply
 _UNFIT: Final = re.compile(r"[^a-zA-Z0-9_-]")
 
 
+def fit_name(name: str) -> str:
+    """The name of a call as any server can read it: letters, digits, _ and -, at most 64 of them."""
+    return _UNFIT.sub("_", name)[:64] or "unknown"
+
+
 def own_id(given: str | None, seen: set[str], number: int) -> str:
     """The id of a conversation's call `number`: the one that was given, unless there is none or it is among
     those `seen`; it is added to these."""
@@ -102,7 +107,7 @@ class Conversation:
 
 
 def _repeated(call: ToolCall) -> dict[str, Any]:
-    name = _UNFIT.sub("_", call.name)[:64] or "unknown"
+    name = fit_name(call.name)
     said = try_json(call.arguments)
     arguments = call.arguments if isinstance(said, dict) else "{}"
     if isinstance(said, dict) and "\\u" in arguments:  # an escape may stand for what it cannot read, either

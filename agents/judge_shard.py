@@ -11,9 +11,10 @@ from typing import Final
 from serm.agents.paths import hopeless, settled
 from serm.agents.shard_report import ShardReport, judgment_of, report_of, trace_call
 from serm.agents.watch import ShardWatch, is_away
-from serm.core.errors import SermError
+from serm.core.errors import BudgetExceededError, SermError
 from serm.core.records import Answer, FailureKind, Judgment, Pair
 from serm.llm.base import Judge, cache_key, first_path, paths_of
+from serm.llm.budget import GO_ON
 from serm.storage.judgment_tables import Call
 from serm.storage.judgments import JudgmentStore
 from serm.storage.trace import SpanKind, current_trace_id, span
@@ -21,7 +22,8 @@ from serm.storage.trace import SpanKind, current_trace_id, span
 FINAL: Final = frozenset({FailureKind.NO_MAJORITY})
 """Failures that are a result: asking again would say the same. All others are asked again, alone."""
 UNASKED: Final = frozenset({FailureKind.OVER_BUDGET})
-"""Failures that were no attempt: they are asked again in any case."""
+"""Failures that were no whole attempt: they end the work. Recorded ones, of versions before, are asked again
+in any case."""
 
 
 class StopRequestedError(Exception):
@@ -173,7 +175,11 @@ class _Work:
 
     async def _call(self, key: str, pair: Pair, answers: list[Answer]) -> Judgment | None:
         """One call along the next path: marked as in flight, answered, durable on return. Its answer joins
-        `answers`; where that settles the pair, its judgment is written with it, or held back by `watch`."""
+        `answers`; where that settles the pair, its judgment is written with it, or held back by `watch`.
+
+        Raises BudgetExceededError also where a retry or a further turn could have passed the budget: what was
+        paid until then is kept, and the path is asked again.
+        """
         since = await self.watch.ready() if self.watch is not None else 0
         path = len(answers)
         mark, marked = self.store.started(key, path, self.judge.name)
@@ -186,15 +192,17 @@ class _Work:
             raise  # any other error is a bug, and may come after money was paid: the mark stays, a lost call
         answers.append(answer)
         self.answers.append(answer)
-        judgment = (
-            judgment_of(self.judge, key, pair, answers, self.trace_id) if self.enough(answers) else None
-        )
+        broke = answer.failure if answer.failure is not None and answer.failure.kind in UNASKED else None
+        settles = broke is None and self.enough(answers)
+        judgment = judgment_of(self.judge, key, pair, answers, self.trace_id) if settles else None
         held = judgment if self.watch is not None and is_away(answer) else None
         call = Call(key, path, answer, self.trace_id, self.judge.name)
         await asyncio.wrap_future(self.store.ended(mark, call, None if held else judgment))
         self._trace(pair, path, answer, began)  # last: a span that cannot be written costs no answer
         if self.watch is not None:
             await self.watch.heard(since, answer, held)
+        if broke is not None:  # no judgment: its shard would count as done, and it as failed for good
+            raise BudgetExceededError(broke.message, GO_ON)
         return judgment
 
     def _trace(self, pair: Pair, path: int, answer: Answer, began: int) -> None:

@@ -11,7 +11,7 @@ from typing import Final
 
 from serm.core.records import GRADES, Answer, Failure, FailureKind, GradeDistribution
 
-_WHATEVER_THE_SEED: Final = frozenset({FailureKind.TOO_LONG, FailureKind.REFUSED, FailureKind.OVER_BUDGET})
+_WHATEVER_THE_SEED: Final = frozenset({FailureKind.TOO_LONG, FailureKind.REFUSED})
 _NO_ANSWER: Final = frozenset({FailureKind.TIMEOUT, FailureKind.SERVER, FailureKind.RATE_LIMITED})
 _UNANSWERED: Final = 2  # paths without an answer, retries and all, after which none is asked; chosen
 

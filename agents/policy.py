@@ -11,8 +11,10 @@ from langchain_core.language_models import BaseChatModel
 from langchain_core.messages import AIMessage, BaseMessage, ToolMessage
 from langchain_core.runnables import RunnableConfig
 from langchain_core.tools import BaseTool
+from pydantic import ValidationError
 
 from serm.agents.loop import Decide
+from serm.agents.sent_messages import sendable
 from serm.agents.tool_calls import identified
 from serm.core.errors import AgentError, ConfigError
 from serm.core.settings import Settings
@@ -48,12 +50,15 @@ class ChatPolicy:
 
     def __call__(self, messages: Sequence[BaseMessage], tools: Sequence[BaseTool], /) -> AIMessage:
         """Ask for a tool call. A model that refuses a temperature or a seed is asked without, from then on,
-        as a judge is: a refusal costs nothing, and is no retry."""
+        as a judge is: a refusal costs nothing, and is no retry. What it said that no server could read is not
+        sent back to it as it was."""
         from serm.llm.turn_retry import (  # brings a provider's client along
             asked_again,
             refused_parts,
             sent_parts,
         )
+
+        sent = sendable(messages)
 
         def ask() -> AIMessage:
             dropped: set[str] = set()
@@ -61,7 +66,7 @@ class ChatPolicy:
                 out = self._unwanted.refused.union(dropped)
                 model = self.model.model_copy(update=dict.fromkeys(out)) if out else self.model
                 try:
-                    answer = self._answer(model, messages, tools)
+                    answer = self._answer(model, sent, tools)
                 except Exception as error:
                     parts = refused_parts(self._unwanted, model, error)
                     if not parts:
@@ -72,7 +77,7 @@ class ChatPolicy:
                 return answer
 
         till = self.till
-        return asked_again(ask if till is None else lambda: till.pay(ask, messages, tools), self.retries)
+        return asked_again(ask if till is None else lambda: till.pay(ask, sent, tools), self.retries)
 
     def _answer(
         self, model: BaseChatModel, messages: Sequence[BaseMessage], tools: Sequence[BaseTool]
@@ -80,14 +85,20 @@ class ChatPolicy:
         """One request, within `patience`. The agent's name travels in the call's metadata, which no provider
         sees."""
         from serm.llm.elsewhere import waited_for
+        from serm.llm.odd_calls import misread
 
         bound = model.bind_tools(list(tools), tool_choice="any")
         config = RunnableConfig(metadata={"agent": self.agent}, run_name=self.agent)
-        answer = (
-            bound.invoke(list(messages), config)
-            if self.patience is None
-            else waited_for(bound.ainvoke(list(messages), config), self.patience)
-        )
+        try:
+            answer = (
+                bound.invoke(list(messages), config)
+                if self.patience is None
+                else waited_for(bound.ainvoke(list(messages), config), self.patience)
+            )
+        except ValidationError as error:
+            if (odd := misread(error)) is None:
+                raise
+            answer = odd
         if not isinstance(answer, AIMessage):
             raise AgentError(
                 f"the model {self.label} answered with a {type(answer).__name__}.",

@@ -75,10 +75,10 @@ def call_tool(
     as do errors of our own (`SermError`) and what stops a run.
     """
     try:
+        if not isinstance(given, dict):  # first: of some of these calls the name is not known (`odd_calls`)
+            raise ToolException("the arguments are not a JSON object.")
         if name not in tools:
             raise ToolException(f"there is no tool {name}. You have {', '.join(tools)}.")
-        if not isinstance(given, dict):
-            raise ToolException("the arguments are not a JSON object.")
         # A whole tool call: alone, arguments that look like one would be taken for it and unwrapped.
         answered = tools[name].invoke(ToolCall(name=name, args=given, id="", type="tool_call"))
         return str(answered.content), ""

@@ -6,7 +6,6 @@ import threading
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Hashable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
-from functools import cached_property
 from typing import Any, Self, TypeVar, cast
 
 import pandas as pd
@@ -89,16 +88,19 @@ class PanelResources(ABC):
         """Have `call` called before the workspace is freed."""
         self._stack.callback(call)
 
-    @cached_property
+    @property
     def judgments(self) -> JudgmentStore:
-        store = JudgmentStore(self.workspace.judgments_url, self.workspace.payer)
-        self._stack.callback(store.close)
-        return store
+        def open_store() -> JudgmentStore:
+            store = JudgmentStore(self.workspace.judgments_url, self.workspace.payer)
+            self._stack.callback(store.close)
+            return store
 
-    @cached_property
+        return self.once("judgments", open_store)
+
+    @property
     def purse(self) -> Purse:
-        """Pays for the turns of agents."""
-        return Purse(self.settings.budget.currency, self.judgments)
+        """Pays for the turns of agents: one purse, for two would not know of each other's turns."""
+        return self.once("purse", lambda: Purse(self.settings.budget.currency, self.judgments))
 
     def once(self, key: Hashable, make: Callable[[], T]) -> T:
         """The latest value made under `key`'s kind (its first part); parallel nodes wait for one another."""

@@ -12,6 +12,13 @@ from serm.core.settings_loop import Price
 GO_ON: Final = "What was paid for is kept. Raise `budget.currency` and run the same command to go on."
 TOKENS_AROUND: Final = 64
 """Tokens that a server's chat template puts around the texts, at most (chosen)."""
+_PER_BYTE: Final = 64  # tokens of a byte that no server reads, whatever it adds of its own; chosen
+_PER_ALLOWED: Final = 16
+"""Tokens written for each that was allowed for which no server counts more (chosen). A model that reasons may
+count what it thought beside its answer, and some servers bound the answer alone."""
+_THOUGHTS: Final = 131_072
+"""Tokens that any model may count for one answer, thoughts among them, however few were allowed (chosen: most
+models write no more than that in one go)."""
 
 
 def cost(price: Price | None, tokens_in: int, tokens_out: int) -> float:
@@ -25,6 +32,17 @@ def most(price: Price | None, texts: list[str], max_tokens: int) -> float:
     """What a request can cost at most: no tokenizer makes more tokens of a text than it has bytes."""
     tokens_in = TOKENS_AROUND + sum(len(text.encode()) for text in texts)
     return cost(price, tokens_in, max_tokens)
+
+
+def believed(used: tuple[int, int] | None, size: int, max_tokens: int) -> tuple[int, int] | None:
+    """The tokens read and written that a server counts; None where a request of `size` bytes (0: not known)
+    for an answer of `max_tokens` cannot have had them: they would be paid for, and hold further requests up.
+    """
+    if used is None:
+        return None
+    read, written = used
+    too_many_read = size > 0 and read > _PER_BYTE * (TOKENS_AROUND + size)
+    return None if too_many_read or written > max(_PER_ALLOWED * max_tokens, _THOUGHTS) else used
 
 
 def price_of(prices: Mapping[str, Price], *names: str) -> Price | None:

@@ -32,9 +32,9 @@ def chat_model(spec: BackendSpec, settings: LlmSettings, *, folder: Path | None 
 
 
 def _openai(spec: BackendSpec, settings: LlmSettings, _: Path) -> BaseChatModel:
-    from langchain_openai import ChatOpenAI  # heavy, and not needed under `policy: rules`
     from pydantic import SecretStr
 
+    from serm.llm.openai_chat import OpenAIChat  # heavy, and not needed under `policy: rules`
     from serm.llm.openai_compatible import api_key, basic_login
 
     # Servers of one's own may not know the limit's newer name, and OpenAI's newer models not the older one.
@@ -48,7 +48,7 @@ def _openai(spec: BackendSpec, settings: LlmSettings, _: Path) -> BaseChatModel:
 
         options["http_client"] = DefaultHttpxClient(auth=login)
         options["http_async_client"] = DefaultAsyncHttpxClient(auth=login)
-    return ChatOpenAI(
+    return OpenAIChat(
         model=spec.model,
         base_url=spec.target or None,
         api_key=SecretStr(api_key(spec)),

@@ -17,7 +17,7 @@ from serm.core.errors import BudgetExceededError
 from serm.core.records import Failure, FailureKind
 from serm.core.settings_loop import LlmSettings, Price
 from serm.llm.asking import Message, Reply, T, Turn, heard
-from serm.llm.budget import TOKENS_AROUND, Budget, cost
+from serm.llm.budget import TOKENS_AROUND, Budget, believed, cost
 from serm.llm.completions import Completion, is_torn, keepable_completion, turn_of
 from serm.llm.endings import explained, may_differ
 from serm.llm.features import Knowledge, Offer
@@ -27,7 +27,6 @@ from serm.llm.tally import Tally
 from serm.llm.unwanted import Unwanted
 from serm.llm.written_calls import written_turn
 
-_PER_BYTE: Final = 64  # tokens of a byte that no server reads, whatever it adds of its own; chosen
 _UNREAD: Final = 1_000_003
 """Added to the seed for each answer of a path that could not be read (chosen: no path comes near it)."""
 
@@ -214,7 +213,9 @@ class Exchange(ABC):
         try:
             tally.requests += 1
             async with asyncio.timeout(self._settings.timeout):
-                said = _believable(await self._complete(request), size)
+                said = await self._complete(request)
+            if (used := believed(said.used, size, self._settings.max_tokens)) != said.used:
+                said = replace(said, used=used)
             self._pace.correct(size, counted, said.used)
             whole = keepable_completion(said) if isinstance(said, Completion) else said
             free = isinstance(whole, Problem) and not whole.charged
@@ -231,10 +232,3 @@ class Exchange(ABC):
         if asked is not None:
             self._pace.hold(asked)
         await asyncio.sleep(back_off(attempt, asked, self._jitter))
-
-
-def _believable(said: Completion | Problem, size: int) -> Completion | Problem:
-    """The same without a count of tokens that a request of so many bytes (0: not weighed) cannot have had: it
-    would be paid for, and hold all further requests up."""
-    absurd = size and said.used is not None and said.used[0] > _PER_BYTE * (TOKENS_AROUND + size)
-    return replace(said, used=None) if absurd else said

@@ -13,6 +13,7 @@ from typing import Any, Final, cast
 
 from langchain_core.language_models import BaseChatModel
 from langchain_core.runnables import Runnable
+from pydantic import ValidationError
 
 from serm.core.errors import ConfigError, MissingDependencyError
 from serm.core.settings_loop import LlmSettings, Price
@@ -21,6 +22,7 @@ from serm.llm.completions import Completion
 from serm.llm.elsewhere import elsewhere
 from serm.llm.exchange import Exchange
 from serm.llm.langchain_messages import to_completion, to_langchain
+from serm.llm.odd_calls import misread
 from serm.llm.provider_errors import problem_of_provider
 from serm.llm.providers import package_of
 from serm.llm.retry import Problem, short
@@ -53,7 +55,11 @@ class LangchainModel(Exchange):
         self._variants: dict[tuple[object, ...], BaseChatModel] = {}
 
     async def _complete(self, request: dict[str, Any]) -> Completion:
-        answered = await elsewhere(self._runnable(request).ainvoke(to_langchain(request["messages"])))
+        try:
+            answered = await elsewhere(self._runnable(request).ainvoke(to_langchain(request["messages"])))
+        except ValidationError as error:
+            if (answered := misread(error)) is None:
+                raise
         message = answered["raw"] if isinstance(answered, dict) else answered
         return to_completion(message, answer="" if request.get("tools") else ANSWER)
 

@@ -6,7 +6,8 @@ the name of the class the rest.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import errno
+from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
 from langchain_core.exceptions import ContextOverflowError
@@ -17,6 +18,25 @@ from serm.llm.retry import Problem, problem_of_status, short
 from serm.llm.too_long import is_too_long
 
 _APART: Final = ("ConnectionError", "ConnectError", "TransportError", "NetworkError", "ProtocolError")
+_UNSENT: Final = frozenset(
+    {
+        "ClientConnectorError",  # aiohttp: refused, no such host, a handshake of TLS that failed
+        "ConnectError",  # httpx: the same
+        "ConnectTimeout",  # httpx, requests
+        "ConnectTimeoutError",  # urllib3, botocore
+        "ConnectionRefusedError",
+        "ConnectionTimeoutError",  # aiohttp
+        "EndpointConnectionError",  # botocore
+        "NewConnectionError",  # urllib3
+        "PoolTimeout",  # httpx: it waited for a connection, and got none
+        "SSLCertVerificationError",
+        "gaierror",  # no such host
+    }
+)
+"""Errors of a connection that did not come about."""
+_STOOD: Final = ("Read", "Write", "RemoteProtocol")
+"""How errors of a connection that stood begin: what else is in their chain is of an earlier attempt."""
+_NO_ROUTE: Final = frozenset({errno.EHOSTUNREACH, errno.ENETUNREACH, errno.EADDRNOTAVAIL})
 _ENDS: Final = {"LengthFinishReason": LENGTH, "ContentFilterFinishReason": FILTER}
 """How errors begin that a package raises of an answer that is not whole."""
 _STATUSES: Final = ("status_code", "http_status", "status", "code")
@@ -29,15 +49,24 @@ def problem_of_provider(error: Exception) -> Problem:
         return Problem(Failure(FailureKind.TOO_LONG, said), again=False)
     if status is not None:
         return problem_of_status(status, said, _retry_after(error), str(getattr(error, "code", "")))
-    names = [cls.__name__ for cause in _causes(error) for cls in type(cause).__mro__]
+    causes = _causes(error)
+    names = [cls.__name__ for cause in causes for cls in type(cause).__mro__]
+    sent = _may_be_sent(causes, names)
     if any("Timeout" in name for name in names):
-        return Problem(Failure(FailureKind.TIMEOUT, "no answer in time"), again=True, charged=True)
-    if any(name.endswith(_APART) for name in names):
+        return Problem(Failure(FailureKind.TIMEOUT, "no answer in time"), again=True, charged=sent)
+    if not sent or any(name.endswith(_APART) for name in names):
         failure = Failure(FailureKind.SERVER, f"the connection failed: {said}")
-        return Problem(failure, again=True, charged="ConnectionRefusedError" not in names)
+        return Problem(failure, again=True, charged=sent)
     end = next((end for name in names for start, end in _ENDS.items() if name.startswith(start)), "")
     kind = FailureKind.UNPARSABLE if end else FailureKind.SERVER
     return Problem(Failure(kind, f"{type(error).__name__}: {said}"), again=True, charged=True, end=end)
+
+
+def _may_be_sent(causes: Sequence[BaseException], names: Sequence[str]) -> bool:
+    """Whether a request can have reached its server. What could not be sent costs nothing."""
+    no_route = any(isinstance(cause, OSError) and cause.errno in _NO_ROUTE for cause in causes)
+    unsent = no_route or not _UNSENT.isdisjoint(names)
+    return not unsent or any(name.startswith(_STOOD) for name in names)
 
 
 def _status(error: Exception) -> int | None:

@@ -20,7 +20,7 @@ from langchain_core.utils.function_calling import convert_to_openai_tool
 from serm.core.errors import BudgetExceededError, SermError
 from serm.core.hashing import digest
 from serm.core.settings_loop import Price
-from serm.llm.budget import cost, most
+from serm.llm.budget import believed, cost, most
 from serm.llm.completions import counted
 from serm.llm.provider_errors import problem_of_provider
 from serm.storage.judgments import JudgmentStore
@@ -37,28 +37,44 @@ class Purse:
 
     def __init__(self, limit: float | None, ledger: JudgmentStore) -> None:
         self._limit, self._ledger = limit, ledger
-        self._lock = threading.Lock()
+        self._in_flight: dict[str, float] = {}  # by mark: turns of this process, at the most that they cost
+        self._ended = threading.Condition()
 
     def reserve(self, most: AgentTurn) -> str:
         """Mark a turn in the ledger, at the most that it can cost; the mark's name goes to `settle`.
 
         The mark is the reservation: it counts until it is settled, also where the process is gone by then.
-        Raises BudgetExceededError where the turn could pass the limit.
+        Agents that work side by side do not stop each other: where it is their turns in flight that leave no
+        room, it waits for them, as most cost less than they could. Raises BudgetExceededError where the turn
+        could pass the limit.
         """
-        with self._lock:  # none may reserve between another's look and its mark
-            if self._limit is not None:
-                paid = self._ledger.spent()
-                if paid + most.cost > self._limit:
+        with self._ended:  # none may reserve between another's look and its mark
+            while self._limit is not None and (paid := self._ledger.spent()) + most.cost > self._limit:
+                without = paid - sum(self._in_flight.values())
+                if not self._in_flight or without + most.cost > self._limit:
                     raise BudgetExceededError(
                         f"the next turn of an agent could pass the budget of {self._limit:g}: "
                         f"{paid:.4g} is paid or asked for.",
                         "What was paid for is kept. Raise `budget.currency` and run it again to go on.",
                     )
-            return self._ledger.turn_started(most)
+                self._ended.wait()
+            mark = self._ledger.turn_started(most)
+            self._in_flight[mark] = most.cost
+            return mark
 
     def settle(self, mark: str, turn: AgentTurn | None) -> None:
         """A turn has ended; None: it failed before it can have been answered, and costs nothing."""
-        self._ledger.turn_ended(mark, turn)
+        try:
+            self._ledger.turn_ended(mark, turn)
+        finally:
+            self.leave(mark)
+
+    def leave(self, mark: str) -> None:
+        """Nobody waits for this turn any more. Where it is not settled its mark stays in the ledger, and
+        counts as the most that it can have cost."""
+        with self._ended:
+            self._in_flight.pop(mark, None)
+            self._ended.notify_all()
 
     def answer(self, key: str) -> str | None:
         """What was answered under a key and paid for, by this process or an earlier one."""
@@ -80,12 +96,12 @@ class Till:
     ) -> AIMessage:
         """The answer of `ask`, one request, paid for: `response_metadata` tells its `cost`.
 
-        Where the answer does not tell its tokens, the most that it can have cost counts; so it does for a
-        turn without an answer that the provider may charge for all the same (a timeout). Within a trace
-        answers are kept: the same conversation of the same agent is not asked, and not paid, a second time,
-        and `response_metadata` says that it is `recorded`. A turn that ends neither way (a kill, Ctrl-C)
-        stays marked in the ledger. Raises BudgetExceededError, without asking, where the turn could pass the
-        budget.
+        Where the answer does not tell its tokens, or tells more than can be, the most that it can have cost
+        counts; so it does for a turn without an answer that the provider may charge for all the same (a
+        timeout). Within a trace answers are kept: the same conversation of the same agent is not asked, and
+        not paid, a second time, and `response_metadata` says that it is `recorded`. A turn that ends neither
+        way (a kill, Ctrl-C) stays marked in the ledger. Raises BudgetExceededError, without asking, where the
+        turn could pass the budget.
         """
         texts = [json.dumps(convert_to_openai_messages(list(messages)), ensure_ascii=False)]
         texts += [json.dumps(convert_to_openai_tool(tool), ensure_ascii=False) for tool in tools]
@@ -100,6 +116,9 @@ class Till:
             answer = ask()
             used = answer.usage_metadata
             told = counted(used["input_tokens"], used["output_tokens"]) if used else None
+            told = believed(told, sum(len(text.encode()) for text in texts), self.max_tokens)
+            if told is None:
+                answer.usage_metadata = None  # what is no count is none in the trace, either
             tokens = told or (0, 0)
             paid = cost(self.price, *tokens) if told else reserved
             said = json.dumps(message_to_dict(answer), ensure_ascii=False, default=str)
@@ -109,6 +128,9 @@ class Till:
         except Exception as error:
             charged = not isinstance(error, SermError) and problem_of_provider(error).charged
             self.purse.settle(mark, unanswered if charged else None)
+            raise
+        except BaseException:  # Ctrl-C: it may have been answered, and counts; but others do not wait for it
+            self.purse.leave(mark)
             raise
         self.purse.settle(mark, turn)
         return answer

@@ -221,13 +221,17 @@ def test_a_gateway_that_counts_nothing_says_nothing(usage: str) -> None:
     assert read_completion(written.encode()) == Completion("a", used=None)
 
 
-@pytest.mark.parametrize(("read", "paid"), [(300, 300e-6), (9_000_000, None)])
+@pytest.mark.parametrize(
+    ("read", "written", "paid"),
+    [(300, 1, 301e-6), (9_000_000, 1, None), (300, 60_000, 60_300e-6), (300, 9_000_000, None)],
+    ids=["counted", "read", "thoughts", "written"],
+)
 def test_a_count_that_no_request_can_have_had_is_none(
-    stub: ChatStub, use: Use, read: int, paid: float | None
+    stub: ChatStub, use: Use, read: int, written: int, paid: float | None
 ) -> None:
     """It would be paid for, and hold all further requests of the judge up for the rest of the day."""
-    stub.play = lambda *_: Say('{"grade": 2, "reason": ""}', tokens_in=read, tokens_out=1)
-    reply = use(ask, price=Price(input=1.0, output=0.0))
+    stub.play = lambda *_: Say('{"grade": 2, "reason": ""}', tokens_in=read, tokens_out=written)
+    reply = use(ask, price=Price(input=1.0, output=1.0), max_tokens=16)
     assert reply.value is not None
     assert reply.cost == pytest.approx(paid) if paid else 0 < reply.cost < 2_000e-6
 

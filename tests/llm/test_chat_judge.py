@@ -210,18 +210,6 @@ def test_the_run_stops_before_a_call_could_pass_the_budget_and_keeps_what_was_pa
     assert (report.graded, report.recorded, len(stub.bodies)) == (20, second, 20)
 
 
-def test_a_retry_that_could_pass_the_budget_is_not_made(
-    stub: ChatStub, store: JudgmentStore, settings_with: SettingsWith, pairs: PairsOf
-) -> None:
-    stub.play = lambda body, times: Say("prose", tokens_in=1000, tokens_out=100)
-    llm = {"prices": {"stub": {"input": 1000, "output": 1000}}, "max_tokens": 128, "retries": 9}
-    with open_panel(settings_with(f"{stub.url}#stub", llm=llm, budget={"currency": 5})) as panel:
-        report = panel.judge("stub", pairs("a"), store)
-    assert dict(report.failures) == {"over_budget": 1}
-    assert store.spent() == pytest.approx(1.1 * len(stub.bodies))
-    assert store.spent() <= 5
-
-
 def test_a_budget_without_a_price_is_a_config_error(
     settings_with: SettingsWith, monkeypatch: pytest.MonkeyPatch
 ) -> None:

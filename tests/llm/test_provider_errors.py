@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import errno
+import socket
+import ssl
 from http import HTTPStatus
 from typing import Any
 
+import aiohttp
 import httpx
 import pytest
 from langchain_core.exceptions import ContextOverflowError
@@ -75,5 +79,56 @@ def test_an_error_is_sorted_by_its_status_its_name_or_its_cause(
 def test_a_retry_after_is_read_and_an_unknown_error_is_named() -> None:
     assert problem_of_provider(http_error(429, **{"retry-after": "7"})).wait == 7
     assert problem_of_provider(KeyError("choices")).failure.message == "KeyError: 'choices'"
-    assert problem_of_provider(ConnectionRefusedError("x")).charged is False
     assert problem_of_provider(ProviderError("strange")).charged is True
+
+
+class ConnectTimeoutError(Exception):
+    """As urllib3 and botocore have one."""
+
+
+@pytest.mark.parametrize(
+    "cause",
+    [
+        ConnectionRefusedError("refused"),
+        ConnectTimeoutError("slow"),
+        OSError(errno.EHOSTUNREACH, "no route to host"),
+        OSError(errno.ENETUNREACH, "network is unreachable"),
+        aiohttp.ConnectionTimeoutError("slow"),
+        httpx.ConnectError("TLS handshake failed"),
+        httpx.ConnectTimeout("slow"),
+        httpx.PoolTimeout("no connection is free"),
+        socket.gaierror(socket.EAI_NONAME, "Name or service not known"),
+        ssl.SSLCertVerificationError("certificate verify failed"),
+    ],
+    ids=lambda cause: f"{type(cause).__name__}-{getattr(cause, 'errno', '')}",
+)
+def test_what_could_not_be_sent_costs_nothing(cause: Exception) -> None:
+    for error in (cause, caused_by(cause)):
+        problem = problem_of_provider(error)
+        assert (problem.again, problem.charged) == (True, False)
+        assert problem.failure.kind in (FailureKind.SERVER, FailureKind.TIMEOUT)
+
+
+@pytest.mark.parametrize(
+    "cause",
+    [
+        TimeoutError(),
+        ConnectionResetError("reset"),
+        OSError(errno.EIO, "strange"),
+        httpx.ReadError("broken"),
+        httpx.ReadTimeout("slow"),
+        httpx.RemoteProtocolError("broken"),
+        httpx.WriteError("broken"),
+        ssl.SSLError("bad record"),
+    ],
+    ids=lambda cause: type(cause).__name__,
+)
+def test_what_may_have_been_sent_may_be_charged(cause: Exception) -> None:
+    for error in (cause, caused_by(cause)):
+        assert problem_of_provider(error).charged
+
+
+def test_a_request_that_was_sent_at_the_second_attempt_may_be_charged() -> None:
+    late = httpx.ReadTimeout("slow")
+    late.__context__ = httpx.ConnectError("refused")
+    assert problem_of_provider(caused_by(late)).charged

@@ -6,6 +6,7 @@ import json
 import signal
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -22,7 +23,7 @@ from small_world import world
 from serm.agents.miners import mine_with
 from serm.agents.policy import decider
 from serm.core import Settings
-from serm.core.errors import BudgetExceededError, ConfigError
+from serm.core.errors import BudgetExceededError, ConfigError, StorageError
 from serm.core.settings_loop import Price
 from serm.graphs import evolve
 from serm.llm.purse import Purse, Till
@@ -126,6 +127,21 @@ def test_a_negative_count_of_tokens_lowers_no_account(
     assert store.spent() > 2 * 16 * PRICE["output"] / 1e6
 
 
+@pytest.mark.parametrize("part", ["prompt_tokens", "completion_tokens"])
+def test_a_count_of_tokens_that_no_turn_can_have_had_costs_the_most_that_it_can(
+    stub: ChatStub, mine: Callable[[float | None], None], store: JudgmentStore, part: str
+) -> None:
+    def absurd(body: dict[str, Any], times: int) -> Raw:
+        answer = json.loads(play(body, times).body)
+        answer["usage"][part] = 9_999_999
+        return Raw(json.dumps(answer).encode())
+
+    stub.play = absurd
+    mine(1_000.0)
+    assert (store.turn_totals().turns, store.turn_totals().tokens_in) == (2, 0)
+    assert store.spent() < 100
+
+
 def test_half_an_emoji_in_an_agent_s_arguments_is_kept_as_what_it_is_not(
     stub: ChatStub, mine: Callable[[float | None], None], store: JudgmentStore, tmp_path: Path
 ) -> None:
@@ -147,6 +163,18 @@ def test_a_turn_that_fails_costs_nothing_and_the_rules_take_over(
     stub.play = lambda body, _: Status(401)
     mine(1_000.0)
     assert (store.spent(), store.turn_totals().turns) == (0.0, 0)
+
+
+def test_a_turn_whose_connection_does_not_come_about_costs_nothing(
+    stub: ChatStub, settings_with: Callable[..., Settings], store: JudgmentStore
+) -> None:
+    """It speaks TLS to a server that speaks none: the handshake fails, and no request is sent."""
+    settings = settings_with(
+        agents={"llm": f"{stub.url.replace('http://', 'https://')}#stub"},
+        llm={"retries": 1, "prices": {"stub": PRICE}, "max_tokens": 16},
+    )
+    mine_with("uncertainty", make_desk(), decider(settings, "uncertainty", Purse(None, store)), 20)
+    assert (store.spent(), store.turn_totals().turns, stub.bodies) == (0.0, 0, [])
 
 
 @pytest.mark.parametrize("retries", [0, 2])
@@ -289,6 +317,64 @@ def test_agents_that_work_side_by_side_stay_within_the_budget_together(store: Ju
         answered = sum(pool.map(work, range(8)))
     assert answered == store.turn_totals().turns
     assert limit - 0.07 < store.spent() <= limit  # 66 tokens are reserved a turn, 60 are used
+
+
+def test_agents_side_by_side_wait_for_each_other_s_turns_and_are_not_out_of_money_by_them(
+    store: JudgmentStore,
+) -> None:
+    purse, price = Purse(1.5, store), Price(input=1, output=1_000)  # a turn costs 1 at most, and .005 here
+
+    def ask() -> AIMessage:
+        time.sleep(0.05)
+        usage = {"input_tokens": 10, "output_tokens": 5, "total_tokens": 15}
+        return AIMessage("", usage_metadata=usage)  # type: ignore[arg-type]
+
+    def work(number: int) -> AIMessage:
+        return Till(purse, f"agent {number}", "stub", price, 1_000).pay(ask, [HumanMessage("look")], [])
+
+    with ThreadPoolExecutor(5) as pool:
+        assert len(list(pool.map(work, range(5)))) == 5
+    assert store.turn_totals().turns == 5
+    assert store.spent() == pytest.approx(5 * 0.00501)
+
+
+@pytest.mark.parametrize("ends", [KeyboardInterrupt, StorageError])
+def test_an_agent_that_waits_is_told_once_no_turn_in_flight_can_leave_room(
+    store: JudgmentStore, monkeypatch: pytest.MonkeyPatch, ends: type[BaseException]
+) -> None:
+    """A turn that was interrupted, or whose end cannot be written, stays marked and counts."""
+    purse, price = Purse(1.5, store), Price(input=1, output=1_000)
+    asked, waiting = threading.Event(), threading.Event()
+    spent = store.spent
+
+    def looked() -> float:
+        if asked.is_set():
+            waiting.set()
+        return spent()
+
+    monkeypatch.setattr(store, "spent", looked)
+
+    def first() -> AIMessage:
+        asked.set()
+        assert waiting.wait(20)
+        if ends is KeyboardInterrupt:
+            raise KeyboardInterrupt
+        return AIMessage("")
+
+    def cannot(*_: object) -> None:
+        raise StorageError("it is full.", "Make room.")
+
+    if ends is StorageError:
+        monkeypatch.setattr(store, "turn_ended", cannot)
+    with ThreadPoolExecutor(2) as pool:
+        one = pool.submit(Till(purse, "a", "stub", price, 1_000).pay, first, [], [])
+        assert asked.wait(20)
+        other = pool.submit(Till(purse, "b", "stub", price, 1_000).pay, lambda: AIMessage("late"), [], [])
+        with pytest.raises(ends):
+            one.result(20)
+        with pytest.raises(BudgetExceededError, match="1 is paid or asked for"):
+            other.result(20)
+    assert store.turn_totals().turns == 0
 
 
 KILLED = """

@@ -1,0 +1,46 @@
+"""LangChain's client of OpenAI's protocol, made to bear what models write."""
+
+from __future__ import annotations
+
+import json
+from typing import Any, Final
+
+import openai
+from langchain_core.messages import AIMessage
+from langchain_core.outputs import ChatResult
+from langchain_openai import ChatOpenAI
+
+from serm.llm.model_json import try_json
+
+_ODD: Final = "no object: "
+"""Before arguments it makes them no JSON, so that LangChain takes the call for an invalid one; it is taken
+off again."""
+
+
+class OpenAIChat(ChatOpenAI):
+    """It has a call whose arguments are JSON but no object among the `invalid_tool_calls`, under its own name
+    and with what the server counted. LangChain's own class fails at it (`odd_calls`)."""
+
+    def _create_chat_result(
+        self, response: dict[str, Any] | openai.BaseModel, generation_info: dict[str, Any] | None = None
+    ) -> ChatResult:
+        for function in _functions(response):
+            text = function.arguments
+            if not isinstance(text, str):  # some servers parse them
+                text = json.dumps(text, ensure_ascii=False)
+            said = try_json(text)
+            function.arguments = text if not said or isinstance(said, dict) else _ODD + text
+        result = super()._create_chat_result(response, generation_info)
+        for generation in result.generations:
+            message = generation.message
+            for call in message.invalid_tool_calls if isinstance(message, AIMessage) else ():
+                call["args"] = (call["args"] or "").removeprefix(_ODD)
+        return result
+
+
+def _functions(response: object) -> list[Any]:
+    """The functions that an answer calls, whatever a server has left out of it."""
+    messages = [getattr(choice, "message", None) for choice in getattr(response, "choices", None) or ()]
+    calls = [call for message in messages for call in getattr(message, "tool_calls", None) or ()]
+    functions = [getattr(call, "function", None) for call in calls]
+    return [function for function in functions if hasattr(function, "arguments")]
