@@ -13,10 +13,14 @@ from serm.graphs.state import MINED_FROM, MinerState, SupervisorState
 from serm.graphs.training import labels_path, snapshot_path
 from serm.storage.labels import read_labels
 from serm.storage.snapshots import read_snapshot
-from serm.tools.result import result
+from serm.tools.result import result, with_room_for
 
 QUESTIONS: Final = 2
 """Questions that a person may be asked in a round; chosen."""
+KEY_LENGTH: Final = 20
+"""Characters of a name from the data: twelve such keys leave room in 2 KB for the rest; chosen."""
+PERSON_LENGTH: Final = 60
+"""Characters of a person's name, so that the answer has the room; chosen."""
 
 
 def briefing(resources: Resources, state: SupervisorState) -> str:
@@ -47,9 +51,10 @@ def briefing(resources: Resources, state: SupervisorState) -> str:
 
 
 def told_of(resources: Resources, state: SupervisorState) -> str:
-    """What came of the step that was decided last, in less than 2 KB of JSON."""
+    """What came of the step that was decided last, in less than 2 KB of JSON; a person's answer has all that
+    the rest leaves of it."""
     found = _TOLD[state["supervision"]["act"]](resources, state)
-    return result({**found, "money_left": money_left(resources)})
+    return result(with_room_for("answer", {**found, "money_left": money_left(resources)}))
 
 
 def pairs_allowed(resources: Resources, number: int) -> int:
@@ -107,11 +112,13 @@ def _answered(resources: Resources, state: SupervisorState) -> dict[str, Any]:
     said = question_of(resources, state).answer or {"answer": None}
     if said["answer"] is None:
         return {"answer": None, "why": "the person has no answer"}
-    return {"answer": said["answer"], "by": said["person"]}
+    return {"answer": said["answer"], "by": said["person"][:PERSON_LENGTH]}
 
 
 def _counted(values: Any) -> dict[str, int]:
-    return {str(value): count for value, count in sorted(Counter(values.tolist()).items())[:12]}
+    """How often each comes, the first twelve. Names that begin alike count as one: a column of texts that is
+    taken for one of languages must not end the round."""
+    return dict(sorted(Counter(str(value)[:KEY_LENGTH] for value in values.tolist()).items())[:12])
 
 
 _TOLD: Final[Mapping[str, Callable[[Resources, SupervisorState], dict[str, Any]]]] = {

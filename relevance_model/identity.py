@@ -21,7 +21,7 @@ def weights_id(model: Any, without: Collection[str] = ()) -> str:
         if name in without:
             continue
         state.update(f"{name} {tensor.dtype} {tuple(tensor.shape)}".encode())
-        state.update(tensor.detach().cpu().contiguous().view(torch.uint8).numpy().data)
+        state.update(tensor.detach().cpu().reshape(-1).contiguous().view(torch.uint8).numpy().data)
     upper = [
         [type(module).__name__, module.get_config_dict()]
         for module in model.children()

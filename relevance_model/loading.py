@@ -23,6 +23,7 @@ from serm.relevance_model.description import read_description
 from serm.relevance_model.encoder import TextEncoder, seeded
 from serm.relevance_model.head import UNTRAINED, OrdinalHead
 from serm.relevance_model.lower import SharedLayers
+from serm.relevance_model.padding import settle_padding
 
 HEAD_SEED = 0  # of a new classifier's weights, chosen
 _WEIGHTS: Final = {"dtype": torch.float32}
@@ -138,12 +139,13 @@ def _load_crossencoder(
 
 def _check_outputs(model: CrossEncoderModel, location: str) -> None:
     """`num_labels` reaches models for the classification of sequences alone: what a causal one gives is one
-    number, the logit of a yes."""
+    number, the logit of a yes. Two pairs, for some read one and no batch."""
     try:
-        model.reader([("a", "b")])
-    except ModelError as error:
+        model.reader([("a", "b"), ("a b", "a b a b")])
+    except Exception as error:  # as in _network: what a library says of it becomes a sentence
+        said = error.message if isinstance(error, ModelError) else str(error)
         raise ModelError(
-            f"the model {location} cannot be a cross-encoder: {error.message}",
+            f"the model {location} cannot be a cross-encoder: {said}",
             "Set `model.base` to a model for sequence classification (its config.json names an architecture "
             "...ForSequenceClassification) or to an encoder without a head; a causal language model is none.",
         ) from error
@@ -153,7 +155,7 @@ def _network(make: Callable[..., Any], location: str, **arguments: object) -> An
     transformers_logging.disable_progress_bar()
     local = Path(location).is_dir()
     try:
-        return make(location, local_files_only=local, **arguments)
+        network = make(location, local_files_only=local, **arguments)
     except Exception as error:  # whatever a library finds wrong with the weights, the user reads a sentence
         offline = " (HF_HUB_OFFLINE is set)" if os.environ.get("HF_HUB_OFFLINE") == "1" else ""
         raise ModelError(
@@ -162,12 +164,16 @@ def _network(make: Callable[..., Any], location: str, **arguments: object) -> An
             if local
             else f"Set `model.base` to a folder of weights, or see that the hub can be reached{offline}.",
         ) from error
+    settle_padding(network, location)
+    return network
 
 
 def _fitting_length(transformer: Any, wanted: int) -> int:
     """`model.max_length`, but no more than the network has positions for."""
     config = transformer.auto_model.config
-    positions = getattr(config, "max_position_embeddings", None) or wanted
+    positions = getattr(config, "max_position_embeddings", None) or 0
+    if positions <= 0:  # it has none to run out of; XLNet says -1
+        return wanted
     # RoBERTa and its kin keep the first positions, up to the padding token's id, for themselves.
     kept = (config.pad_token_id or 0) + 1 if "roberta" in str(config.model_type) else 0
     return int(min(wanted, positions - kept))

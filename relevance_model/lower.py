@@ -151,7 +151,8 @@ def _can_be_cut(network: Any, lower: LowerLayers, compute: Compute) -> bool:
         try:
             (_, features), *_ = replayed(upper.network, lower.made([text]), 1, compute.device)
             cut = upper.values(features, 1)
-        except (AttributeError, IndexError, TypeError, ValueError):  # what a layer misses
+        # What a layer misses, or a shape that it does not take (XLNet's states have tokens before texts).
+        except (AttributeError, IndexError, RuntimeError, TypeError, ValueError):
             return False
         if not (cut * whole([text])).sum() > _ALIKE:
             return False

@@ -29,8 +29,11 @@ def token_batches(
     are padded to one length, which depends on the text alone, and a small batch is filled up with rows
     behind those asked for: so a text gets the same vector, bit for bit, whatever it is encoded with.
     """
-    rows = list(_tokenized(model, inputs))
     padding = {"input_ids": getattr(model.tokenizer, "pad_token_id", None) or 0}
+    end = getattr(model.tokenizer, "eos_token_id", None)
+    rows = [
+        _at_least_one(row, padding["input_ids"] if end is None else end) for row in _tokenized(model, inputs)
+    ]
     lengths = [row["input_ids"].shape[1] for row in rows]
     for batch, length, fill in length_batches(lengths, size, step=step, fewest=fewest):
         yield batch, _stack([rows[number] for number in batch], length, fill, padding, device)
@@ -42,12 +45,24 @@ def _tokenized(model: Any, inputs: Sequence[Any]) -> Iterator[Features]:
     for start in range(0, len(inputs), READ_AT_ONCE):
         features = model.preprocess(list(inputs[start : start + READ_AT_ONCE]))
         mask = features["attention_mask"]
-        for row, length in enumerate(mask.sum(dim=1).tolist()):
+        for row, length in enumerate(mask.sum(dim=1).long().tolist()):  # without any token it is of floats
             own = slice(mask.shape[1] - length, None) if left else slice(length)
             yield {
                 name: value[row : row + 1, own] if isinstance(value, torch.Tensor) else value
                 for name, value in features.items()
             }
+
+
+def _at_least_one(row: Features, token: int) -> Features:
+    """A text of which the tokenizer makes nothing is read as one token, the end's where there is one: a
+    network that may look at nothing can give NaN, and padding can be zeros, in which gradients explode."""
+    if row["attention_mask"].shape[1]:
+        return row
+    values = {"input_ids": token, "attention_mask": 1}
+    return {
+        name: torch.full((1, 1), values.get(name, 0)) if isinstance(value, torch.Tensor) else value
+        for name, value in row.items()
+    }
 
 
 def length_batches(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from bisect import bisect_right
 from collections.abc import Mapping
 from typing import Any, Final
 
@@ -35,6 +36,24 @@ def result(values: Mapping[str, Any]) -> str:
     if len(text.encode()) > LIMIT:
         raise ValueError(f"a tool's result has {len(text.encode())} bytes when shortened; give fewer keys")
     return text
+
+
+def with_room_for(key: str, values: Mapping[str, Any]) -> Mapping[str, Any]:
+    """`values`, the text under `key` cut to what the others leave of `LIMIT`, and saying so: `result` would
+    cut it as short as any. As they are where they fit, or where there is no text."""
+    text = values.get(key)
+    if not isinstance(text, str) or _size(values) <= LIMIT:
+        return values
+
+    def cut(kept: int) -> dict[str, Any]:
+        return {**values, key: f"{text[:kept]}… (cut here: {kept} of {len(text)} characters)"}
+
+    fitting = bisect_right(range(len(text)), LIMIT, key=lambda kept: _size(cut(kept)))
+    return cut(max(0, fitting - 1))
+
+
+def _size(values: Mapping[str, Any]) -> int:
+    return len(_dump(values).encode())
 
 
 def _dump(values: object) -> str:
