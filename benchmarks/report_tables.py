@@ -18,8 +18,8 @@ from serm.benchmarks.runs import runs_of
 from serm.benchmarks.timeline import drift_timeline
 from serm.evals.tables import Cells
 from serm.graphs.notices import data_notices
-from serm.storage.continuity import CURRENT
 from serm.storage.dataset import DataSet
+from serm.storage.workspace import CURRENT
 
 
 class ReportTables:

@@ -69,7 +69,7 @@ def audit(
     if as_json:
         print(json.dumps(_as_json(found), ensure_ascii=False, indent=2))
     else:
-        _tell(Console(soft_wrap=True, highlight=False), found, settings.gate.margin)
+        _tell(Console(emoji=False, soft_wrap=True, highlight=False), found, settings.gate.margin)
     if ask is not None and asked is not None:
         texts = ["query", "title", "text"]
         frame = asked.assign(**{name: asked[name].fillna("").map(shown_cell) for name in texts})
@@ -135,6 +135,11 @@ def _tell(console: Console, found: Audit, margin: float) -> None:
     console.print(_sentence(found, margin), markup=False)
     if found.elsewhere:
         console.print(f"{count(found.elsewhere, 'given grade')} of no pair of this window: left out.")
+    if found.in_part:
+        console.print(
+            f"{count(found.in_part, 'query', 'queries')} graded in part count as not graded: NDCG of a part "
+            "of a list is not that of the list."
+        )
     table = Table(box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0))
     table.add_column("where", overflow="fold")
     for heading in ("queries", "graded", "before", "now", "change"):
@@ -155,7 +160,8 @@ def _tell(console: Console, found: Audit, margin: float) -> None:
     level = found.slices[0].change.change.level
     console.print(
         f"NDCG@4 in points, with {level:.0%} intervals over queries. `graded`: queries with human grades; "
-        "without, both figures are what the model expects of itself: right as far as its calibration holds.",
+        "without, both figures are what the model expects of itself: right as far as its calibration holds. "
+        f"{count(len(found.slices) - 1, 'row')} below the first, each at {level:.0%} by itself.",
         markup=False,
     )
 

@@ -15,11 +15,10 @@ from serm.cli.rounds import Report
 from serm.core.columns import DISTRIBUTION
 from serm.core.records import Judgment, PairKey
 from serm.core.settings_loop import ModelSettings
-from serm.storage.continuity import CURRENT
 from serm.storage.dataset import JUDGED_FILE, MANIFEST
 from serm.storage.reviews import HumanAnswer, Review
 from serm.storage.rounds import read_rounds
-from serm.storage.workspace import Workspace
+from serm.storage.workspace import CURRENT, Workspace
 
 Row = dict[str, Any]
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Final, NamedTuple
@@ -222,7 +223,8 @@ class Decision:
     queries_needed: int  # further gate queries until `detectable` is within the margin; -1: unknown
     looks: int  # how often the gate has looked at these queries, this time included
     slices: tuple[tuple[str, Interval], ...] = field(default=())  # decisive only where gate.slice_veto is on
-    grades_needed: int = 0  # human grades that `queries_needed` comes to, at the gate's pairs per query
+    grades_needed: int = 0  # human grades that `queries_needed` comes to, as many for each as so far
+    spread: float = math.nan  # standard deviation of the change over gate queries, by human grades
     champion: tuple[tuple[str, float], ...] = field(default=())  # (measure, value) on all gate queries
     challenger: tuple[tuple[str, float], ...] = field(default=())
     note: str = ""  # what `champion` and `challenger` may not be read for

@@ -30,6 +30,7 @@ from serm.core.settings_loop import GateSettings
 from serm.evals.bootstrap import detectable, mean_interval, queries_needed
 from serm.evals.grades import always_commonest, grade_measures, query_sums
 from serm.evals.judged_gate import JudgedGate, powered_change
+from serm.evals.listed import WindowRows, rows_by_window
 from serm.evals.measures import CUTOFFS, ndcg_column, per_query
 from serm.evals.prediction_powered import PredictionPowered
 from serm.relevance_model.base import Scores
@@ -51,17 +52,19 @@ def decide(
     newest_window: int,
     looks: int,
     seed: int,
+    asked: WindowRows | None = None,
     judged: JudgedGate | None = None,
 ) -> Decision:
     """Promote or roll back, with the evidence.
 
     `gate` has the opened gate pairs (n rows: query_id, doc_id, grade, language, window), both `Scores` are
     of its rows, and rank by what was not fitted to them; `newest_window` is the value of `window` that this
-    round opened; `looks` counts the gate's decisions so far, this one included; `judged` is what a panel's
+    round opened; `looks` counts the gate's decisions so far, this one included; `asked` are the rows that
+    each window's lists hold (None: a row is of its `window` alone); `judged` is what a panel's
     grades say of the gate's queries and of further ones. Never raises for too little evidence: that is a
     roll-back.
     """
-    every, by_window = _paired(gate, champion, challenger), _by_window(gate, champion, challenger)
+    every, by_window = _paired(gate, champion, challenger), _by_window(gate, champion, challenger, asked)
     newly = by_window.get(newest_window, every.head(0))
     table = every[every["mixed"]].reset_index(drop=True)
     change, newest = human, newest_human = tuple(
@@ -94,7 +97,8 @@ def decide(
     unmoved = not np.any(changes)
     underpowered = reach > settings.margin or (unmoved and len(changes) < settings.min_slice)
     further = _further(changes, powered, settings) if underpowered else 0
-    pairs_per_query = float(table["pairs"].mean()) if len(table) else math.nan
+    # A query counts once it has two grades; the others are graded, too, before anybody knows.
+    pairs_per_query = float(every["pairs"].sum() / len(table)) if len(table) else math.nan
     if underpowered:
         reasons.append(_power(reach, further, pairs_per_query, len(changes), settings))
     if len(table) and unmoved:
@@ -107,6 +111,7 @@ def decide(
         newest=newest,
         margin=settings.margin,
         detectable=reach,
+        spread=float(changes.std(ddof=1)) if len(changes) > 1 else math.nan,
         underpowered=underpowered,
         queries_needed=further,
         looks=looks,
@@ -133,17 +138,18 @@ def _paired(gate: pd.DataFrame, champion: Scores, challenger: Scores) -> pd.Data
     return table
 
 
-def _by_window(gate: pd.DataFrame, champion: Scores, challenger: Scores) -> dict[int, pd.DataFrame]:
-    """The same of each window's own rows: a query that is asked again has rows in several windows."""
+def _by_window(
+    gate: pd.DataFrame, champion: Scores, challenger: Scores, asked: WindowRows | None
+) -> dict[int, pd.DataFrame]:
+    """The same of each window's lists: a query that is asked again has one in several windows."""
     if "window" not in gate:
         return {}
     found = {}
-    for window in sorted(gate["window"].unique()):
-        rows = (gate["window"] == window).to_numpy()
+    for window, rows in (rows_by_window(gate, gate) if asked is None else asked).items():
         parts = (
             Scores(scores.probabilities[rows], scores.expected[rows]) for scores in (champion, challenger)
         )
-        found[int(window)] = _paired(gate[rows].reset_index(drop=True), *parts)
+        found[window] = _paired(gate.iloc[rows].reset_index(drop=True), *parts).assign(window=window)
     return found
 
 

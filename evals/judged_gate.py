@@ -37,8 +37,8 @@ class JudgedChanges:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class JudgedGate:
-    """Of whole queries, and of the rows of the newest window alone. A query that is asked again has rows in
-    several: over all of them it is of its first window, and what it does in the newest one is its own."""
+    """Of all pairs of a query, and of its list in the newest window alone. A query that is asked again has a
+    list in several windows: over all of them it is of its first one."""
 
     every: JudgedChanges
     newest: JudgedChanges
@@ -70,8 +70,10 @@ def panel_grades(frame: pd.DataFrame, said: Iterable[Judgment]) -> pd.Series[flo
 
 
 def powered_change(human: pd.DataFrame, judged: JudgedChanges, level: float, least: int) -> PredictionPowered:
-    """The mean change over the queries of `human` (query_id, window, change), by both kinds of grades, each
-    measured on the same rows of a query.
+    """The mean change over the queries of `human` (query_id, window, change), by both kinds of grades.
+
+    People may have graded a part of a query's list: the panel's change is that of whole lists on both sides,
+    so what it differs by from theirs is the same for the queries that it alone has graded, and is taken out.
 
     A window is a stratum; `low` is a one-sided bound. With fewer than `least` human-graded ones it is theirs.
     """

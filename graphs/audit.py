@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 
 import numpy as np
@@ -12,14 +12,14 @@ from numpy.typing import NDArray
 
 from serm.core.columns import KEY
 from serm.core.errors import DataError
-from serm.evals.decay import CUTOFF, Change, Measured, compare, expected_ndcg, measured_mean
-from serm.evals.measures import ndcg_column, per_query
+from serm.evals.decay import Change, compare, expected_ndcg, measured_mean
+from serm.graphs.audit_sides import Side, given_grades, joined, whole_lists
 from serm.graphs.drift import WindowDrift, drift_of
+from serm.graphs.gate_panel import gate_scores
+from serm.graphs.reference import queries_of
 from serm.graphs.resources import Resources
 from serm.graphs.state import MinerState
-from serm.graphs.training import gate_key
-from serm.relevance_model.base import Scores
-from serm.relevance_model.scoring import stored_scores
+from serm.relevance_model.base import Scores, expected_grade
 from serm.tools.language import with_languages
 from serm.tools.strata import STRATA, strata_by_window
 
@@ -42,25 +42,7 @@ class Audit:
     slices: tuple[Slice, ...]  # the first is the whole window
     human_grades: int  # of the window, that the figures rest on
     elsewhere: int  # given grades that are of no pair of the window, and are left out
-
-
-@dataclass(frozen=True)
-class _Side:
-    """Queries with what the model expects of them, and what human grades say where there are any.
-
-    That people gave a query's documents one grade is no lack of grades: left among the ungraded ones it would
-    stand for queries of another kind, and bend the mean.
-    """
-
-    languages: NDArray[np.object_]
-    strata: NDArray[np.object_]  # each by the traffic of its own window; "": it logs none
-    expected: Floats  # NDCG@4
-    graded: NDArray[np.bool_]  # by people
-    human: Floats  # NDCG@4; NaN: not graded, or with one grade
-
-    def of(self, rows: NDArray[np.bool_], level: float) -> Measured:
-        graded = rows & self.graded
-        return measured_mean(self.human[graded], self.expected[graded], self.expected[rows & ~graded], level)
+    in_part: int = 0  # queries, now and before, of whose list people graded a part: they count as not graded
 
 
 class _Auditor:
@@ -88,55 +70,62 @@ class _Auditor:
         return found
 
     @cached_property
-    def window(self) -> _Side:
+    def window(self) -> Side:
         """The window's queries, graded where a file of grades has them, and its gate queries behind them."""
         desk = self.found.desk
         expected = expected_ndcg(desk.query_index, desk.scores, seed=desk.seed)
-        graded, human = _human(self.given, desk.scores, len(expected))
-        own = _Side(
+        own = Side(
             np.asarray(desk.current.languages, dtype=object),
             desk.query_strata.astype(object),
             expected,
-            graded,
-            human,
+            *given_grades(desk.window["doc_id"], desk.query_index, self.given, desk.scores.expected),
         )
-        return _joined(own, self._gate_side(newest=True))
+        return joined(own, self._gate_side(newest=True))
 
     @cached_property
-    def before(self) -> _Side:
-        """The gate queries of earlier windows and of the seed."""
+    def before(self) -> Side:
+        """The gate queries of earlier windows and of the seed, each by the last list that it had there."""
         return self._gate_side(newest=False)
 
     @cached_property
-    def _gate(self) -> tuple[pd.DataFrame, Scores]:
-        frame = self._.dataset.gate(self._number - 1)
-        key = self._.score_key("gate", gate_key(self._, self._number), self._state["champion"])
-        model = self._.models.open(self._state["champion"])
-        return frame, stored_scores(self._.workspace.scores, key, model, frame)
-
-    @cached_property
-    def _gate_languages(self) -> pd.Series:
-        """Of the gate's rows: models know languages as the log names them, the desk knows all of them."""
+    def _lists(self) -> tuple[pd.DataFrame, Scores]:
+        """What all windows so far logged for the gate's queries, with their languages and grades."""
+        lists = self._.gate_lists(self._number)
+        grades = self._.human_graded(self._number)[[*KEY, "grade"]]
+        # Models know languages as the log names them, the desk knows all of them.
         spoken = self.found.desk.reference.spoken
-        return with_languages(self._gate[0], spoken)["language"].fillna("").astype(str)
+        told = with_languages(lists, spoken)["language"].fillna("").astype(str)
+        frame = lists.assign(spoken=told.to_numpy()).merge(grades, on=[*KEY], how="left")
+        scores = gate_scores(self._, lists, self._state["champion"])
+        return frame, replace(scores, expected=expected_grade(scores.probabilities))
 
-    def _gate_side(self, *, newest: bool) -> _Side:
-        frame, scores = self._gate
-        rows = ((frame["window"] == self._number - 1) == newest).to_numpy()
+    def _gate_side(self, *, newest: bool) -> Side:
+        frame, scores = self._lists
+        window = frame["window"].to_numpy()
+        now = window == self._number - 1
+        last = frame["window"].where(~now).groupby(frame["query_id"]).transform("max").to_numpy()
+        rows = now if newest else ~now & (window == last)
         part = frame[rows].reset_index(drop=True)
         some = Scores(scores.probabilities[rows], scores.expected[rows])
-        codes, _ = pd.factorize(part["query_id"])
-        measured = per_query(part, some.expected)
-        human = measured[ndcg_column(CUTOFF)].where(measured["mixed"]).to_numpy(dtype=np.float64)
-        codes = codes.astype(np.int64)
+        codes = pd.factorize(part["query_id"])[0].astype(np.int64)
         _, first = np.unique(codes, return_index=True)
-        return _Side(
-            self._gate_languages.to_numpy(dtype=object)[rows][first],
-            strata_by_window(part, codes),
+        return Side(
+            part["spoken"].to_numpy(dtype=object)[first],
+            strata_by_window(part, codes, self._traffic),
             expected_ndcg(codes, some, seed=self.found.desk.seed),
-            np.ones(len(human), dtype=bool),
-            human,
+            *whole_lists(part.assign(query_id=codes), some.expected, len(first)),
         )
+
+    def _traffic(self, window: int) -> Floats | None:
+        """How often a window's queries were asked (-1: those of the seed)."""
+        asked = queries_of(self._, window + 1)["asked"].to_numpy(dtype=np.float64)
+        return None if np.isnan(asked).all() else asked
+
+    @property
+    def grades_of_the_gate(self) -> int:
+        """Human grades that the window's own gate lists have."""
+        frame, _ = self._lists
+        return int(frame.loc[frame["window"] == self._number - 1, "grade"].notna().sum())
 
     def slices(self) -> Iterator[Slice]:
         desk, window, before = self.found.desk, self.window, self.before
@@ -186,9 +175,10 @@ def audit(resources: Resources, state: MinerState, grades: pd.DataFrame | None =
             "Give `data.sets` a gate, and `seed_gate` where it is to be open from the start.",
         )
     slices = tuple(auditor.slices())
-    gate = resources.dataset.gate(state["round"] - 1)
-    given, of_gate = len(auditor.given), int((gate["window"] == state["round"] - 1).sum())
-    return Audit(auditor.found, slices, of_gate + given, (0 if grades is None else len(grades)) - given)
+    given, of_gate = len(auditor.given), auditor.grades_of_the_gate
+    elsewhere = (0 if grades is None else len(grades)) - given
+    in_part = auditor.window.in_part + auditor.before.in_part
+    return Audit(auditor.found, slices, of_gate + given, elsewhere, in_part)
 
 
 def pairs_to_grade(found: WindowDrift, count: int, seed: int) -> pd.DataFrame:
@@ -201,29 +191,6 @@ def pairs_to_grade(found: WindowDrift, count: int, seed: int) -> pd.DataFrame:
     rows = np.flatnonzero(np.isin(index, taken))
     columns = [*KEY, "query", "title", "text", "language"]
     return window.iloc[rows][columns].assign(grade=np.nan).reset_index(drop=True)
-
-
-def _human(graded: pd.DataFrame, scores: Scores, queries: int) -> tuple[NDArray[np.bool_], Floats]:
-    """(queries,): which have a given grade, and NDCG@4 by those grades, NaN where there is one alone."""
-    there, result = np.zeros(queries, dtype=bool), np.full(queries, np.nan)
-    if len(graded):
-        by_text = graded.assign(query_id=graded["query"])  # a text may come under several ids, with its pairs
-        by_text = by_text.drop_duplicates(["query_id", "doc_id"])
-        measured = per_query(by_text, scores.expected[by_text["row"].to_numpy()])
-        codes = measured["query_id"].to_numpy(dtype=np.int64)
-        there[codes] = True
-        result[codes] = measured[ndcg_column(CUTOFF)].where(measured["mixed"]).to_numpy(dtype=np.float64)
-    return there, result
-
-
-def _joined(first: _Side, second: _Side) -> _Side:
-    return _Side(
-        np.concatenate([first.languages, second.languages]),
-        np.concatenate([first.strata, second.strata]),
-        np.concatenate([first.expected, second.expected]),
-        np.concatenate([first.graded, second.graded]),
-        np.concatenate([first.human, second.human]),
-    )
 
 
 def _or_all(rows: NDArray[np.bool_]) -> NDArray[np.bool_]:

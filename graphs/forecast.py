@@ -14,6 +14,7 @@ from serm.agents.calibration import choose_gold
 from serm.core.columns import KEY
 from serm.evals.power import SPREAD, measured_spread, queries_for
 from serm.graphs.forecast_judges import CountTokens, JudgeForecast, Wanted, cost_at_most, forecast_judges
+from serm.graphs.gate_panel import panel_pairs
 from serm.graphs.held_out import held_out
 from serm.graphs.resources import Resources
 from serm.storage.rounds import read_rounds
@@ -68,7 +69,9 @@ def forecast(resources: Resources, number: int, margins: Sequence[float], count:
     gate = resources.human_graded(number).groupby("query_id")["grade"].agg(["nunique", "size"])
     mixed = gate[gate["nunique"] > 1]
     spread = _spread(reports)
-    per_query = float(mixed["size"].mean()) if len(mixed) else float(window.groupby("query_id").size().mean())
+    # A query counts once it has two grades; the others are graded, too, before anybody knows.
+    lists = window.groupby("query_id").size()
+    per_query = float(gate["size"].sum() / len(mixed) if len(mixed) else lists.mean())
     return Forecast(
         round=number,
         window=resources.window(number).name,
@@ -94,10 +97,7 @@ def _gate_pairs(resources: Resources, number: int) -> pd.DataFrame:
     if not resources.settings.gate.judged_share:
         return pd.DataFrame(columns=[*KEY, "source"])
     rounds = [number] if number == 1 else [number, number - 1]
-    now, *before = (
-        pd.concat([resources.human_graded(item), resources.judged_only(item)])[[*KEY, "source"]]
-        for item in rounds
-    )
+    now, *before = (panel_pairs(resources, item)[[*KEY, "source"]] for item in rounds)
     if not before:
         return now
     known = pd.MultiIndex.from_frame(before[0][list(KEY)])
@@ -125,9 +125,12 @@ def _spread(reports: Sequence[Mapping[str, Any]]) -> float | None:
     for report in reversed(reports):
         decision = report["decision"]
         change, reach = decision["change"], decision["detectable"]
-        found = measured_spread(int(change["n"]), math.nan if reach is None else reach, change["level"])
+        if "spread" in decision:
+            found = decision["spread"] or None  # 0: no ranking changed, which says nothing of how far they do
+        else:  # a round of an earlier version
+            found = measured_spread(int(change["n"]), math.nan if reach is None else reach, change["level"])
         if found is not None:
-            return found
+            return float(found)
     return None
 
 

@@ -18,6 +18,7 @@ from serm.core.hashing import digest_texts
 from serm.core.records import Judgment
 from serm.evals.gate import CUTOFF
 from serm.evals.judged_gate import JudgedChanges, JudgedGate, panel_grades, query_changes
+from serm.evals.listed import WindowRows, rows_by_window
 from serm.graphs.events import Meter
 from serm.graphs.resources import Resources
 from serm.graphs.state import SupervisorState
@@ -43,17 +44,25 @@ def judged_gate(resources: Resources, state: SupervisorState) -> JudgedGate | No
         return None
     number = state["round"]
     _note_what_was_spent(resources, number)
-    frames = {"gate": resources.human_graded(number), "judged": resources.judged_only(number)}
-    every = pd.concat([frame.drop(columns="grade", errors="ignore") for frame in frames.values()])
+    lists = [resources.gate_lists(number), resources.judged_lists(number)]
+    every = panel_pairs(resources, number)
     panel = resources.panel(number)
     _grade(resources, panel, number, every)
     said = panel.judgments(every, resources.judgments)
-    graded = [_graded(resources, state, frame, said) for frame in frames.values()]
+    graded = [_graded(resources, state, frame, said) for frame in lists]
     return JudgedGate(
         every=JudgedChanges(*(rows.changes() for rows in graded)),
         newest=JudgedChanges(*(rows.changes(number - 1) for rows in graded)),
         pairs=len(every),
     )
+
+
+def panel_pairs(resources: Resources, number: int) -> pd.DataFrame:
+    """What the panel grades for the gate of a round: whole lists, each pair once. Of the gate's queries those
+    that no person has graded are among them: a change over graded documents alone would be of another kind
+    than that of the queries which the panel alone grades."""
+    lists = pd.concat([resources.gate_lists(number), resources.judged_lists(number)], ignore_index=True)
+    return lists.drop_duplicates([*KEY]).reset_index(drop=True)
 
 
 def gate_totals(resources: Resources, number: int) -> Totals:
@@ -93,38 +102,40 @@ def _grade(resources: Resources, panel: Panel, number: int, frame: pd.DataFrame)
 
 @dataclass(frozen=True, slots=True, eq=False)
 class _Graded:
-    """Rows with the panel's grades, and what both models expect of them; `asked` are all rows, those that no
-    judge has answered for among them."""
+    """Pairs with the panel's grades (NaN: nobody answered), and what both models expect of them; `asked` are
+    the rows of each window's lists."""
 
-    asked: pd.DataFrame
-    rows: pd.DataFrame
+    pairs: pd.DataFrame
     before: FloatArray
     after: FloatArray
+    asked: WindowRows
 
     def changes(self, window: int | None = None) -> pd.DataFrame:
-        """Of every query, by the rows of one window alone or by all. A query that nobody answered for has
+        """Of every query, by one window's lists alone or by all pairs. A query that nobody answered for has
         none (NaN), on either side: left out of one alone, the two would be of different queries."""
-        kept = np.ones(len(self.rows), bool) if window is None else (self.rows["window"] == window).to_numpy()
-        found = query_changes(
-            self.rows[kept].reset_index(drop=True), self.before[kept], self.after[kept], CUTOFF
+        there = (
+            np.arange(len(self.pairs)) if window is None else self.asked.get(window, np.empty(0, np.int64))
         )
-        asked = self.asked if window is None else self.asked[self.asked["window"] == window]
-        every = asked.drop_duplicates("query_id")[["query_id", "window"]]
+        rows = there[self.pairs["grade"].notna().to_numpy()[there]]
+        graded = self.pairs.iloc[rows].astype({"grade": int}).reset_index(drop=True)
+        found = query_changes(graded, self.before[rows], self.after[rows], CUTOFF)
+        every = self.pairs.iloc[there].drop_duplicates("query_id")[["query_id", "window"]]
+        if window is not None:
+            every = every.assign(window=window)
         return every.merge(found[["query_id", "change"]], on="query_id", how="left")
 
 
 def _graded(
-    resources: Resources, state: SupervisorState, frame: pd.DataFrame, said: list[Judgment]
+    resources: Resources, state: SupervisorState, lists: pd.DataFrame, said: list[Judgment]
 ) -> _Graded:
-    """The rows of a frame that judges have graded."""
-    grades = panel_grades(frame, said)
-    graded = grades.notna().to_numpy()
-    rows = frame[graded].assign(grade=grades[graded].astype(int)).reset_index(drop=True)
+    """The pairs of lists, each once, of the first window that has it."""
+    order = lists.sort_values("window", kind="stable")
+    pairs = order.drop_duplicates([*KEY]).reset_index(drop=True)
     before, after = (
-        gate_scores(resources, frame, model).expected[graded]
-        for model in (state["champion"], state["challenger"])
+        gate_scores(resources, pairs, model).expected for model in (state["champion"], state["challenger"])
     )
-    return _Graded(frame[["query_id", "window"]], rows, before, after)
+    pairs = pairs.assign(grade=panel_grades(pairs, said))
+    return _Graded(pairs, before, after, rows_by_window(pairs, lists))
 
 
 def gate_scores(resources: Resources, frame: pd.DataFrame, model: str) -> Scores:

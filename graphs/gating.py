@@ -6,6 +6,7 @@ from pathlib import Path
 
 from serm.core.records import Decision
 from serm.evals.gate import decide
+from serm.evals.listed import rows_by_window
 from serm.evals.plain import plain
 from serm.graphs.gate_panel import gate_scores, judged_gate
 from serm.graphs.resources import Resources
@@ -29,6 +30,7 @@ def hold_gate(resources: Resources, state: SupervisorState) -> Decision:
         newest_window=number - 1,
         looks=state["looks"] + 1,
         seed=settings.random_seed,
+        asked=rows_by_window(frame, resources.gate_lists(number)),
         judged=judged_gate(resources, state),
     )
     write_json(decision_path(resources, number), plain(decision))

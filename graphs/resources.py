@@ -100,9 +100,16 @@ class Resources(PanelResources):
         """The gate rows that are open in a round, with their human grades."""
         return self.dataset.gate(number - 1)
 
-    def judged_only(self, number: int) -> pd.DataFrame:
-        """Pairs that the panel alone grades for the gate, of all opened windows, and their `window`."""
-        return self.dataset.judged_only(number - 1)
+    def gate_lists(self, number: int) -> pd.DataFrame:
+        """What the opened windows logged for the queries of these rows, graded or not, a pair once a window
+        (`window`; -1: none); no grades."""
+        opened = self.dataset.gate(number - 1, ["query_id"])["query_id"].unique()
+        lists = self.dataset.gate_lists(number - 1)
+        return lists[lists["query_id"].isin(opened)].reset_index(drop=True)
+
+    def judged_lists(self, number: int) -> pd.DataFrame:
+        """The same of the queries that the panel alone grades for the gate, where `gate.judged_share` is."""
+        return self.dataset.judged_lists(number - 1)
 
     def truth(self, number: int) -> Mapping[PairKey, int]:
         """Grades of the window, of the open gate and of what the panel grades for it; sealed ones are opened

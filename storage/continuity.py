@@ -15,9 +15,13 @@ from serm.core.hashing import digest
 from serm.storage.artifacts import write_file
 from serm.storage.dataset import DataSet
 
-CURRENT: Final = "current.json"
 _MEASURED: Final = (*KEY, "query", "title", "text", "language", "grade")
 """What measuring by a row depends on."""
+
+MENDED_BY: Final = (
+    "Put the files back, or name a new `workspace:`. A log goes on behind the last window that a run had: "
+    "let the files that it is given end where a window ends."
+)
 
 Rows = set[tuple[int, int]]  # (the window that a row opens with, its hash)
 
@@ -32,13 +36,7 @@ def keep_to_data(path: Path, dataset: DataSet) -> None:
     before = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else None
     if before is not None and before["id"] == dataset.id and "gate" in before:
         return
-    now = {
-        "id": dataset.id,
-        "seed": dataset.seed_id,
-        "windows": [[window.name, window.id, window.pairs_id] for window in dataset.windows],
-        "gate": _name(_gate(dataset)),
-        "tests": {test.name: _name(_test(dataset, test.name)) for test in dataset.tests},
-    }
+    now = _noted(dataset)
     if before is not None and before["id"] != now["id"]:
         _refuse_another_past(before, now, path, dataset)
     text = json.dumps(now, indent=2, ensure_ascii=False)
@@ -50,8 +48,26 @@ def _refuse_another_past(before: dict[str, Any], now: dict[str, Any], path: Path
     if changed:
         raise WorkspaceMismatchError(
             f"the input files have changed since {path.parent.parent} was made: {changed}.",
-            "Put the files back, or name a new `workspace:`.",
+            MENDED_BY,
         )
+
+
+def changed_data(path: Path, dataset: DataSet) -> str | None:
+    """What would be refused of a data set, by the note of the one that the workspace uses; None: nothing."""
+    before = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else None
+    if before is None or before["id"] == dataset.id:
+        return None
+    return next(_changes(before, _noted(dataset), path, dataset), None)
+
+
+def _noted(dataset: DataSet) -> dict[str, Any]:
+    return {
+        "id": dataset.id,
+        "seed": dataset.seed_id,
+        "windows": [[window.name, window.id, window.pairs_id] for window in dataset.windows],
+        "gate": _name(_gate(dataset)),
+        "tests": {test.name: _name(_test(dataset, test.name)) for test in dataset.tests},
+    }
 
 
 def _changes(before: dict[str, Any], now: dict[str, Any], path: Path, dataset: DataSet) -> Iterator[str]:

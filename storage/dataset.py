@@ -16,6 +16,7 @@ from serm.core.errors import WorkspaceError
 
 MANIFEST, REJECTS, SEED_FILE, GATE_FILE = "dataset.json", "rejects.jsonl", "seed.parquet", "gate.parquet"
 JUDGED_FILE, JUDGED_SEALED_FILE = "judged.parquet", "judged-sealed.parquet"
+GATE_LISTS_FILE, JUDGED_LISTS_FILE = "gate-lists.parquet", "judged-lists.parquet"
 
 PAIRS_SCHEMA: Final = pa.schema(
     [(name, pa.string()) for name in ("query_id", "doc_id", "query", "title", "text", "language", "source")]
@@ -118,6 +119,15 @@ class DataSet:
         to `round_index` (from 0), without a grade; beside it their `window`. They stand in no window's frame.
         """
         return _read(self.folder / JUDGED_FILE, columns, filters=[("window", "<=", round_index)])
+
+    def gate_lists(self, round_index: int, columns: Sequence[str] | None = None) -> pd.DataFrame:
+        """What each window up to `round_index` (from 0) logged for the gate's queries, graded or not: the
+        pairs frame without grades and `window`, -1 for none; a pair stands once a window."""
+        return _read(self.folder / GATE_LISTS_FILE, columns, filters=[("window", "<=", round_index)])
+
+    def judged_lists(self, round_index: int, columns: Sequence[str] | None = None) -> pd.DataFrame:
+        """The same for the queries that the panel alone grades for the gate."""
+        return _read(self.folder / JUDGED_LISTS_FILE, columns, filters=[("window", "<=", round_index)])
 
     def judged_sealed(self) -> pd.DataFrame:
         """query_id, doc_id, grade of them, of all windows: for simulated judges alone."""

@@ -17,12 +17,14 @@ from serm.core.hashing import digest
 from serm.core.records import Reject
 from serm.core.settings import Settings
 from serm.storage.artifacts import find_or_create
-from serm.storage.continuity import CURRENT, keep_to_data
+from serm.storage.continuity import keep_to_data
 from serm.storage.dataset import (
     GATE_FILE,
+    GATE_LISTS_FILE,
     GATE_SCHEMA,
     GRADED_SCHEMA,
     JUDGED_FILE,
+    JUDGED_LISTS_FILE,
     JUDGED_SCHEMA,
     JUDGED_SEALED_FILE,
     MANIFEST,
@@ -39,9 +41,9 @@ from serm.storage.readers import read_source, source_digest
 from serm.storage.rejects import RejectLog
 from serm.storage.repeats import add_up
 from serm.storage.routing import STAGED_SCHEMA, Target, coded, masked, numbered, route
-from serm.storage.workspace import Workspace
+from serm.storage.workspace import CURRENT, Workspace
 
-FORMAT = 3
+FORMAT = 4
 """Counted up when the same input gives other files, so that old ones are not taken for new."""
 DUPLICATE = "the pair was there before"
 
@@ -114,14 +116,16 @@ def _twice(keys: pd.DataFrame, planned: Plan) -> Iterator[Reject]:
 
 
 def _targets(folder: Path, planned: Plan) -> dict[str, Target]:
-    gate_columns = {"opens": planned.opens, "window": planned.window}
+    window = {"window": planned.window}
+    gate_columns = {"opens": planned.opens} | window
     targets = {
         "seed": Target(folder / SEED_FILE, masked(planned.seed), GRADED_SCHEMA),
         "gate": Target(folder / GATE_FILE, masked(planned.gate), GATE_SCHEMA, gate_columns),
+        "gate lists": Target(folder / GATE_LISTS_FILE, masked(planned.gate_lists), JUDGED_SCHEMA, window),
     }
     if planned.judged.any():
-        window = {"window": planned.window}
-        graded = masked(planned.judged & planned.graded)
+        graded, lists = masked(planned.judged & planned.graded), masked(planned.judged_lists)
+        targets["judged lists"] = Target(folder / JUDGED_LISTS_FILE, lists, JUDGED_SCHEMA, window)
         targets["judged"] = Target(folder / JUDGED_FILE, masked(planned.judged), JUDGED_SCHEMA, window)
         targets["judged sealed"] = Target(folder / JUDGED_SEALED_FILE, graded, SEALED_SCHEMA)
     graded_stream = planned.stream & planned.graded

@@ -46,8 +46,10 @@ class Plan:
     judged: Mask  # rows that stand in a window and are kept for the panel to grade for the gate
     graded: Mask
     windows: tuple[str, ...]  # names, in the order in which they open
-    window: Codes  # of stream, judged and gate rows; -1: none
+    window: Codes  # of stream, judged and gate rows and their lists; -1: none
     opens: Codes  # of gate rows: the window they open with; -1: open from the start
+    gate_lists: Mask  # rows of the gate's queries, graded or not, a pair once a window
+    judged_lists: Mask  # of the judged ones likewise
     tests: tuple[tuple[TestRule, NDArray[np.int64]], ...]  # with the numbers of its rows: tests may be many
     repeats: Repeats  # rows of pairs that another row stands for: none of them is in a mask
     left_out: dict[str, int]  # good rows that nothing takes, by reason
@@ -64,11 +66,8 @@ def plan(keys: pd.DataFrame, data: DataSettings, judged_share: float = 0.0) -> P
     sets = np.where(clash, NONE, ruled)
     graded = keys["graded"].to_numpy(bool)
     seed, stream, gate = (sets == SEED) & graded, sets == STREAM, (sets == GATE) & graded
-    cut = cut_windows(keys, data.windows, stream, gate)
     of_gate = sets == GATE
-    gate_windows = cut.of_row
-    if (of_gate & ~gate).any():  # rows without a grade, which open nothing, are of a window, too
-        gate_windows = cut_windows(keys, data.windows, stream, of_gate).of_row
+    cut = cut_windows(keys, data.windows, stream, of_gate)  # rows without a grade are of a window, too
     places = np.where(stream, NONE, sets)
     spent = np.zeros(len(keys), dtype=bool)
     if not (ruled == SEED).any() and not any(rule.set == "seed" for rule in data.sets) and cut.names:
@@ -84,9 +83,10 @@ def plan(keys: pd.DataFrame, data: DataSettings, judged_share: float = 0.0) -> P
     test = (sets == TEST) & graded
     places[inside | judged] = STREAM
     taken = inside | judged | seed | gate | test
-    repeats = find_repeats(keys, _once(places, cut.of_row, gate_windows), taken)
+    repeats = find_repeats(keys, _once(places, cut.of_row), taken)
     for mask in (inside, judged, seed, gate, test):
         mask[repeats.rows] = False
+    gate_lists, judged_lists = _lists(keys, of_gate, gate, cut.of_row, repeats), judged.copy()
     others = all_but_one(keys, judged | gate, cut.of_row)  # no query is of both
     judged, gate = judged & ~others, gate & ~others
     added = np.zeros(len(keys), dtype=bool)
@@ -108,8 +108,10 @@ def plan(keys: pd.DataFrame, data: DataSettings, judged_share: float = 0.0) -> P
         judged=judged,
         graded=graded,
         windows=cut.names,
-        window=np.where(inside | judged | gate, cut.of_row, NONE).astype(np.int32),
+        window=np.where(inside | judged_lists | gate_lists, cut.of_row, NONE).astype(np.int32),
         opens=opens,
+        gate_lists=gate_lists,
+        judged_lists=judged_lists,
         tests=tuple(
             (rule, np.flatnonzero(test & matches(rule.when, keys)))
             for rule in data.tests or (TestRule(name="test"),)
@@ -120,16 +122,29 @@ def plan(keys: pd.DataFrame, data: DataSettings, judged_share: float = 0.0) -> P
     )
 
 
-def _once(places: Codes, of_row: Codes, of_gate: Codes) -> Codes:
+def _once(places: Codes, of_row: Codes) -> Codes:
     """What a pair stands in once: a window of the stream or of the gate, the seed, the tests; -1: nowhere.
 
-    `places` (n,): the set of a row; `of_row` and `of_gate`: its window, were it of the stream or of the gate.
+    `places` (n,): the set of a row; `of_row`: its window.
     """
     beyond = np.int32(len(places))  # there are no more windows than rows
     once = np.where(places == STREAM, of_row, NONE).astype(np.int32)
     once[places == SEED], once[places == TEST] = beyond, beyond + 1
-    once[places == GATE] = beyond + 3 + of_gate[places == GATE]
+    once[places == GATE] = beyond + 3 + of_row[places == GATE]
     return once
+
+
+def _lists(keys: pd.DataFrame, of_gate: Mask, gate: Mask, of_row: Codes, repeats: Repeats) -> Mask:
+    """What was shown for the gate's queries: of all rows of a query that has a grade each pair once a window,
+    the row with a grade where there is one. (n,) bool."""
+    queries = keys["query_id"].cat.codes.to_numpy()
+    listed = of_gate & np.isin(queries, np.unique(queries[gate]))
+    listed[repeats.rows] = False
+    rows = np.flatnonzero(listed)
+    rows = rows[np.argsort(keys["grade"].to_numpy()[rows] < 0, kind="stable")]
+    table = pd.DataFrame({"pair": keys["pair"].to_numpy()[rows], "window": of_row[rows]})
+    listed[rows[table.duplicated().to_numpy(bool)]] = False
+    return listed
 
 
 def _by_share(keys: pd.DataFrame, stream: Mask, share: float) -> Mask:

@@ -15,6 +15,8 @@ from serm.storage.binding import bind, recorded
 from serm.storage.identity import recorded_id, workspace_id
 
 CONFIG, LOCK, JUDGMENTS = "config.json", "lock", "judgments.sqlite"
+CURRENT = "current.json"
+"""In data/: the data set that is in use."""
 _SQLITE = "sqlite:///"
 MODELS = "serm-relevance"
 """What its models and runs are called in MLflow."""
@@ -79,12 +81,12 @@ class Workspace:
             lock = _lock(folder)
         try:
             with storage_errors(folder):
-                bind(folder / CONFIG, settings, again=bool(part))
+                bind(folder / CONFIG, settings, again=bool(part) or not _begun(folder))
                 if settings.storage.shared is not None:
                     _share(folder, settings.resolve(settings.storage.shared))
                 _link_judgments(folder / JUDGMENTS, settings.storage.database)
                 for name in FOLDERS:
-                    (folder / name).mkdir(exist_ok=True)
+                    _make(folder / name)
                 _sweep(folder)
         except BaseException:
             lock.close()
@@ -185,6 +187,12 @@ def _refuse_a_strangers_folder(folder: Path) -> None:
         )
 
 
+def _begun(folder: Path) -> bool:
+    """Whether a run has come as far as its data: before that nothing hangs on the config, and a first run
+    that failed, as by a column that is missing, leaves it free to be mended."""
+    return (folder / "data" / CURRENT).is_file() or any((folder / "rounds").glob("*"))
+
+
 def _lock(folder: Path) -> IO[str]:
     """Take the lock; the operating system frees it when the process ends, however it ends."""
     path = folder / LOCK
@@ -209,10 +217,25 @@ def _lock(folder: Path) -> IO[str]:
     return file
 
 
+def _make(folder: Path) -> None:
+    if folder.is_symlink() and not folder.exists():
+        raise WorkspaceError(
+            f"{folder} is a link to {folder.readlink()}, which is gone.",
+            "Put the folder of `storage.shared` back, or name a new `workspace:`.",
+        )
+    folder.mkdir(exist_ok=True)
+
+
 def _share(folder: Path, shared: Path) -> None:
     """Have links to the shared folders in place of own ones; a folder that is there already stays."""
     for name in SHARED:
         (shared / name).mkdir(parents=True, exist_ok=True)
+        own = folder / name
+        if own.is_symlink() and own.resolve() != (shared / name).resolve():
+            raise WorkspaceError(
+                f"{own} is a link to {own.readlink()}, and `storage.shared` is {shared}.",
+                "Set `storage.shared` back to where the workspace began, or name a new `workspace:`.",
+            )
         if not (folder / name).exists():
             (folder / name).symlink_to(shared / name, target_is_directory=True)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Final
 
 import numpy as np
@@ -12,6 +13,10 @@ STRATA: Final = ("head", "torso", "tail")
 BOUNDS: Final = (1 / 3, 2 / 3)
 """The most frequent queries that make up a third of the traffic are the head, the next third the torso
 (chosen; studies of logs use thirds, halves and fixed counts alike)."""
+
+
+Traffic = Callable[[int], "NDArray[np.float64] | None"]
+"""By the number of a window: how often each query of its stream was asked, (m,)."""
 
 
 def frequencies(window: pd.DataFrame, query_index: NDArray[np.int64], queries: int) -> NDArray[np.float64]:
@@ -35,34 +40,42 @@ def logged_frequencies(
     return frequencies(window, query_index, queries) if bool((shown > 0).any()) else None
 
 
-def strata_by_window(gate: pd.DataFrame, query_index: NDArray[np.int64]) -> NDArray[np.object_]:
-    """The stratum of each query among those of its own window. (queries,), values of `STRATA`; "" where the
-    window's rows log no impressions, so that nobody knows.
+def strata_by_window(
+    lists: pd.DataFrame, query_index: NDArray[np.int64], traffic: Traffic
+) -> NDArray[np.object_]:
+    """The stratum that each query has in the traffic of its own window. (queries,), values of `STRATA`; ""
+    where the query's rows or its window log no impressions, so that nobody knows.
 
-    `gate`: query_id's rows of n pairs with `impressions` and `window`; `query_index` (n,), from 0 without
-    gaps.
+    `lists`: n pairs with `impressions` and `window`, each query's of one window; `query_index` (n,), from 0
+    without gaps; `traffic`: how often each query of a window's stream was asked, None where nobody knows.
     """
     _, first = np.unique(query_index, return_index=True)
-    windows = gate["window"].to_numpy()
-    asked = frequencies(gate, query_index, len(first))
-    shown = pd.to_numeric(gate["impressions"], errors="coerce").to_numpy(dtype=np.float64) > 0
+    windows = lists["window"].to_numpy()
+    asked = frequencies(lists, query_index, len(first))
+    shown = pd.to_numeric(lists["impressions"], errors="coerce").to_numpy(dtype=np.float64) > 0
+    known = np.zeros(len(first), dtype=bool)
+    known[query_index[shown]] = True
     result = np.full(len(first), "", dtype=object)
     for window in np.unique(windows[shown]):
-        own = windows[first] == window
-        result[own] = strata(asked[own])
+        stream = traffic(int(window))
+        if stream is not None:
+            own = known & (windows[first] == window)
+            result[own] = strata(asked[own], stream)
     return result
 
 
-def strata(asked: NDArray[np.float64]) -> NDArray[np.str_]:
-    """The stratum of each of n queries by its frequency. (n,), values of `STRATA`.
+def strata(asked: NDArray[np.float64], among: NDArray[np.float64] | None = None) -> NDArray[np.str_]:
+    """The stratum of each of n queries by its frequency, in the traffic of m others, or of themselves. (n,),
+    values of `STRATA`.
 
-    Queries of one frequency share a stratum: that of the first of them in order of frequency. Where all are
-    alike there is no head, and all are tail.
+    It is by the share of the traffic that more frequent queries make up, so queries of one frequency share a
+    stratum. Where all of the traffic's queries are alike there is no head, and all are tail.
     """
-    if not len(asked) or asked.min() == asked.max():
+    of = asked if among is None else among
+    if not len(asked) or not len(of) or of.min() == of.max():
         return np.full(len(asked), STRATA[-1])
-    order = np.argsort(-asked, kind="stable")
-    reached = (np.cumsum(asked[order]) - asked[order]) / asked.sum()  # traffic of the more frequent ones
-    values, first = np.unique(-asked[order], return_index=True)
-    share = reached[first][np.searchsorted(values, -asked)]
+    values, times = np.unique(of, return_counts=True)  # ascending
+    above = of.sum() - np.cumsum(values * times)  # traffic of the more frequent ones
+    place = np.searchsorted(values, asked, side="right") - 1  # the most frequent one that is no more frequent
+    share = np.where(place < 0, 1.0, above[place] / of.sum())
     return np.asarray(np.asarray(STRATA)[np.searchsorted(BOUNDS, share, side="right")])

@@ -16,8 +16,8 @@ from serm.cli.audit import _tell
 from serm.cli.main import run
 from serm.core.records import Interval
 from serm.evals.decay import Change, Measured
-from serm.graphs.audit import Slice, _human
-from serm.relevance_model.base import Scores
+from serm.graphs.audit import Slice
+from serm.graphs.audit_sides import given_grades
 
 
 @pytest.fixture(scope="module")
@@ -175,17 +175,18 @@ def test_a_text_under_two_ids_is_one_query_with_the_grades_of_both() -> None:
             "query_id": ["a"] * 4 + ["b"] * 2 + ["c"] * 2,
             "doc_id": list("stuvwxyz"),
             "grade": [3, 2, 1, 1, 0, 0, 2, 2],
-            "row": range(8),
             "query": [5] * 6 + [2] * 2,
         }
     )
-    scores = Scores(np.zeros((8, 4), np.float32), np.arange(8, 0, -1, dtype=np.float32))
-    there, human = _human(graded, scores, 6)
+    ranked, index = np.arange(8, 0, -1, dtype=np.float32), graded["query"].to_numpy()
+    there, human, _ = given_grades(graded["doc_id"], index, graded, ranked)
     assert there.tolist() == [False, False, True, False, False, True]
     assert human[5] == 1.0, "ranked as people grade, up to rank 4"
     assert np.isnan(human[[0, 1, 2, 3, 4]]).all(), "not graded, or with one grade"
     twice = graded.assign(doc_id=list("stuvstyz"))  # the same documents under both ids
-    assert _human(twice, scores, 6)[1][5] == 1.0
+    assert given_grades(twice["doc_id"], index, twice, ranked)[1][5] == 1.0
+    some = twice[twice["doc_id"] != "u"]
+    assert given_grades(twice["doc_id"], index, some, ranked)[2] == 1, "one of the list is missing"
 
 
 def test_a_bracket_in_a_name_is_no_markup(capsys: pytest.CaptureFixture[str]) -> None:
@@ -195,6 +196,7 @@ def test_a_bracket_in_a_name_is_no_markup(capsys: pytest.CaptureFixture[str]) ->
         slices=(Slice("region", "new how to edit [/etc/fstab]", 9, change),),
         human_grades=0,
         elsewhere=0,
+        in_part=0,
         found=None,
     )
     with mock.patch("serm.cli.drift_report.headline", return_value="m3"):

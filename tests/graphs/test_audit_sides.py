@@ -6,16 +6,18 @@ from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
+import pandas as pd
 import pytest
 
-from serm.graphs.audit import Slice, _Auditor, _joined, _Side
+from serm.graphs.audit import Slice, _Auditor
+from serm.graphs.audit_sides import Side, joined, whole_lists
 
 LEVEL, RUNS = 0.95, 200
 
 
-def _side(expected: Any, graded: Any, human: Any, strata: Any = "tail") -> _Side:
+def _side(expected: Any, graded: Any, human: Any, strata: Any = "tail") -> Side:
     words = (np.full(len(expected), word, dtype=object) for word in ("en", strata))
-    return _Side(*words, expected, graded, human)
+    return Side(*words, expected, graded, human, 0)
 
 
 def test_queries_with_one_grade_do_not_stand_for_ungraded_ones() -> None:
@@ -44,17 +46,17 @@ def test_where_people_graded_every_query_the_mean_is_theirs() -> None:
     assert (found.interval.mean, found.graded) == (pytest.approx(0.7), 3)
 
 
-def _hard_tail(rng: np.random.Generator, *, logged: bool = True) -> _Side:
+def _hard_tail(rng: np.random.Generator, *, logged: bool = True) -> Side:
     """100 head queries of NDCG .80 and 100 tail queries of .70, all graded by people."""
     parts = []
     for name, mean in (("head", 0.8), ("tail", 0.7)):
         human = rng.normal(mean, 0.05, 100)
         expected = human + rng.normal(0, 0.02, 100)
         parts.append(_side(expected, np.ones(100, dtype=bool), human, name if logged else ""))
-    return _joined(*parts)
+    return joined(*parts)
 
 
-def _strata(window: _Side, before: _Side) -> dict[str, Slice]:
+def _strata(window: Side, before: Side) -> dict[str, Slice]:
     """What an audit says of each stratum of a window of 200 queries."""
     auditor = object.__new__(_Auditor)
     settings = SimpleNamespace(gate=SimpleNamespace(margin=0.03))
@@ -95,3 +97,26 @@ def test_a_stratum_that_people_graded_on_one_side_alone_is_compared_by_the_model
     for part in _strata(window, before).values():
         assert (part.change.now.graded, part.change.before.graded) == (0, 0)
         assert part.change.change.mean == pytest.approx(0, abs=0.03)
+
+
+def test_human_grades_count_where_the_whole_list_has_them() -> None:
+    """NDCG of the documents that somebody chose to grade is that of another, shorter list."""
+    lists = pd.DataFrame(
+        {
+            "query_id": [0, 0, 0, 1, 1, 1, 2, 2, 3, 3],
+            "doc_id": list("abcabcabab"),
+            "grade": [3, 0, 1, 3, 0, np.nan, 2, 2, np.nan, np.nan],
+        }
+    )
+    expected = np.array([0.1, 0.9, 0.5, 0.1, 0.9, 0.5, 1, 0, 1, 0], dtype=np.float32)
+    graded, human, in_part = whole_lists(lists, expected, 4)
+    assert graded.tolist() == [True, False, True, False]
+    assert in_part == 1
+    assert np.isnan(human).tolist() == [False, True, True, True], "query 2 has one grade: nothing to measure"
+    assert 0 < human[0] < 1
+
+
+def test_lists_without_a_grade_are_no_error() -> None:
+    lists = pd.DataFrame({"query_id": [0, 0], "doc_id": ["a", "b"], "grade": [np.nan, np.nan]})
+    graded, human, in_part = whole_lists(lists, np.zeros(2, dtype=np.float32), 1)
+    assert (graded.tolist(), np.isnan(human).tolist(), in_part) == ([False], [True], 0)

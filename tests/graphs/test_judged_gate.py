@@ -15,10 +15,12 @@ from small_world import make_pairs, world
 from serm.core import Settings
 from serm.core.errors import DataError
 from serm.core.records import PairKey
-from serm.evals.gate import _by_window
-from serm.evals.judged_gate import panel_grades
+from serm.core.settings_loop import GateSettings
+from serm.evals.gate import _by_window, decide
+from serm.evals.judged_gate import JudgedChanges, panel_grades, powered_change, query_changes
+from serm.evals.listed import rows_by_window
 from serm.graphs import evolve
-from serm.graphs.gate_panel import _Graded
+from serm.graphs.gate_panel import _Graded, panel_pairs
 from serm.graphs.resources import Resources
 from serm.relevance_model.base import Scores, expected_grade
 from serm.storage.judgments import JudgmentStore
@@ -70,9 +72,12 @@ def test_the_gate_shows_both_intervals_and_what_it_paid(done: tuple[Settings, li
         assert 0 <= judged["weight"] <= 1
         assert "the panel alone has graded" in " ".join(decision["reasons"])
         with Resources(stated) as resources:
-            gate, further = resources.human_graded(number), resources.judged_only(number)
+            gate, further = resources.human_graded(number), resources.judged_lists(number)
             assert judged["queries"] == further["query_id"].nunique()
-            assert judged["pairs"] == len(gate) + len(further)
+            assert judged["pairs"] == len(panel_pairs(resources, number))
+            assert judged["pairs"] == len(gate) + len(further), (
+                "every pair of this gate has a grade, and comes once"
+            )
         totals += report["counts"]["gate"]["judgments"]
         assert totals == 3 * judged["pairs"]  # each judge, each pair, once
         assert report["counts"]["judging"]["judgments"] <= 3 * report["counts"]["mined"]
@@ -143,25 +148,65 @@ def test_the_panels_grade_is_the_commonest_vote_and_the_lower_of_two() -> None:
     assert panel_grades(frame, said).fillna(-1).tolist() == [3, 1, -1]  # type: ignore[arg-type]
 
 
-def test_the_newest_windows_changes_are_of_its_own_rows_by_people_and_by_the_panel() -> None:
-    """A query that is asked again is another one in each window: both sides have to measure the same rows."""
-    rng = np.random.default_rng(3)
+def _asked_again(rng: np.random.Generator) -> tuple[pd.DataFrame, pd.DataFrame, Scores, Scores]:
+    """240 graded pairs of 20 queries, each of the first window that has it; what both windows listed; scores.
+
+    Ten queries come in both: window 0 shows six documents, window 1 four of these and six new ones.
+    """
     frame = pd.DataFrame(
         {
-            "query_id": np.repeat([f"q{number}" for number in range(20)], 12),
+            "query_id": np.repeat([f"q{number:02d}" for number in range(20)], 12),
             "doc_id": [f"d{number}" for number in range(240)],
             "grade": np.tile([0, 1, 2, 3], 60),
             "window": np.where((np.arange(240) % 12 < 6) & (np.arange(240) < 120), 0, 1),
         }
     )
+    again = frame[(frame["window"] == 0) & (np.arange(240) % 12 < 4)].assign(window=1)
+    lists = pd.concat([frame, again], ignore_index=True).drop(columns="grade")
     before, after = (_scores(rng.random((240, 4))) for _ in range(2))
-    panel = _Graded(frame, frame, before.expected, after.expected)  # which grades as people do
-    people = _by_window(frame, before, after)[1].set_index("query_id")["change"]
+    return frame, lists, before, after
+
+
+def test_the_newest_windows_changes_are_of_its_whole_lists_by_people_and_by_the_panel() -> None:
+    """Of a query that is asked again the newest window shows old documents beside new ones: a model that is
+    better on the list may be worse on the few that no window had before."""
+    frame, lists, before, after = _asked_again(np.random.default_rng(3))
+    asked = rows_by_window(frame, lists)
+    panel = _Graded(frame, before.expected, after.expected, asked)  # which grades as people do
+    people = _by_window(frame, before, after, asked)[1].set_index("query_id")
     newest, every = (panel.changes(window).set_index("query_id") for window in (1, None))
-    assert set(newest["window"]) == {1}
-    assert newest["change"].to_dict() == people.to_dict()
-    assert (every.loc["q0", "window"], every.loc["q19", "window"]) == (0, 1)
-    assert (every["change"] != newest["change"]).tolist() == [True] * 10 + [False] * 10
+    assert set(newest["window"]) == set(people["window"]) == {1}
+    assert people["pairs"].tolist() == [10] * 10 + [12] * 10
+    assert newest["change"].to_dict() == people["change"].to_dict()
+    assert (every.loc["q00", "window"], every.loc["q19", "window"]) == (0, 1)
+    differs = (every["change"] != newest["change"]).to_numpy()
+    assert differs[:10].sum() > 5
+    assert not differs[10:].any()
+
+
+def test_what_a_decision_says_of_the_newest_window_is_of_its_whole_lists() -> None:
+    frame, lists, before, _ = _asked_again(np.random.default_rng(3))
+    ideal = np.eye(4, dtype=np.float32)[frame["grade"]]
+    after = np.where(
+        (frame["window"] == 1).to_numpy()[:, None], ideal[:, ::-1], ideal
+    )  # new ones upside down
+    stated = GateSettings(resamples=200)
+    told = [
+        decide(
+            frame,
+            before,
+            Scores(after, expected_grade(after)),
+            settings=stated,
+            newest_window=1,
+            looks=1,
+            seed=0,
+            asked=asked,
+        )
+        for asked in (None, rows_by_window(frame, lists))
+    ]
+    assert told[0].newest.n == told[1].newest.n == 20
+    assert told[0].change == told[1].change
+    assert told[0].newest.mean < told[1].newest.mean, "four old documents of each list are ranked well"
 
 
 def test_a_query_that_no_judge_answered_for_is_one_without_a_change_on_either_side() -> None:
@@ -176,10 +221,49 @@ def test_a_query_that_no_judge_answered_for_is_one_without_a_change_on_either_si
     )
     rng = np.random.default_rng(3)
     answered = (frame["query_id"] != "b").to_numpy()
-    before, after = (_scores(rng.random((12, 4))).expected[answered] for _ in range(2))
-    found = _Graded(frame, frame[answered].reset_index(drop=True), before, after).changes(1)
+    before, after = (_scores(rng.random((12, 4))).expected for _ in range(2))
+    said = frame.assign(grade=frame["grade"].where(answered))
+    found = _Graded(said, before, after, rows_by_window(frame, frame)).changes(1)
     assert found["query_id"].tolist() == ["a", "b", "c"]
     assert found["change"].isna().tolist() == [False, True, False]
+
+
+def test_what_people_left_ungraded_in_the_gate_does_not_bend_the_panels_part() -> None:
+    """People grade ten documents of twenty. A challenger that is worse on these and better on the others is
+    worse by their grades, and the panel, which sees all of every list, must not turn that into better."""
+    rng = np.random.default_rng(7)
+    held, means = 0, []
+    for _ in range(RUNS):
+        frames = [_half_graded(rng, queries, f"{side}-") for side, queries in (("gate", 60), ("judged", 150))]
+        people = frames[0][np.arange(len(frames[0])) % 20 < 10].reset_index(drop=True)
+        human = query_changes(people, people["before"], people["after"], 4)
+        sides = [query_changes(frame, frame["before"], frame["after"], 4) for frame in frames]
+        found = powered_change(human, JudgedChanges(*sides), 0.9, 10)
+        held += found.interval.low <= WORSE
+        means.append(found.interval.mean)
+    assert np.mean(means) == pytest.approx(WORSE, abs=0.01)
+    assert held / RUNS > 0.8
+
+
+RUNS = 60
+WORSE = -0.0989
+"""The mean change by people's grades over 20,000 such queries."""
+
+
+def _half_graded(rng: np.random.Generator, queries: int, name: str) -> pd.DataFrame:
+    """Lists of twenty; the challenger has more noise on the first ten documents and less on the others."""
+    grades = rng.integers(0, 4, (queries, 20))
+    noise = np.where(np.arange(20) < 10, 1.6, 0.4)
+    return pd.DataFrame(
+        {
+            "query_id": np.repeat([f"{name}{number}" for number in range(queries)], 20),
+            "doc_id": [f"{name}{number}" for number in range(queries * 20)],
+            "grade": grades.ravel(),
+            "window": 0,
+            "before": (grades + rng.normal(0, 1, grades.shape)).ravel(),
+            "after": (grades + noise * rng.normal(0, 1, grades.shape)).ravel(),
+        }
+    )
 
 
 def _scores(values: np.ndarray) -> Scores:

@@ -202,6 +202,8 @@ def test_what_goes_where_takes_no_memory_a_window_and_a_test(tmp_path: Path, win
         windows=tuple(map(str, range(windows))),
         window=window,
         opens=window,
+        gate_lists=~everywhere,
+        judged_lists=~everywhere,
         tests=tuple((Rule(name=str(test)), np.flatnonzero(window == test)) for test in range(windows)),
         repeats=Repeats(*[np.zeros(0, dtype=np.int64)] * 3),
         left_out={},

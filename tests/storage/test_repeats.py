@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 
 from serm.core.columns import FEEDBACK
 from serm.core.settings import Settings
+from serm.evals.listed import rows_by_window
 from serm.storage.dataset import DataSet
 from serm.storage.ingest import DUPLICATE, ingest
 from serm.storage.plan import ELSEWHERE, NO_GRADE, SPENT
@@ -221,6 +222,48 @@ def test_pairs_that_the_panel_alone_grades_stand_once_for_all_windows(
     assert judged["window"].tolist() == [0] * len(judged)
     assert dataset.left_out == {ELSEWHERE: len(judged)}
     assert [window.pairs for window in dataset.windows] == [80 - len(judged)] * 2
+
+
+def test_what_a_window_listed_for_the_gates_queries_stands_beside_the_gate_graded_or_not(
+    ingested: Ingested, many_rows: Rows
+) -> None:
+    """A gate query of three documents, one of them without a grade, is asked in two weeks; a second one has
+    no grade at all, and the second week shows a document that is new."""
+    graded, twin, plain = many_rows(1, 3, first=500, split="gate")
+    ungraded = [{**plain, "grade": None}, {**many_rows(1, 1, first=501, split="gate")[0], "grade": None}]
+    new = {**many_rows(1, 4, first=500, split="gate")[3]}
+    weeks = [
+        {**row, "timestamp": day, "impressions": 3.0}
+        for day in ("2026-03-02", "2026-03-03", "2026-03-10")
+        for row in (graded, twin, *ungraded)
+    ]
+    stream = [logged(row, day, impressions=1) for day in ("2026-03-02", "2026-03-10") for row in many_rows(4)]
+    dataset = ingested(world(many_rows, [*weeks, {**new, "timestamp": "2026-03-10"}, *stream]), **WEEKS)
+    gate = dataset.gate(9)
+    own = gate[gate["query_id"] == graded["query_id"]]
+    assert own.set_index("doc_id")["window"].to_dict() == {"d0": 0, "d1": 0, "d3": 1}
+    lists = dataset.gate_lists(9).query("query_id == @graded['query_id']")
+    found = {window: sorted(rows["doc_id"]) for window, rows in lists.groupby("window")}
+    assert found == {0: ["d0", "d1", "d2"], 1: ["d0", "d1", "d2", "d3"]}
+    assert "grade" not in lists
+    assert set(lists.query("doc_id == 'd0'")["impressions"]) == {6.0, 3.0}, "two requests, then one"
+    assert set(dataset.gate_lists(0)["window"]) <= {-1, 0}
+    assert ungraded[1]["query_id"] not in set(dataset.gate_lists(9)["query_id"]), "no query of the gate"
+    rows = rows_by_window(gate.reset_index(drop=True), dataset.gate_lists(9))
+    assert [len(rows[window]) for window in (0, 1)] == [2, 3]
+
+
+def test_the_panels_own_queries_have_a_list_in_each_window(tmp_path: Path, many_rows: Rows) -> None:
+    stream = [
+        logged(row, day, impressions=1)
+        for day in ("2026-03-02", "2026-03-10")
+        for row in many_rows(40, timestamp=None)
+    ]
+    dataset = judging(tmp_path, world(many_rows, stream))
+    lists, judged = dataset.judged_lists(9), dataset.judged_only(9)
+    assert len(lists) == 2 * len(judged)
+    assert set(lists["window"]) == {0, 1}
+    assert len(dataset.judged_lists(0)) == len(judged)
 
 
 COUNT = st.none() | st.integers(0, 50)

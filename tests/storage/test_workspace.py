@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import json
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -19,12 +20,37 @@ from serm.core.errors import (
 )
 from serm.core.hashing import digest
 from serm.core.settings import NOT_IDENTITY
-from serm.storage.workspace import Workspace
+from serm.storage.workspace import CURRENT, Workspace
 
 
 def settings(folder: Path, **values: object) -> Settings:
     mapping = {"workspace": str(folder / "work"), "data": {"sources": [{"pairs": "pairs.parquet"}]}, **values}
     return Settings.from_mapping(mapping, folder=folder, environment={})
+
+
+def bound(given: Settings) -> None:
+    """A workspace in which a run has come as far as its data."""
+    with Workspace.open(given) as workspace:
+        (workspace.data / CURRENT).touch()
+
+
+def test_a_first_run_that_failed_before_its_data_leaves_the_config_free_to_be_mended(tmp_path: Path) -> None:
+    Workspace.open(settings(tmp_path)).close()
+    mended = {"data": {"sources": [{"pairs": "pairs.parquet", "columns": {"doc_id": "sku"}}]}}
+    bound(settings(tmp_path, **mended))
+    Workspace.open(settings(tmp_path, **mended)).close()
+    with pytest.raises(WorkspaceMismatchError, match="columns"):
+        Workspace.open(settings(tmp_path))
+
+
+def test_a_shared_folder_that_is_gone_or_another_is_told_with_both_places(tmp_path: Path) -> None:
+    Workspace.open(settings(tmp_path, storage={"shared": "a"})).close()
+    with pytest.raises(WorkspaceError, match=r"is a link to .*/a/scores, and `storage.shared` is .*/b"):
+        Workspace.open(settings(tmp_path, storage={"shared": "b"}))
+    shutil.rmtree(tmp_path / "a")
+    with pytest.raises(WorkspaceError, match=r"is a link to .*/a/scores, which is gone"):
+        Workspace.open(settings(tmp_path))
+    Workspace.open(settings(tmp_path, storage={"shared": "a"})).close()
 
 
 def test_a_new_workspace_has_its_folders_and_remembers_its_config(tmp_path: Path) -> None:
@@ -46,7 +72,7 @@ def test_a_key_that_decides_no_result_may_change(tmp_path: Path) -> None:
 
 
 def test_another_config_is_refused_and_the_difference_is_named(tmp_path: Path) -> None:
-    Workspace.open(settings(tmp_path, budget={"pairs_per_round": 600})).close()
+    bound(settings(tmp_path, budget={"pairs_per_round": 600}))
     with pytest.raises(
         WorkspaceMismatchError, match=r"budget\.pairs_per_round: 600 in the workspace, 300 in the config"
     ) as raised:
@@ -56,13 +82,13 @@ def test_another_config_is_refused_and_the_difference_is_named(tmp_path: Path) -
 
 
 def test_a_judge_that_was_added_is_named_as_the_difference(tmp_path: Path) -> None:
-    Workspace.open(settings(tmp_path, judges=["openai:a"])).close()
+    bound(settings(tmp_path, judges=["openai:a"]))
     with pytest.raises(WorkspaceMismatchError, match=r"judges\.1\.backend: not set in the workspace"):
         Workspace.open(settings(tmp_path, judges=["openai:a", "openai:b"]))
 
 
 def test_after_a_refusal_the_right_config_still_opens_it(tmp_path: Path) -> None:
-    Workspace.open(settings(tmp_path)).close()
+    bound(settings(tmp_path))
     with pytest.raises(WorkspaceMismatchError):
         Workspace.open(settings(tmp_path, random_seed=8))
     Workspace.open(settings(tmp_path)).close()
@@ -129,7 +155,7 @@ def test_a_file_in_the_place_of_the_workspace_is_refused(tmp_path: Path) -> None
 
 
 def test_a_damaged_config_file_is_named(tmp_path: Path) -> None:
-    Workspace.open(settings(tmp_path)).close()
+    bound(settings(tmp_path))
     (tmp_path / "work" / "config.json").write_text("{")
     with pytest.raises(WorkspaceError, match=r"config\.json is damaged"):
         Workspace.open(settings(tmp_path))
@@ -174,11 +200,12 @@ def test_a_login_is_not_written_down_and_a_new_password_is_no_other_config(tmp_p
         url = f"http://{login}host/v1#qwen"
         return settings(tmp_path, judges=[url, "openai:a"], agents={"llm": url})
 
+    bound(of("me:s3cret@"))
     with Workspace.open(of("me:s3cret@")) as workspace:
         text = (workspace.folder / "config.json").read_text()
     assert "s3cret" not in text
     assert json.loads(text)["identity"]["agents"]["llm"] == "http://host/v1#qwen"
-    Workspace.open(of("me:another@")).close()
+    bound(of("me:another@"))
     Workspace.open(of("")).close()
     with pytest.raises(WorkspaceMismatchError) as raised:
         Workspace.open(settings(tmp_path, judges=["http://me:s3cret@other/v1#qwen"]))
@@ -224,7 +251,7 @@ def test_workspaces_may_share_what_is_named_by_content(tmp_path: Path) -> None:
 
 def bound_without(folder: Path, *keys: str, **values: object) -> None:
     """A workspace as a version without these keys bound it; `values`: keys that it had and that are gone."""
-    Workspace.open(settings(folder)).close()
+    bound(settings(folder))
     file = folder / "work" / "config.json"
     written = json.loads(file.read_text())
     for key in keys:

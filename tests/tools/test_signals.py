@@ -121,9 +121,19 @@ def test_a_query_has_the_stratum_of_its_own_window_and_none_where_impressions_ar
             "impressions": [np.nan, np.nan, 9.0, 9.0, 1.0, 900.0, 90.0],
         }
     )
-    found = strata_by_window(gate, np.array([0, 1, 2, 2, 3, 4, 5]))
-    assert found.tolist() == ["", "", "head", "tail", "head", "tail"]
-    assert strata_by_window(gate.iloc[:0], np.array([], dtype=np.int64)).tolist() == []
+    traffic = {-1: None, 0: np.array([9.0, 2.0, 1.0]), 2: np.array([9_000.0, 900.0, 90.0])}.__getitem__
+    found = strata_by_window(gate, np.array([0, 1, 2, 2, 3, 4, 5]), traffic)
+    assert found.tolist() == ["", "", "head", "tail", "tail", "tail"], "of the gate alone 900 would be head"
+    assert strata_by_window(gate.iloc[:0], np.array([], dtype=np.int64), traffic).tolist() == []
+
+
+def test_a_frequency_has_the_stratum_that_it_would_have_among_others() -> None:
+    among = np.array([6.0, 3.0, 3.0, 2.0, 1.0, 1.0, 1.0, 1.0])  # 18 in all
+    for value, name in zip(among, strata(among), strict=True):
+        assert strata(np.array([value]), among).tolist() == [name]
+    asked = np.array([100.0, 5.0, 2.5, 0.5])
+    assert strata(asked, among).tolist() == ["head", "torso", "tail", "tail"]
+    assert strata(asked, np.ones(3)).tolist() == ["tail"] * 4
 
 
 def test_a_language_is_named_where_the_log_has_none_and_left_where_it_has_one() -> None:
