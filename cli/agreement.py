@@ -52,7 +52,7 @@ def agreement(
     if as_json:
         print(json.dumps(report.to_json(), ensure_ascii=False, indent=2))
         return
-    console = Console(soft_wrap=True)
+    console = Console(emoji=False, soft_wrap=True)
     for part in tables(report):
         console.print(part)
     if png is not None:

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
+
+from serm.cli.given import Column, Corpus, Pairs, Queries, given_source, rejects_beside
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -24,9 +26,7 @@ def add_to(app: typer.Typer) -> None:
 
 
 def annotate(
-    pairs: Annotated[
-        Path, typer.Argument(metavar="PAIRS", help="Parquet, JSONL, CSV, a BEIR folder, TREC qrels or a run.")
-    ],
+    pairs: Pairs,
     *,
     config: Annotated[Path, typer.Option("--config", help="A config; `judges:` is all that it needs.")],
     out: Annotated[
@@ -48,18 +48,15 @@ def annotate(
     source: Annotated[
         str, typer.Option("--source", help="What the pairs are called, for judges with `sources`.")
     ] = "",
-    queries: Annotated[Path | None, typer.Option("--queries", help="TREC: the texts of queries.")] = None,
-    corpus: Annotated[Path | None, typer.Option("--corpus", help="TREC: the texts of documents.")] = None,
-    column: Annotated[
-        list[str] | None, typer.Option("--column", metavar="OURS=THEIRS", help="Rename a column; repeatable.")
-    ] = None,
+    queries: Queries = None,
+    corpus: Corpus = None,
+    column: Column = None,
 ) -> None:
     """Have the panel label pairs. Run again it asks only for what is missing."""
     from rich.console import Console
 
     from serm.cli.load import load_settings
     from serm.cli.outputs import files_of, require_apart
-    from serm.core.settings_data import Source
     from serm.storage.labels_io import check_labels_path
     from serm.storage.recording import check_recording
 
@@ -69,12 +66,10 @@ def annotate(
     settings = _ruled(load_settings(config), rule)
     read = {"PAIRS": pairs, "--gold": gold, "--queries": queries, "--corpus": corpus}
     require_apart({"--out": out, "--record": record}, read | files_of(settings, config))
-    names = dict(_renamed(item) for item in column or ())
-    texts = {"queries": _absolute(queries), "corpus": _absolute(corpus), "columns": names}
-    given = Source(pairs=pairs.absolute(), name=source, **texts)
+    given = given_source(pairs, queries, corpus, column, source)
     _require_a_judge(settings, given.label)
-    graded = None if gold is None else Source(pairs=gold.absolute(), name=given.label, **texts)
-    console = Console(soft_wrap=True)
+    graded = None if gold is None else given_source(gold, queries, corpus, column, given.label)
+    console = Console(emoji=False, soft_wrap=True)
     work = _Work(console, settings, out, given, graded)
     found, labels = work.retry() if retry_failed else work.label()
     if found is None:
@@ -182,21 +177,10 @@ class _Work:
     def _read(self, source: Source, role: str = "") -> pd.DataFrame:
         """The good rows of a source; the others are counted, and named in a file beside the labels. `role`
         keeps the file of the gold apart from that of pairs by the same name in another folder."""
-        from serm.cli.format import count
-        from serm.storage.artifacts import storage_errors
         from serm.storage.pairs import read_pairs
-        from serm.storage.rejects import RejectLog
 
-        with storage_errors(self.out.parent):
-            self.out.parent.mkdir(parents=True, exist_ok=True)
-        file = self.out.with_name(f"{self.out.name}.{source.pairs.stem}.{role}rejects.jsonl")
-        with RejectLog(file) as rejects:
-            frame = read_pairs(source, self.settings, rejects)
-        if rejects.count:
-            self._say(f"{count(rejects.count, 'row')} of {source.pairs} left out: {file} says why.")
-        else:
-            file.unlink()
-        return frame
+        with rejects_beside(self.out, source, self._say, role) as rejects:
+            return read_pairs(source, self.settings, rejects)
 
     def _say(self, text: str) -> None:
         self.console.print(text, style="yellow", markup=False, highlight=False)
@@ -236,16 +220,3 @@ def _ruled(settings: Settings, rule: str | None) -> Settings:
             f"there is no agreement rule `{rule}`.", "It is unanimous, majority or reliability."
         ) from None
     return settings.model_copy(update={"agreement": agreement})
-
-
-def _renamed(text: str) -> tuple[str, str]:
-    from serm.core.errors import ConfigError
-
-    ours, equals, theirs = text.partition("=")
-    if not equals or not ours or not theirs:
-        raise ConfigError(f"`--column {text}` renames nothing.", "Write OURS=THEIRS, as in text=passage.")
-    return ours, theirs
-
-
-def _absolute(path: Path | None) -> Any:
-    return None if path is None else path.absolute()

@@ -41,7 +41,7 @@ def answer(
 
     workspace = look_at(config)
     found = waiting_question(workspace.questions)
-    console = Console(soft_wrap=True)
+    console = Console(emoji=False, soft_wrap=True)
     if found is None:
         _say(console, f"The supervisor asks nothing in {workspace.folder}.")
         return
@@ -70,7 +70,8 @@ def _said(console: Console, question: Question, text: str, *, none: bool) -> str
 def _go_on(console: Console, config: Path, rounds: int | None, resume: bool | None) -> None:
     import sys
 
-    from serm.cli.evolve import program, watch
+    from serm.cli.calling import command
+    from serm.cli.evolve import watch
     from serm.cli.load import is_workspace
 
     if is_workspace(config):
@@ -80,7 +81,7 @@ def _go_on(console: Console, config: Path, rounds: int | None, resume: bool | No
     if resume or (ask and typer.confirm("Go on with the run now?", default=True)):
         watch(config, rounds)
     else:
-        _say(console, f"`{program()} evolve {config}` goes on with the run.")
+        _say(console, f"`{command('evolve', config)}` goes on with the run.")
 
 
 def _say(console: Console, text: str) -> None:

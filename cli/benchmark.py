@@ -49,7 +49,7 @@ def benchmark(  # noqa: PLR0917
     from serm.benchmarks.runs import runs_of
     from serm.core.errors import ConfigError, SermError
 
-    console = Console(soft_wrap=True)
+    console = Console(emoji=False, soft_wrap=True)
     stated = read_protocol(protocol)
     folder = out or Path(".serm") / "benchmarks" / stated.name
     wanted = arms or list(stated.arms)

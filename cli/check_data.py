@@ -58,6 +58,24 @@ def _reasons(patient: Patient) -> str:
     return "; ".join(parts)
 
 
+def check_past(patient: Patient) -> Iterator[Finding]:
+    """Whether the workspace, where there is one, would go on with these files."""
+    from serm.storage.continuity import MENDED_BY, changed_data
+    from serm.storage.workspace import CURRENT
+
+    noted = patient.settings.workspace_path / "data" / CURRENT
+    changed = changed_data(noted, patient.dataset)
+    if changed:
+        yield Finding(
+            "past",
+            Status.FAIL,
+            f"the input files have changed since {patient.settings.workspace_path} was made: {changed}.",
+            MENDED_BY,
+        )
+    elif noted.is_file():
+        yield Finding("past", Status.PASS, "the workspace goes on with these files.")
+
+
 def check_sets(patient: Patient) -> Iterator[Finding]:
     windows = [part for part in patient.parts if part.name.startswith(WINDOW)]
     for part in patient.parts:

@@ -28,7 +28,7 @@ def doctor(config: Config) -> None:
     from serm.cli.load import load_settings
 
     styles = {Status.PASS: ("✓", "green"), Status.WARN: ("!", "yellow"), Status.FAIL: ("✗", "bold red")}
-    console = Console(soft_wrap=True, highlight=False)
+    console = Console(emoji=False, soft_wrap=True, highlight=False)
     seen: dict[Status, int] = dict.fromkeys(Status, 0)
     settings = load_settings(config)
     console.print(f"[green]✓ pass[/green]  config      {escape(str(config))} is a valid config.", markup=True)
@@ -58,6 +58,7 @@ def examine(settings: Settings) -> Iterator[Finding]:
             yield Finding("data", Status.WARN, sentence, "`serm evolve` needs `data.sources`.")
         for area, check, needs_data in (
             ("data", check_data.check_input, False),
+            ("past", check_data.check_past, True),
             ("sets", check_data.check_sets, True),
             ("separation", check_data.check_separation, True),
             ("gate", check_gate.check_gate, True),

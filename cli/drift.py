@@ -59,7 +59,7 @@ def drift(
     if as_json:
         print(json.dumps(drift_json(found), ensure_ascii=False, indent=2))
         return
-    _tell(Console(soft_wrap=True, highlight=False), found)
+    _tell(Console(emoji=False, soft_wrap=True, highlight=False), found)
     for name in (png, html):
         if name is not None:
             print(f"Written: {name}")

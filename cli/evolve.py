@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import shutil
-import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from serm.cli.calling import command
 from serm.cli.options import Config
 
 if TYPE_CHECKING:
@@ -40,7 +39,7 @@ def watch(config: Path, rounds: int | None = None) -> None:
     from serm.cli.stopping import stopping
 
     settings = load_settings(config)
-    console = Console(soft_wrap=True)
+    console = Console(emoji=False, soft_wrap=True)
     with RunProgress(console) as progress:
         progress.say(f"Workspace {settings.workspace_path}")
         for line in notices(config):
@@ -72,7 +71,7 @@ def watch(config: Path, rounds: int | None = None) -> None:
 def tell(console: Console, result: EvolutionResult, config: Path) -> None:
     """The table of all rounds, why each was promoted or rolled back, why the run ended, what to look at."""
     from serm.cli.health import warnings
-    from serm.cli.rounds_table import rounds_table, verdicts
+    from serm.cli.rounds_table import failures, rounds_table, verdicts
     from serm.cli.stages_table import stages_table, worth_showing
 
     if result.rounds:
@@ -81,38 +80,33 @@ def tell(console: Console, result: EvolutionResult, config: Path) -> None:
             console.print(stages_table(result.rounds))
         for line in verdicts(result.rounds):
             console.print(line)
+        for told in failures(result.rounds):
+            console.print(told, markup=False, style="yellow")
         for warning in warnings(result.rounds[-1].get("outside") or {}):
             console.print(warning, markup=False, style="yellow")
     lines = [
         _ending(result, config),
         "Look at it:",
-        f"  {program()} trace {config}     a round as a tree: agents, their tools, judges",
-        f"  {program()} models {config}    the versions, and which one is in use",
-        f"  {program()} ui {config}        the same and all figures in MLflow",
+        f"  {command('trace', config)}     a round as a tree: agents, their tools, judges",
+        f"  {command('models', config)}    the versions, and which one is in use",
+        f"  {command('ui', config)}        the same and all figures in MLflow",
     ]
     console.print("\n".join(lines), markup=False, highlight=False)
-
-
-def program() -> str:
-    """How the user calls serm: by its name, or by its path where the name is not found."""
-    called = sys.argv[0]
-    by_path = Path(called).name == "serm" and shutil.which("serm") is None
-    return called if by_path else "serm"
 
 
 def _ending(result: EvolutionResult, config: Path) -> str:
     if result.question:
         return (
             f"Waiting for a person. The supervisor asks: {result.question}\n"
-            f"`{program()} answer {config}` answers it, and the run goes on."
+            f"`{command('answer', config)}` answers it, and the run goes on."
         )
     if result.waiting:
         return (
             f"Waiting for a person: the judges do not agree on {result.waiting} pairs. "
-            f"`{program()} review {config}` asks about them, and the run goes on."
+            f"`{command('review', config)}` asks about them, and the run goes on."
         )
     return f"Done: {result.stop}." if result.stop else _resume(config)
 
 
 def _resume(config: Path) -> str:
-    return f"Stopped; nothing is lost. `{program()} evolve {config}` goes on from here."
+    return f"Stopped; nothing is lost. `{command('evolve', config)}` goes on from here."

@@ -7,6 +7,8 @@ from typing import Annotated
 
 import typer
 
+from serm.cli.calling import command
+
 DEFAULT_NAME = "serm.yaml"
 
 
@@ -32,7 +34,8 @@ def init(
     text = files("serm.cli").joinpath("template.yaml").read_text(encoding="utf-8")
     write_file(target, lambda temporary: _write(temporary, text))
     print(
-        f"Wrote {target}. Fill in `data` and `judges`, then:\n  serm doctor {target}\n  serm evolve {target}"
+        f"Wrote {target}. Fill in `data` and `judges`, then:\n"
+        f"  {command('doctor', target)}\n  {command('evolve', target)}"
     )
 
 

@@ -26,6 +26,7 @@ from serm.cli import (
     models,
     plan,
     review,
+    score,
     trace,
     ui,
 )
@@ -79,6 +80,7 @@ for command in (
     agreement,
     trace,
     models,
+    score,
     ui,
     demo,
     benchmark,

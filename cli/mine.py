@@ -2,26 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Final
+from typing import Annotated
 
 import typer
 
 from serm.cli.options import Config, Window
-from serm.storage.csv_file import to_csv
-
-if TYPE_CHECKING:
-    import pandas as pd
-
-
-FORMATS: Final[Mapping[str, Callable[[pd.DataFrame, Path], object]]] = {
-    ".parquet": lambda pairs, path: pairs.to_parquet(path, index=False),
-    ".csv": to_csv,
-    ".jsonl": lambda pairs, path: pairs.to_json(
-        path, orient="records", lines=True, force_ascii=False, date_format="iso"
-    ),
-}
+from serm.storage.table_files import TABLES
 
 
 def add_to(app: typer.Typer) -> None:
@@ -47,20 +34,20 @@ def mine(
     from serm.core.errors import ConfigError
 
     form = out.suffix.lower()
-    if form not in FORMATS:
-        raise ConfigError(f"{out} has no format that is known.", f"End it in {', '.join(FORMATS)}.")
+    if form not in TABLES:
+        raise ConfigError(f"{out} has no format that is known.", f"End it in {', '.join(TABLES)}.")
     settings = load_settings(config)
     require_apart({"--out": out}, files_of(settings, config))
 
     from serm.graphs.mine import mine as run  # takes seconds: what is wrong with the config was said before
     from serm.storage.artifacts import write_file
 
-    console = Console(soft_wrap=True, highlight=False)
+    console = Console(emoji=False, soft_wrap=True, highlight=False)
     with RunProgress(console) as progress:
         mined = run(settings, window, progress)
 
     def write(place: Path) -> None:
-        FORMATS[form](mined.pairs, place)
+        TABLES[form](mined.pairs, place)
 
     write_file(out, write)
     table = Table(box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0))

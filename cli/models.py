@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from typer.core import TyperGroup
 
-from serm.cli.options import Config, Place
+from serm.cli.options import Config, Place, Version
 
 if TYPE_CHECKING:
     from serm.relevance_model.registry import ModelRegistry
@@ -59,7 +60,7 @@ def list_versions(place: Place) -> None:
             _when(version.created),
             Text(about),
         )
-    Console().print(table)
+    Console(emoji=False).print(table)
 
 
 @commands.command("promote")
@@ -94,6 +95,22 @@ def promote(
             typer.confirm(question, abort=True)
         registry.set_alias(CHAMPION, version)
     print(f"Champion: version {version} ({chosen.model_id}); before: {now}.")
+
+
+@commands.command("export")
+def export(
+    place: Place,
+    folder: Annotated[Path, typer.Argument(metavar="FOLDER", help="A new folder for the weights.")],
+    version: Version = None,
+) -> None:
+    """Copy the champion, or another version, to a folder that sentence-transformers opens."""
+    from serm.cli.load import look_at
+    from serm.graphs.in_use import find_weights
+    from serm.relevance_model.exporting import export_model
+
+    weights = find_weights(look_at(place), version)
+    export_model(weights.folder, folder)
+    print(f"Version {weights.version} ({weights.model_id}): {folder}.")
 
 
 @commands.command("prune")

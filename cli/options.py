@@ -14,6 +14,9 @@ Place = Annotated[
 Round = Annotated[
     int | None, typer.Option("--round", min=1, help="The round; the newest finished one by default.")
 ]
+Version = Annotated[
+    int | None, typer.Option("--version", min=1, help="A version of `serm models`; the champion by default.")
+]
 Window = Annotated[
     str | None, typer.Option("--window", help="A window, by number or name; the last one by default.")
 ]

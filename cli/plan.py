@@ -57,7 +57,7 @@ def plan(
         told = asdict(found) | {"cost": found.cost, "unpriced": found.unpriced}
         print(json.dumps(told, ensure_ascii=False, indent=2))
         return
-    _tell(Console(soft_wrap=True, highlight=False), found, settings)
+    _tell(Console(emoji=False, soft_wrap=True, highlight=False), found, settings)
 
 
 def _counter(settings: Settings) -> Callable[[Sequence[str]], list[int]]:

@@ -49,7 +49,7 @@ def review(
 
     workspace = look_at(config)
     found = waiting(workspace.reviews)
-    console = Console(soft_wrap=True)
+    console = Console(emoji=False, soft_wrap=True)
     if found is None:
         console.print(f"Nothing waits for a person in {workspace.folder}.", markup=False, highlight=False)
         return
@@ -108,12 +108,13 @@ def _tell(console: Console, pairs: Review) -> None:
 def _go_on(console: Console, config: Path, pairs: Review, rounds: int | None, resume: bool | None) -> None:
     import sys
 
-    from serm.cli.evolve import program, watch
+    from serm.cli.calling import command
+    from serm.cli.evolve import watch
     from serm.cli.load import is_workspace
 
     still = len(pairs.open())
     if still:
-        _say(console, f"{still} still open; `{program()} review {config}` goes on with them.")
+        _say(console, f"{still} still open; `{command('review', config)}` goes on with them.")
         return
     if is_workspace(config):
         _say(console, "The command that made the workspace goes on with the run.")
@@ -122,7 +123,7 @@ def _go_on(console: Console, config: Path, pairs: Review, rounds: int | None, re
     if resume or (ask and typer.confirm("Go on with the run now?", default=True)):
         watch(config, rounds)
     else:
-        _say(console, f"`{program()} evolve {config}` goes on with the run.")
+        _say(console, f"`{command('evolve', config)}` goes on with the run.")
 
 
 def login() -> str:

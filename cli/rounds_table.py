@@ -47,6 +47,23 @@ def verdicts(reports: Sequence[Report]) -> Iterator[Text]:
             yield line.append(f": {'; '.join(decision['reasons'])}.")
 
 
+def failures(reports: Sequence[Report]) -> Iterator[str]:
+    """A line for each round in which pairs have no label because judges failed: whose, and of which kind."""
+    for report in reports:
+        failed = ((report.get("counts") or {}).get("outcomes") or {}).get("failed", 0)
+        if failed:
+            kinds = [
+                f"{name} {number:,} {kind}"
+                for name, told in (report.get("failures") or {}).items()
+                for kind, number in told.items()
+            ]
+            whose = f" Failures: {', '.join(kinds)}." if kinds else ""
+            yield (
+                f"Round {report['round']}: {failed:,} of {report['counts']['mined']:,} pairs have no label, "
+                f"as judges failed on them.{whose}"
+            )
+
+
 def static_test(report: Report) -> str | None:
     """The name of the static test: the one that is marked so, else the first."""
     named = report.get("static_test")

@@ -32,7 +32,7 @@ def trace(
 
     workspace = look_at(place)
     # A tree is wrapped to the console's width: in a file or a pipe it should not be.
-    console = Console(soft_wrap=True, width=None if sys.stdout.isatty() else WIDE)
+    console = Console(emoji=False, soft_wrap=True, width=None if sys.stdout.isatty() else WIDE)
     if pair is not None:
         from serm.cli.pair_story import tell
 

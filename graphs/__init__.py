@@ -1,6 +1,6 @@
 """Who goes when: the LangGraph state machines and the calls that run them.
 
-`from serm.graphs import annotate, build_supervisor_graph, evolve`
+`from serm.graphs import annotate, build_supervisor_graph, evolve, open_model`
 """
 
 from importlib import import_module
@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 if TYPE_CHECKING:
     from serm.graphs.annotation import Annotation, annotate
+    from serm.graphs.in_use import open_model
     from serm.graphs.questions import answer_question, pending_question
     from serm.graphs.reviewing import answer_review, pending_review
     from serm.graphs.run import EvolutionResult, build_supervisor_graph, evolve, run_config
@@ -20,6 +21,7 @@ __all__ = [
     "answer_review",
     "build_supervisor_graph",
     "evolve",
+    "open_model",
     "pending_question",
     "pending_review",
     "run_config",
@@ -30,6 +32,7 @@ _ELSEWHERE: Final = {
     "annotate": "annotation",
     "answer_question": "questions",
     "answer_review": "reviewing",
+    "open_model": "in_use",
     "pending_question": "questions",
     "pending_review": "reviewing",
 }

@@ -55,7 +55,8 @@ def annotator_graph(resources: PanelResources) -> CompiledStateGraph[Any, Any, A
     graph.add_edge("debate", "vote_again")
     graph.add_edge("vote_again", END)
     tasks = SHARDS_AT_A_TIME * max(1, len(resources.settings.judges))
-    return graph.compile(name="annotator").with_config(max_concurrency=tasks)
+    # No checkpoints of its own: what was answered is in the store, and what failed is asked again.
+    return graph.compile(name="annotator", checkpointer=False).with_config(max_concurrency=tasks)
 
 
 def _fan_out(

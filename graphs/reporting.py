@@ -67,6 +67,11 @@ def report_round(resources: Resources, state: SupervisorState) -> None:
         "stages": stages(labels, annotation, human, sealed),
         "credit": credit_round(resources, state),
         "saved": annotation.get("saved"),
+        "failures": {
+            name: told["failures"]
+            for name, told in annotation.get("judges", {}).items()
+            if told.get("failures")
+        },
         "outside": {name: told.get("outside") for name, told in annotation.get("judges", {}).items()},
         "human": human or None,
         "simulated_judges": list(resources.panel(number).simulated),

@@ -7,6 +7,7 @@ from typing import Any
 
 from langgraph.graph.state import CompiledStateGraph
 
+from serm.graphs.answered import require_answers
 from serm.graphs.closing import close_round
 from serm.graphs.gating import hold_gate
 from serm.graphs.registering import CHALLENGER, CHAMPION, champion_of
@@ -67,7 +68,9 @@ class SupervisorNodes:
         return {"sample": _invoke(self._mine, state, *MINED_FROM)["sample"]}
 
     def annotate(self, state: SupervisorState) -> Update:
-        return {"labels": _invoke(self._annotate, state, "sample")["labels"]}
+        labels = _invoke(self._annotate, state, "sample")["labels"]
+        require_answers(self._, state["round"], labels)
+        return {"labels": labels}
 
     def review(self, state: SupervisorState) -> Update:
         """Have a person settle what the panel dropped. The graph is interrupted until that is done."""

@@ -1,12 +1,14 @@
-"""Scores of a table of pairs, computed once for each model and table."""
+"""Scores of tables of pairs; of those of a run computed once for each model and table."""
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 
+from serm.core.columns import DISTRIBUTION
 from serm.relevance_model.base import RelevanceModel, Scores, ShardMap, expected_grade
 from serm.relevance_model.pairs import CodedPairs
 from serm.relevance_model.shards import local
@@ -18,6 +20,18 @@ _FILE = "probabilities.npy"
 def score_frame(model: RelevanceModel, frame: pd.DataFrame) -> Scores:
     """Score every row of a pairs frame, in its order."""
     return model.score_pairs(CodedPairs.of_frame(frame))
+
+
+def scored_chunks(
+    model: RelevanceModel, chunks: Iterable[pd.DataFrame], kept: Iterable[str]
+) -> Iterator[pd.DataFrame]:
+    """Of each chunk of a pairs frame the columns `kept`, and beside them `score` (the expected grade, 0 to 3)
+    and p0 to p3: the texts of one chunk are in memory at a time."""
+    for chunk in chunks:
+        scores = score_frame(model, chunk)
+        yield chunk[[*kept]].assign(
+            score=scores.expected, **dict(zip(DISTRIBUTION, scores.probabilities.T, strict=True))
+        )
 
 
 def stored_scores(

@@ -84,7 +84,7 @@ class EmbeddingCache:
             block = np.ascontiguousarray(vectors[list(fresh.values())], dtype=self.dtype)
             total = self._count + len(fresh)
             if self.folder is None:
-                self._map = np.concatenate([self._map, block])
+                self._keep(block, total)
                 self._take(list(fresh), total)
                 return
             index = b"".join(fresh) + _COMMIT + total.to_bytes(HASH_BYTES - len(_COMMIT), "little")
@@ -118,6 +118,14 @@ class EmbeddingCache:
                 pending = []
             if self._count > len(self._map):
                 self._map = np.memmap(data, dtype=self.dtype, mode="r", shape=(self._count, self.dim))
+
+    def _keep(self, block: NDArray[np.generic], total: int) -> None:
+        """Into memory, which doubles where it is full: a copy for each block would be quadratic."""
+        if total > len(self._map):
+            grown = np.empty((max(total, 2 * len(self._map)), self.dim), dtype=self.dtype)
+            grown[: self._count] = self._map[: self._count]
+            self._map = grown
+        self._map[self._count : total] = block
 
     def _find(self, hashes: Sequence[bytes]) -> NDArray[np.int64]:
         return np.fromiter((self._rows.get(item, -1) for item in hashes), dtype=np.int64, count=len(hashes))

@@ -16,6 +16,7 @@ import pyarrow.parquet as pq
 
 from serm.core.errors import ConfigError, DataError
 from serm.core.settings import Settings
+from serm.storage.workspace import CONFIG
 
 JUDGMENTS: Final = "judgments.parquet"
 FEW: Final = 3  # recorded judges that the paper's unanimity is asked of; chosen
@@ -50,10 +51,17 @@ def folder_values(folder: Path) -> dict[str, Any]:
     return {
         # The whole path: two folders of one name must not share a workspace without notice.
         "data": {"sources": [{"pairs": str(folder), "name": folder.name}]},
-        "workspace": str(Path.cwd() / ".serm" / folder.name),
+        "workspace": str(_workspace_of(folder)),
         "judges": [f"replay:{JUDGMENTS}#{judge}" for judge in judges],
         "agreement": {"rule": "majority" if len(judges) > FEW else "unanimous"},
     }
+
+
+def _workspace_of(folder: Path) -> Path:
+    """`.serm/NAME` here; beside `.serm` where a config has its own workspace there, whose parts have names,
+    too."""
+    here = Path.cwd() / ".serm"
+    return Path.cwd() / f".serm-{folder.name}" if (here / CONFIG).is_file() else here / folder.name
 
 
 @dataclass(frozen=True, slots=True)

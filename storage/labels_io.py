@@ -18,6 +18,7 @@ from serm.core.errors import ConfigError, DataError
 from serm.storage.artifacts import write_file
 from serm.storage.labels import LABELS_SCHEMA
 from serm.storage.labels_rows import READERS, checked_label
+from serm.storage.trec_ids import require_no_blanks
 
 COLUMNS: Final = tuple(LABELS_SCHEMA.names)
 NEEDED: Final = (*KEY, "grade")
@@ -123,15 +124,7 @@ def _csv(labels: pd.DataFrame, path: Path) -> Written:
 
 def _qrels(labels: pd.DataFrame, path: Path) -> Written:
     kept = labels.dropna(subset=["grade"])
-    for name in KEY:
-        blanks = kept[name].str.contains(r"\s")
-        if blanks.any():
-            raise DataError(
-                f"the id `{kept.loc[blanks, name].iloc[0]}` has a blank in it, which TREC qrels cannot hold.",
-                "Write .parquet, .jsonl or .csv.",
-                file=path,
-                field=name,
-            )
+    require_no_blanks(kept, path, "qrels")
     lines = [
         f"{query} 0 {document} {grade}\n"
         for query, document, grade in kept[[*NEEDED]].itertuples(index=False, name=None)

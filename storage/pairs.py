@@ -30,12 +30,17 @@ def read_pairs(source: Source, settings: Settings, rejects: RejectLog) -> pd.Dat
     Raises DataError where the file as a whole cannot be used, ConfigError for an ending that tells no format.
     """
     frame = pd.concat(read_source(source, settings, rejects), ignore_index=True)
+    return first_of_each(frame, rejects)[[*COLUMNS]]
+
+
+def first_of_each(frame: pd.DataFrame, rejects: RejectLog) -> pd.DataFrame:
+    """The frame's rows (with `file` and `row`, where each stood) but for those of a pair that came before."""
     twice = frame.duplicated([*KEY])
     rejects.extend(
         Reject(file, int(row), "doc_id", DUPLICATE)
         for file, row in frame.loc[twice, ["file", "row"]].itertuples(index=False, name=None)
     )
-    return frame.loc[~twice, [*COLUMNS]].reset_index(drop=True)
+    return frame[~twice].reset_index(drop=True)
 
 
 def check_pairs(frame: pd.DataFrame, name: str = "pairs") -> pd.DataFrame:

@@ -30,7 +30,8 @@ _NUMBERS: Final = (*FEEDBACK, "grade")
 def our_columns(present: Sequence[str], columns: Columns, file: Path) -> dict[str, str]:
     """The file's name of every column of ours that it has: {ours: theirs}.
 
-    Raises ConfigError for a rename of a name we do not know, DataError for a column that is missing.
+    Raises ConfigError for a rename of a name we do not know, DataError for a column that is missing, or that
+    stands twice: nobody knows which is meant.
     """
     unknown = sorted(set(columns) - set(PAIR))
     if unknown:
@@ -49,6 +50,12 @@ def our_columns(present: Sequence[str], columns: Columns, file: Path) -> dict[st
                 file=file,
                 field=name,
             )
+    twice = [(name, theirs) for name, theirs in wanted.items() if list(present).count(theirs) > 1]
+    if twice:
+        name, theirs = twice[0]
+        raise DataError(
+            f"the column `{theirs}` stands twice.", "Leave one of them, or rename it.", file=file, field=name
+        )
     return {name: theirs for name, theirs in wanted.items() if theirs in present}
 
 

@@ -6,7 +6,7 @@ from typing import Any
 
 from rich.console import Console
 
-from serm.cli.rounds_table import rounds_table, verdicts
+from serm.cli.rounds_table import failures, rounds_table, verdicts
 
 
 def report(number: int, **more: Any) -> dict[str, Any]:
@@ -68,3 +68,14 @@ def test_every_verdict_comes_with_the_gates_reasons() -> None:
     decision = {"reasons": ["the bound is -2.0 points, not above -1.0", "look 2 at the gate"]}
     (line,) = verdicts([report(0), report(2, verdict="rolled_back", decision=decision)])
     assert line.plain == "Round 2 rolled back: the bound is -2.0 points, not above -1.0; look 2 at the gate."
+
+
+def test_what_judges_failed_on_is_told_round_by_round() -> None:
+    counts = {"mined": 36, "labelled": 12, "outcomes": {"failed": 24, "unanimous": 12}}
+    told = list(
+        failures([report(1), report(2, counts=counts, failures={"ann": {"missing": 20, "timeout": 4}})])
+    )
+    assert told == [
+        "Round 2: 24 of 36 pairs have no label, as judges failed on them. "
+        "Failures: ann 20 missing, ann 4 timeout."
+    ]

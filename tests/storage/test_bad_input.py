@@ -275,3 +275,15 @@ def test_a_file_of_which_no_row_can_be_used_is_refused_with_an_example(
 
 def test_a_file_that_is_not_there_is_refused(tmp_path: Path, read: Rows) -> None:
     assert "no such file" in refused(read, tmp_path / "p.parquet").message
+
+
+@pytest.mark.parametrize("ending", ["csv", "parquet"])
+def test_a_column_that_stands_twice_is_refused(read: Any, tmp_path: Path, ending: str) -> None:
+    """As after a join: of two columns `grade` nobody knows which is meant."""
+    file, names = tmp_path / f"pairs.{ending}", ["query_id", "query", "doc_id", "text", "grade", "grade"]
+    if ending == "csv":
+        file.write_text(",".join(names) + "\n1,a,b,c,,3\n")
+    else:
+        pq.write_table(pa.Table.from_arrays([pa.array(["1"])] * 6, names=names), file)
+    with pytest.raises(DataError, match="the column `grade` stands twice"):
+        read(file)
