@@ -12,7 +12,7 @@ from serm.core.settings_loop import DriftTestName, MinerSettings
 from serm.tools.corrections import benjamini_hochberg, discrete, holm
 from serm.tools.drift_regions import drifted_regions, fisher
 from serm.tools.drift_report import detect, region_facts
-from serm.tools.drift_tests import TESTS, ks_shift
+from serm.tools.drift_tests import TESTS
 from serm.tools.query_groups import query_groups, words_of
 from serm.tools.query_sample import Outputs, QuerySample
 
@@ -200,5 +200,8 @@ def test_grade_distributions_of_a_longer_window_are_thinned_like_its_queries() -
 def test_the_ks_test_of_a_handful_of_queries_finds_no_drift_where_there_is_none(queries: int) -> None:
     """Of two samples of four the least p-value there can be is 2/70, of each of 384 columns."""
     rng = np.random.default_rng(queries)
-    found = [ks_shift(*rng.normal(size=(2, queries, 384)))[0] for _ in range(20)]
+    found = [
+        TESTS["ks"](*map(QuerySample, rng.normal(size=(2, queries, 384)).astype(np.float32)), 0).p_value
+        for _ in range(20)
+    ]
     assert sum(p_value <= 0.05 for p_value in found) <= 3
