@@ -46,10 +46,14 @@ def list_versions(place: Place) -> None:
     from serm.cli.load import look_at
 
     registry = _registry(look_at(place))
+    versions = registry.versions()
+    if not versions:
+        print("The registry knows no model of this workspace. `serm evolve` registers those that there are.")
+        return
     table = Table("version", "model", "alias", "made", "about", box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0))
     for column in table.columns:
         column.overflow = "fold"  # a cut-off id is of no use
-    for version in registry.versions():
+    for version in versions:
         about = ", ".join(
             f"{_bare(key)} {value}" for key, value in sorted(version.tags.items()) if key != _ID
         )

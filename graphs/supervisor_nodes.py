@@ -31,8 +31,8 @@ class SupervisorNodes:
 
     def prepare(self, state: SupervisorState) -> Update:
         """Read the data and make the first two models; later, only see whether there is more to do."""
-        if "champion" in state:
-            return {"stop": why_stop(self._, state)}
+        if "champion" in state:  # a registry that was lost is made anew also where no round is left to run
+            return {"champion": champion_of(self._, state), "stop": why_stop(self._, state)}
         untrained = self._.models.untrained()
         frozen = train_seed_model(self._, untrained)
         self._.register(untrained, round=0, role="untrained")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -10,7 +11,7 @@ import pandas as pd
 import pytest
 import yaml
 from sentence_transformers import SentenceTransformer
-from small_world import distinct_pairs, registry_of, world
+from small_world import MLFLOW, distinct_pairs, registry_of, world
 
 from serm.cli.main import run
 from serm.core import Settings
@@ -189,3 +190,19 @@ def test_pruned_weights_and_a_workspace_without_rounds_are_told(
         pass
     with pytest.raises(ModelError, match="has no champion yet"):
         open_model(empty)
+
+
+def test_a_registry_that_was_lost_is_made_anew_though_no_round_is_left(
+    config: Path, tmp_path: Path, tiny_encoder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    known = registry_of(Settings.from_yaml(config)).versions()
+    empty = shutil.copyfile(tiny_encoder.parent / MLFLOW, tmp_path / MLFLOW)
+    values = yaml.safe_load(config.read_text()) | {"storage": {"mlflow": f"sqlite:///{empty}"}}
+    elsewhere = config.with_name("elsewhere.yaml")
+    elsewhere.write_text(yaml.safe_dump(values))
+    settings = Settings.from_yaml(elsewhere)
+    assert run(["models", str(elsewhere)]) == 0
+    assert "`serm evolve` registers those that there are" in capsys.readouterr().out
+    assert evolve(settings, rounds=1).stop
+    assert [item.model_id for item in registry_of(settings).versions()] == [item.model_id for item in known]
+    assert [item.aliases for item in registry_of(settings).versions()] == [item.aliases for item in known]
