@@ -60,18 +60,13 @@ def _reasons(patient: Patient) -> str:
 
 def check_past(patient: Patient) -> Iterator[Finding]:
     """Whether the workspace, where there is one, would go on with these files."""
-    from serm.storage.continuity import MENDED_BY, changed_data
+    from serm.storage.continuity import refusal
     from serm.storage.workspace import CURRENT
 
     noted = patient.settings.workspace_path / "data" / CURRENT
-    changed = changed_data(noted, patient.dataset)
-    if changed:
-        yield Finding(
-            "past",
-            Status.FAIL,
-            f"the input files have changed since {patient.settings.workspace_path} was made: {changed}.",
-            MENDED_BY,
-        )
+    refused = refusal(noted, patient.dataset)
+    if refused:
+        yield Finding("past", Status.FAIL, refused.message, refused.remedy)
     elif noted.is_file():
         yield Finding("past", Status.PASS, "the workspace goes on with these files.")
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Final
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -17,8 +17,6 @@ if TYPE_CHECKING:
 
     from serm.core.settings import Settings
     from serm.core.settings_data import Source
-
-_LEVEL: Final = 0.95
 
 
 def add_to(app: typer.Typer) -> None:
@@ -108,10 +106,14 @@ def _measured(scores: pd.DataFrame, settings: Settings) -> Iterator[str]:
     if not found.queries:
         yield "No query has more than one grade: there is nothing to measure the ranking by."
         return
-    told = intervals(found, level=_LEVEL, resamples=settings.gate.resamples, seed=settings.random_seed)
+    asked = settings.evaluation
+    told = intervals(found, level=asked.level, resamples=asked.resamples, seed=settings.random_seed)
     figures = ", ".join(
         f"{name.upper()} {told[name].mean:.3f} [{told[name].low:.3f}, {told[name].high:.3f}]"
         for name in found.ndcg
     )
-    yield f"By its grades, {count(found.queries, 'query', 'queries')} with more than one: {figures} (95%)."
-    yield "Grades that the model was trained on say nothing of queries to come."
+    yield f"By its grades, {count(found.queries, 'query', 'queries')} with more than one: {figures}."
+    yield (
+        f"In brackets {asked.level:.0%} intervals. Grades that the model was trained on say nothing of "
+        "queries to come."
+    )

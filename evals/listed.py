@@ -24,7 +24,5 @@ def rows_by_window(frame: pd.DataFrame, lists: pd.DataFrame) -> WindowRows:
     that the frame has not are of no window."""
     places = frame[[*KEY]].assign(row=np.arange(len(frame)))
     both = lists[[*KEY, "window"]].merge(places, on=[*KEY])
-    return {
-        int(str(window)): np.sort(rows["row"].to_numpy(np.int64))
-        for window, rows in both.groupby("window", sort=True)
-    }
+    windows, rows = both["window"].to_numpy(), both["row"].to_numpy(np.int64)
+    return {int(window): np.sort(rows[windows == window]) for window in np.unique(windows)}

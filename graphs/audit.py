@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import cached_property
 
 import numpy as np
@@ -15,11 +15,11 @@ from serm.core.errors import DataError
 from serm.evals.decay import Change, compare, expected_ndcg, measured_mean
 from serm.graphs.audit_sides import Side, given_grades, joined, whole_lists
 from serm.graphs.drift import WindowDrift, drift_of
-from serm.graphs.gate_panel import gate_scores
+from serm.graphs.gate_panel import scores_of
 from serm.graphs.reference import queries_of
 from serm.graphs.resources import Resources
 from serm.graphs.state import MinerState
-from serm.relevance_model.base import Scores, expected_grade
+from serm.relevance_model.base import Scores
 from serm.tools.language import with_languages
 from serm.tools.strata import STRATA, strata_by_window
 
@@ -96,8 +96,7 @@ class _Auditor:
         spoken = self.found.desk.reference.spoken
         told = with_languages(lists, spoken)["language"].fillna("").astype(str)
         frame = lists.assign(spoken=told.to_numpy()).merge(grades, on=[*KEY], how="left")
-        scores = gate_scores(self._, lists, self._state["champion"])
-        return frame, replace(scores, expected=expected_grade(scores.probabilities))
+        return frame, scores_of(self._, lists, self._state["champion"])
 
     def _gate_side(self, *, newest: bool) -> Side:
         frame, scores = self._lists

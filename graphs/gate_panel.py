@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextvars import copy_context
 from dataclasses import asdict, dataclass, replace
@@ -45,7 +46,7 @@ def judged_gate(resources: Resources, state: SupervisorState) -> JudgedGate | No
     number = state["round"]
     _note_what_was_spent(resources, number)
     lists = [resources.gate_lists(number), resources.judged_lists(number)]
-    every = panel_pairs(resources, number)
+    every = _each_once(lists)
     panel = resources.panel(number)
     _grade(resources, panel, number, every)
     said = panel.judgments(every, resources.judgments)
@@ -61,8 +62,11 @@ def panel_pairs(resources: Resources, number: int) -> pd.DataFrame:
     """What the panel grades for the gate of a round: whole lists, each pair once. Of the gate's queries those
     that no person has graded are among them: a change over graded documents alone would be of another kind
     than that of the queries which the panel alone grades."""
-    lists = pd.concat([resources.gate_lists(number), resources.judged_lists(number)], ignore_index=True)
-    return lists.drop_duplicates([*KEY]).reset_index(drop=True)
+    return _each_once([resources.gate_lists(number), resources.judged_lists(number)])
+
+
+def _each_once(lists: Sequence[pd.DataFrame]) -> pd.DataFrame:
+    return pd.concat(lists, ignore_index=True).drop_duplicates([*KEY]).reset_index(drop=True)
 
 
 def gate_totals(resources: Resources, number: int) -> Totals:
@@ -138,12 +142,16 @@ def _graded(
     return _Graded(pairs, before, after, rows_by_window(pairs, lists))
 
 
-def gate_scores(resources: Resources, frame: pd.DataFrame, model: str) -> Scores:
-    """A model's scores of pairs that the gate looks at, kept by the pairs' content. What ranks them is as it
-    was before the model was fitted to the gate's grades, by which it is to be judged."""
+def scores_of(resources: Resources, frame: pd.DataFrame, model: str) -> Scores:
+    """A model's scores of pairs that the gate looks at, kept by the pairs' content."""
     columns = (*KEY, "query", "title", "text", "language")
     texts = digest_texts(str(text) for name in columns for text in frame[name])
     key = resources.score_key("gate", texts, model)
-    opened = resources.models.open(model)
-    scores = stored_scores(resources.workspace.scores, key, opened, frame)
-    return replace(scores, expected=opened.ranking(scores.probabilities))
+    return stored_scores(resources.workspace.scores, key, resources.models.open(model), frame)
+
+
+def gate_scores(resources: Resources, frame: pd.DataFrame, model: str) -> Scores:
+    """The same, ranked by what the model was before it was fitted to the gate's grades, by which it is to be
+    judged."""
+    scores = scores_of(resources, frame, model)
+    return replace(scores, expected=resources.models.open(model).ranking(scores.probabilities))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from serm.core.columns import KEY
 from serm.core.records import Decision
 from serm.evals.gate import decide
 from serm.evals.listed import rows_by_window
@@ -30,7 +31,7 @@ def hold_gate(resources: Resources, state: SupervisorState) -> Decision:
         newest_window=number - 1,
         looks=state["looks"] + 1,
         seed=settings.random_seed,
-        asked=rows_by_window(frame, resources.gate_lists(number)),
+        asked=rows_by_window(frame, resources.dataset.gate_lists(number - 1, [*KEY, "window"])),
         judged=judged_gate(resources, state),
     )
     write_json(decision_path(resources, number), plain(decision))

@@ -18,11 +18,6 @@ from serm.storage.dataset import DataSet
 _MEASURED: Final = (*KEY, "query", "title", "text", "language", "grade")
 """What measuring by a row depends on."""
 
-MENDED_BY: Final = (
-    "Put the files back, or name a new `workspace:`. A log goes on behind the last window that a run had: "
-    "let the files that it is given end where a window ends."
-)
-
 Rows = set[tuple[int, int]]  # (the window that a row opens with, its hash)
 
 
@@ -36,28 +31,25 @@ def keep_to_data(path: Path, dataset: DataSet) -> None:
     before = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else None
     if before is not None and before["id"] == dataset.id and "gate" in before:
         return
-    now = _noted(dataset)
-    if before is not None and before["id"] != now["id"]:
-        _refuse_another_past(before, now, path, dataset)
-    text = json.dumps(now, indent=2, ensure_ascii=False)
+    if refused := refusal(path, dataset):
+        raise refused
+    text = json.dumps(_noted(dataset), indent=2, ensure_ascii=False)
     write_file(path, lambda temporary: _write(temporary, text))
 
 
-def _refuse_another_past(before: dict[str, Any], now: dict[str, Any], path: Path, dataset: DataSet) -> None:
-    changed = next(_changes(before, now, path, dataset), None)
-    if changed:
-        raise WorkspaceMismatchError(
-            f"the input files have changed since {path.parent.parent} was made: {changed}.",
-            MENDED_BY,
-        )
-
-
-def changed_data(path: Path, dataset: DataSet) -> str | None:
-    """What would be refused of a data set, by the note of the one that the workspace uses; None: nothing."""
+def refusal(path: Path, dataset: DataSet) -> WorkspaceMismatchError | None:
+    """Why a workspace whose note is `path` would not go on with a data set; None where it would."""
     before = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else None
     if before is None or before["id"] == dataset.id:
         return None
-    return next(_changes(before, _noted(dataset), path, dataset), None)
+    changed = next(_changes(before, _noted(dataset), path, dataset), None)
+    if changed is None:
+        return None
+    return WorkspaceMismatchError(
+        f"the input files have changed since {path.parent.parent} was made: {changed}.",
+        "Put the files back, or name a new `workspace:`. A log goes on behind the last window that a run "
+        "had: let the files that it is given end where a window ends.",
+    )
 
 
 def _noted(dataset: DataSet) -> dict[str, Any]:

@@ -40,6 +40,13 @@ def our_columns(present: Sequence[str], columns: Columns, file: Path) -> dict[st
         )
     wanted = {name: columns.get(name, name) for name in PAIR}
     for name, theirs in wanted.items():
+        if list(present).count(theirs) > 1:
+            raise DataError(
+                f"the column `{theirs}` stands twice.",
+                "Leave one of them, or rename it.",
+                file=file,
+                field=name,
+            )
         if theirs not in present and (name in REQUIRED or name in columns):
             other = _NAMED.get(separator_of(present[0])) if len(present) == 1 else None
             raise DataError(
@@ -50,12 +57,6 @@ def our_columns(present: Sequence[str], columns: Columns, file: Path) -> dict[st
                 file=file,
                 field=name,
             )
-    twice = [(name, theirs) for name, theirs in wanted.items() if list(present).count(theirs) > 1]
-    if twice:
-        name, theirs = twice[0]
-        raise DataError(
-            f"the column `{theirs}` stands twice.", "Leave one of them, or rename it.", file=file, field=name
-        )
     return {name: theirs for name, theirs in wanted.items() if theirs in present}
 
 

@@ -236,8 +236,8 @@ def _share(folder: Path, shared: Path) -> None:
                 f"{own} is a link to {own.readlink()}, and `storage.shared` is {shared}.",
                 "Set `storage.shared` back to where the workspace began, or name a new `workspace:`.",
             )
-        if not (folder / name).exists():
-            (folder / name).symlink_to(shared / name, target_is_directory=True)
+        if not own.exists():
+            own.symlink_to(shared / name, target_is_directory=True)
 
 
 def _link_judgments(own: Path, database: str | None) -> None:
