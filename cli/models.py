@@ -14,8 +14,6 @@ if TYPE_CHECKING:
     from serm.relevance_model.registry import ModelRegistry
     from serm.storage.workspace import Workspace
 
-CHAMPION = "champion"
-
 
 class _ListByDefault(TyperGroup):
     """`serm models CONFIG` is `serm models list CONFIG`."""
@@ -75,20 +73,12 @@ def promote(
 ) -> None:
     """Move the alias `champion` to a version by hand, past the gate. The next round starts from it."""
     from serm.cli.load import load_settings
-    from serm.core.errors import ModelError
-    from serm.relevance_model.registry import PRUNED, WEIGHTS
+    from serm.relevance_model.registry import CHAMPION
     from serm.storage.workspace import Workspace
 
     with Workspace.open(load_settings(config)) as workspace:
         registry = _registry(workspace)
-        chosen = next((item for item in registry.versions() if item.version == version), None)
-        if chosen is None:
-            there = ", ".join(str(item.version) for item in registry.versions()) or "none"
-            raise ModelError(f"there is no version {version}.", f"Versions: {there}.")
-        if chosen.tags.get(WEIGHTS) == PRUNED:
-            raise ModelError(
-                f"the weights of version {version} were pruned.", "Choose one that has its weights."
-            )
+        chosen = registry.find(version)
         before = registry.alias(CHAMPION)
         if before and before[0] == version:
             print(f"Version {version} is the champion already.")

@@ -13,10 +13,9 @@ from pathlib import Path
 
 from serm.core.errors import ModelError
 from serm.core.settings import Settings
-from serm.llm.spec import IN_USE
 from serm.relevance_model.base import RelevanceModel
 from serm.relevance_model.loading import load_model
-from serm.relevance_model.registry import PRUNED, WEIGHTS, ModelRegistry
+from serm.relevance_model.registry import ModelRegistry
 from serm.storage.workspace import Workspace
 
 
@@ -34,20 +33,12 @@ def find_weights(workspace: Workspace, version: int | None = None) -> Weights:
 
     Raises ModelError where there is no such version, or its weights are gone.
     """
-    versions = ModelRegistry(workspace.found_mlflow(), workspace.registered_as).versions()
-    chosen = [item for item in versions if (item.version == version if version else IN_USE in item.aliases)]
-    if not chosen:
-        there = ", ".join(str(item.version) for item in versions) or "none"
-        asked = f"version {version}" if version else "champion yet"
-        raise ModelError(
-            f"{workspace.folder} has no {asked}.", f"Versions: {there}. `serm evolve` makes them."
-        )
-    (found,) = chosen
+    found = ModelRegistry(workspace.found_mlflow(), workspace.registered_as).find(version)
     folder = workspace.models / found.model_id
-    if found.tags.get(WEIGHTS) == PRUNED or not folder.is_dir():
+    if not folder.is_dir():
         raise ModelError(
             f"the weights of version {found.version} are not in {workspace.models}.",
-            "`serm models prune` removes those that no round needs: choose another version.",
+            "Put the folder back, or choose another version.",
         )
     return Weights(found.version, found.model_id, folder)
 

@@ -4,11 +4,8 @@ from __future__ import annotations
 
 from serm.graphs.resources import Resources
 from serm.graphs.state import SupervisorState
-from serm.relevance_model.registry import PRUNED, WEIGHTS
+from serm.relevance_model.registry import CHALLENGER, CHAMPION, PRUNED, WEIGHTS
 from serm.storage.rounds import read_rounds
-
-CHAMPION, CHALLENGER = "champion", "challenger"
-"""Aliases in the model registry."""
 
 
 def champion_of(resources: Resources, state: SupervisorState) -> str:

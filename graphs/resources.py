@@ -17,12 +17,11 @@ from serm.evals.leakage import READ
 from serm.graphs.events import Event, Listener, nobody
 from serm.graphs.knowledge import round_knowledge
 from serm.graphs.panel_resources import PanelResources
-from serm.llm.spec import IN_USE
 from serm.relevance_model.base import FloatArray, Scores
 from serm.relevance_model.compute import resolve_compute
 from serm.relevance_model.executors import shard_map
 from serm.relevance_model.lower import SharedLayers
-from serm.relevance_model.registry import ROLE, ModelRegistry
+from serm.relevance_model.registry import CHAMPION, ROLE, ModelRegistry
 from serm.relevance_model.scoring import stored_scores
 from serm.relevance_model.versions import ModelVersions
 from serm.storage.dataset import DataSet, WindowRef
@@ -154,7 +153,7 @@ class Resources(PanelResources):
 
     def own_model(self, number: int) -> OwnModel:
         """The model that the registry has as the one in use. Scores of the window are those that mine it."""
-        bearer = self.registry.alias(IN_USE)
+        bearer = self.registry.alias(CHAMPION)
         key = bearer[1] if bearer else self._reported_champion()
         if not key:
             return super().own_model(number)

@@ -10,7 +10,7 @@ from langgraph.graph.state import CompiledStateGraph
 from serm.graphs.answered import require_answers
 from serm.graphs.closing import close_round
 from serm.graphs.gating import hold_gate
-from serm.graphs.registering import CHALLENGER, CHAMPION, champion_of
+from serm.graphs.registering import champion_of
 from serm.graphs.reporting import report_round, report_start
 from serm.graphs.resources import Resources
 from serm.graphs.reviewing import review_dropped
@@ -18,6 +18,7 @@ from serm.graphs.state import MINED_FROM, SupervisorState
 from serm.graphs.stopping import why_stop
 from serm.graphs.supervising import FRESH, SupervisingNodes
 from serm.graphs.training import make_snapshot, train_challenger, train_seed_model
+from serm.relevance_model.registry import CHALLENGER, CHAMPION
 from serm.storage.trace import SpanKind, span
 
 Graph = CompiledStateGraph[Any, Any, Any, Any]

@@ -15,6 +15,7 @@ from mlflow.entities import Metric, Param, RunStatus
 from mlflow.exceptions import MlflowException
 from mlflow.tracking import MlflowClient
 
+from serm.core.errors import ModelError
 from serm.storage.mlflow_errors import mlflow_errors
 from serm.storage.mlflow_file import make_whole
 from serm.storage.workspace import MODELS
@@ -22,6 +23,8 @@ from serm.storage.workspace import MODELS
 MODEL_ID = "serm.model_id"
 RUN_KEY = "serm.key"
 ROLE = "serm.role"
+CHAMPION, CHALLENGER = "champion", "challenger"
+"""Aliases: the version in use, and the one that the last round made."""
 WEIGHTS, PRUNED = "serm.weights", "pruned"
 """The tag of a version whose weights were removed."""
 _PAGE = 1_000
@@ -110,6 +113,21 @@ class ModelRegistry:
                 f"name='{self.name}'", max_results=_PAGE, page_token=found.token
             )
             yield from found
+
+    def find(self, version: int | None = None) -> ModelVersion:
+        """A version, None: the champion. ModelError where there is none, or its weights were pruned."""
+        versions = self.versions()
+        asked = {version} if version else {item.version for item in versions if CHAMPION in item.aliases}
+        found = next((item for item in versions if item.version in asked), None)
+        if found is None:
+            there = ", ".join(str(item.version) for item in versions) or "none"
+            missing = f"version {version}" if version else "champion yet"
+            raise ModelError(f"there is no {missing}.", f"Versions: {there}. `serm evolve` makes them.")
+        if found.tags.get(WEIGHTS) == PRUNED:
+            raise ModelError(
+                f"the weights of version {found.version} were pruned.", "Choose one that has its weights."
+            )
+        return found
 
     def alias(self, name: str) -> tuple[int, str] | None:
         """(version, model id) that an alias stands for, None where it is not set."""

@@ -74,7 +74,7 @@ def test_promoting_a_version_that_is_not_there_names_those_that_are(
     config: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert run(["models", "promote", str(config), "9", "--yes"]) == 7
-    assert "there is no version 9.\nVersions: 1, 2." in capsys.readouterr().err
+    assert "there is no version 9.\nVersions: 1, 2. `serm evolve` makes them." in capsys.readouterr().err
 
 
 def test_promote_is_refused_while_a_run_works_in_the_workspace(

@@ -116,7 +116,7 @@ def test_bad_rows_and_repeated_pairs_are_named_in_a_file_and_the_others_scored(
         (["{config}", "{pairs}", "--out", "{pairs}"], "would take the place of PAIRS"),
         (
             ["{config}", "{pairs}", "--out", "scores.csv", "--version", "99"],
-            "has no version 99. Versions: 1,",
+            "there is no version 99. Versions: 1,",
         ),
         (["{config}", "nowhere.jsonl", "--out", "scores.csv"], "there is no such file"),
     ],
@@ -181,6 +181,10 @@ def test_pruned_weights_and_a_workspace_without_rounds_are_told(
     settings = Settings.from_yaml(config)
     registry = registry_of(settings)
     registry.set_tag(1, WEIGHTS, PRUNED)
+    with pytest.raises(ModelError, match="the weights of version 1 were pruned"):
+        open_model(settings, 1)
+    registry.set_tag(1, WEIGHTS, "kept")
+    shutil.rmtree(settings.workspace_path / "models" / registry.find(1).model_id)
     with pytest.raises(ModelError, match="the weights of version 1 are not in"):
         open_model(settings, 1)
     values = world(tmp_path, tiny_encoder, distinct_pairs(30))
@@ -188,7 +192,7 @@ def test_pruned_weights_and_a_workspace_without_rounds_are_told(
     empty = Settings.from_yaml(tmp_path / "serm.yaml")
     with Workspace.open(empty):
         pass
-    with pytest.raises(ModelError, match="has no champion yet"):
+    with pytest.raises(ModelError, match="there is no champion yet"):
         open_model(empty)
 
 
