@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from serm.benchmarks.arms import CHAMPION, FROZEN, UNTRAINED, Model, Results
-from serm.benchmarks.figures import NONE, SMALLEST, smallest
+from serm.benchmarks.figures import NONE, SMALLEST, bounded, smallest
 from serm.core.records import Interval
 from serm.core.settings_data import EVOLVING
 from serm.evals.tables import NOTHING, Cells, difference, estimate
@@ -61,7 +61,7 @@ def _levels(results: Results, labelled: Sequence[tuple[str, Model]], names: Sequ
         for name in names:
             values, changes = results.of(model.arm, name, role=model.role), _changes(results, model, name)
             of_arms[name] += [changes] if model.role == CHAMPION else []
-            level = estimate(results.interval(values))
+            level = estimate(bounded(results.interval(values)))
             rows.append((label, name, str(results.queries(values)), level, *map(difference, changes)))
     rows += [(SMALLEST, name, "", "", *smallest(of_arms[name])) for name in names]
     return Cells(headers, tuple(rows), frozenset({"arm", "set", *headers[3:]}))

@@ -154,10 +154,10 @@ class Results(Finished):
         rows = table.groupby(keys, sort=True)[columns].mean().reset_index()
         return {tuple(place): of for place, of in rows.set_index("query_id").groupby(keys[:-1], sort=False)}
 
-    def last_tables(self, model: Model, name: str) -> list[pd.DataFrame]:
+    def last_tables(self, model: Model, name: str, seeds: Sequence[int] | None = None) -> list[pd.DataFrame]:
         """By seed what was measured on a test after the last round: a row a query, NDCG and the sums of the
         grade measures. The queries are those of `of`, and under one config the same for every seed."""
-        seeds = self.seeds_of(model.arm)
+        seeds = self.seeds_of(model.arm) if seeds is None else seeds
         ids = [series.index for series in self._series(model, name, None, seeds)]
         if self.same_queries and ids:
             ids = [reduce(lambda one, two: one.intersection(two, sort=True), ids)] * len(ids)

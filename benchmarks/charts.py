@@ -7,6 +7,7 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from html import escape
+from itertools import accumulate
 from textwrap import wrap
 
 from serm.core.records import Interval
@@ -14,9 +15,10 @@ from serm.evals.tables import difference
 
 WIDTH, HEIGHT = 560, 300
 LEFT, RIGHT, TOP, BOTTOM = 48, 26, 14, 40
-ROW = 38  # height of a forest's row
+ROW = 38  # height of a forest's row whose name takes two lines, or one
 LABEL = 220  # width of its names
 NAME_LENGTH, NAME_LINE = 26, 16  # characters of a line of them, and its height
+NAME_ROOM = 26  # width of a round's number: where there are more rounds, not all are named
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,7 +54,8 @@ def curves(series: Sequence[Curve], names: Sequence[str], *, unit: str) -> str:
         parts.append(
             f'<text class="tick" x="{LEFT - 6}" y="{y(tick) + 4:.1f}" text-anchor="end">{tick:g}</text>'
         )
-    for position, name in enumerate(names):
+    every = math.ceil(NAME_ROOM * len(names) / (WIDTH - LEFT - RIGHT))
+    for position, name in list(enumerate(names))[::every]:
         parts.append(
             f'<text class="tick" x="{x(position):.1f}" y="{HEIGHT - BOTTOM + 20}" text-anchor="middle">'
             f"{escape(name)}</text>"
@@ -85,7 +88,8 @@ def forest(rows: Sequence[tuple[str, Interval]], *, unit: str) -> str:
         return ""
     values = [0.0, *(100 * v for _, interval in known for v in _bounds(interval))]
     low, high = _nice(min(values), max(values))
-    height = TOP + ROW * len(known) + BOTTOM
+    rows_of = [max(ROW, NAME_LINE * len(_lines(name)) + 6) for name, _ in known]
+    height = TOP + sum(rows_of) + BOTTOM
 
     def x(value: float) -> float:
         return LABEL + (WIDTH - LABEL - RIGHT) * (value - low) / (high - low)
@@ -100,8 +104,9 @@ def forest(rows: Sequence[tuple[str, Interval]], *, unit: str) -> str:
             f'<text class="tick" x="{x(tick):.1f}" y="{height - BOTTOM + 20}" text-anchor="middle">'
             f"{tick:+g}</text>"
         )
-    for number, (name, interval) in enumerate(known):
-        middle = TOP + ROW * (number + 0.5)
+    tops = accumulate(rows_of, initial=TOP)
+    for (name, interval), top, room in zip(known, tops, rows_of, strict=False):
+        middle = top + room / 2
         sure = "" if interval.low <= 0 <= interval.high or math.isnan(interval.low) else " sure"
         bounds = _bounds(interval)
         parts.append(
@@ -115,14 +120,18 @@ def forest(rows: Sequence[tuple[str, Interval]], *, unit: str) -> str:
 
 
 def _name(name: str, middle: float) -> str:
-    """A row's name to the left of its whisker, in two lines where it is long."""
-    lines = wrap(name, NAME_LENGTH) or [name]
+    """A row's name to the left of its whisker, in several lines where it is long."""
+    lines = _lines(name)
     top = middle + 4 - NAME_LINE * (len(lines) - 1) / 2
     return "".join(
         f'<text class="name" x="{LABEL - 10}" y="{top + NAME_LINE * number:.1f}" text-anchor="end">'
         f"{escape(line)}</text>"
         for number, line in enumerate(lines)
     )
+
+
+def _lines(name: str) -> list[str]:
+    return wrap(name, NAME_LENGTH) or [name]
 
 
 def _open(width: int, height: int, title: str) -> str:

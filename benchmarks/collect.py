@@ -26,8 +26,8 @@ def collect(runs: Sequence[Run]) -> pd.DataFrame:
     what the other measures are made of (`evals.evaluate.SUMS`), so that `summarise` of a model's rows has
     them all.
 
-    `champion` is the model in use after the round. Untrained and frozen stand in round 0 and, for the
-    evolving set, which is another window each time, in every round.
+    `champion` is the model in use after the round. Untrained and frozen, which do not change, stand beside
+    it in every round of every arm: a round is compared with them by its own rows.
     """
     tables = [table for run in runs if run.done for table in _tables(run)]
     return pd.concat(tables, ignore_index=True) if tables else pd.DataFrame()

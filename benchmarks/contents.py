@@ -6,20 +6,24 @@ from collections.abc import Callable
 from functools import cache, partial
 from pathlib import Path
 
+from serm.agents.prompt import OWN
 from serm.core.errors import SermError
-from serm.core.hashing import digest_file
+from serm.core.hashing import digest, digest_file
 from serm.core.settings import Settings
+from serm.core.settings_loop import PACKAGED_MODEL
 from serm.llm.spec import OF_A_FILE, parse_backend
 from serm.storage.readers import source_digest
 
 
 def contents(settings: Settings, *, generated: bool = False) -> dict[str, str]:
-    """By key of the config (`data.sources.0.pairs`, `judges.1.backend`) a digest of the files that it names.
+    """By key of the config (`data.sources.0.pairs`, `judges.1.backend`, `judges.0.prompt`, `model.base`) a
+    digest of the files that it names.
 
-    generated: the data are made from settings, and only what judges read counts.
+    generated: the data are made from settings, and none of theirs counts.
     A file that cannot be read now is left out: whoever needs it says so.
     """
-    found = _of_judges(settings) | ({} if generated else _of_sources(settings))
+    found = _of_judges(settings) | _of_prompts(settings) | _of_model(settings)
+    found |= {} if generated else _of_sources(settings)
     return {key: told for key, told in found.items() if told}
 
 
@@ -30,6 +34,22 @@ def _of_judges(settings: Settings) -> dict[str, str]:
         for place, spec in specs
         if spec.kind in OF_A_FILE
     }
+
+
+def _of_prompts(settings: Settings) -> dict[str, str]:
+    return {
+        f"judges.{place}.prompt": _unless_gone(partial(_digest, settings.resolve(judge.prompt)))
+        for place, judge in enumerate(settings.judges)
+        if judge.prompt not in OWN
+    }
+
+
+def _of_model(settings: Settings) -> dict[str, str]:
+    """A base that is a folder; serm's own and a hub's are what their names say."""
+    base = settings.base_model.base
+    if base == PACKAGED_MODEL or not Path(base).is_dir():
+        return {}
+    return {"model.base": _unless_gone(partial(_digest_folder, Path(base)))}
 
 
 def _of_sources(settings: Settings) -> dict[str, str]:
@@ -50,6 +70,11 @@ def _unless_gone(digest: Callable[[], str]) -> str:
 def _digest(file: Path) -> str:
     told = file.stat()
     return _of_file(file, told.st_mtime_ns, told.st_size)
+
+
+def _digest_folder(folder: Path) -> str:
+    files = sorted(item for item in folder.rglob("*") if item.is_file())
+    return digest([[item.relative_to(folder).as_posix(), _digest(item)] for item in files])
 
 
 @cache

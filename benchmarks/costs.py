@@ -24,12 +24,17 @@ def per_thousand(results: Results) -> Cells:
     rows: list[tuple[str, ...]] = []
     gains = []
     for arm in arms_in_order(results):
-        judged = _mean(_of_arm(results, arm), lambda report: report["counts"]["mined"])
+        judged = pairs_judged(results, arm)
         each = [_scaled(results.gain(arm, name), 1_000 / judged) if judged else NONE for name in results.sets]
         gains.append(each)
         rows.append((results.named(arm), f"{judged:,.0f}", *map(difference, each)))
     rows.append((SMALLEST, "", *smallest(gains)))
     return Cells(headers, tuple(rows), frozenset({"arm", *results.sets}))
+
+
+def pairs_judged(results: Results, arm: str) -> float:
+    """Pairs that an arm sent to the panel, a seed (and fold) on average."""
+    return _mean(_of_arm(results, arm), lambda report: report["counts"]["mined"])
 
 
 def _scaled(interval: Interval, factor: float) -> Interval:
@@ -57,7 +62,7 @@ def costs(results: Results) -> Cells:
     rows = []
     for arm in arms_in_order(results):
         of_arm = _of_arm(results, arm)
-        judged = _mean(of_arm, lambda report: report["counts"]["mined"])
+        judged = pairs_judged(results, arm)
         kept = _mean(of_arm, lambda report: report["counts"]["labelled"])
         graded = _mean(of_arm, lambda report: (report["label_accuracy"] or {}).get("pairs", 0))
         right = _mean(of_arm, _right)

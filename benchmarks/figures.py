@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 
 import numpy as np
 
@@ -14,6 +15,11 @@ from serm.evals.tables import NOTHING, points
 SMALLEST = "smallest change seen"
 NONE = Interval(math.nan, math.nan, math.nan, 0, math.nan)
 """Where there is nothing to tell."""
+
+
+def bounded(interval: Interval, low: float = 0.0, high: float = 1.0) -> Interval:
+    """A level whose interval ends where its measure does: what seeds add may stretch it beyond."""
+    return replace(interval, low=max(interval.low, low), high=min(interval.high, high))
 
 
 def share(found: Interval) -> str:

@@ -25,7 +25,7 @@ class Finished:
     @cached_property
     def done(self) -> tuple[Run, ...]:
         """Those that are in the table: another may have ended since."""
-        there = set(self.table[RUN].itertuples(index=False, name=None))
+        there = set(self.table[RUN].drop_duplicates().itertuples(index=False, name=None))
         return tuple(run for run in self.runs if (run.arm, run.seed, run.fold) in there)
 
     @cached_property

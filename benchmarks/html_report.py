@@ -16,7 +16,7 @@ from serm.benchmarks.collect import reports
 from serm.benchmarks.report_pairs import pair_stories
 from serm.benchmarks.report_tables import ReportTables
 from serm.core.settings_data import EVOLVING
-from serm.evals.tables import Cells
+from serm.evals.tables import Cells, verdict
 
 TEMPLATE = Path(__file__).resolve().parent / "report.html"
 
@@ -40,6 +40,7 @@ def html_report(tables: ReportTables, made_by: str, simulated: Sequence[str]) ->
         captions=CAPTIONS,
         tables=tables,
         decisions=_decisions(results),
+        verdict=verdict,
         pairs=pair_stories(own[0]) if own else [],
     )
 

@@ -11,18 +11,29 @@ from typing import Final
 
 from serm.core.hashing import digest, digest_file
 
-_DECIDING: Final = ("agents", "core", "evals", "graphs", "llm", "relevance_model", "storage", "tools")
-"""Parts of the package on which a run's results depend."""
+_DECIDING: Final = (
+    "agents",
+    "benchmarks.marketplace",
+    "core",
+    "evals",
+    "graphs",
+    "llm",
+    "relevance_model",
+    "storage",
+    "tools",
+)
+"""Parts of the package on which a run's results depend, their prompts and vocabularies among them."""
 
 
 @cache
 def code_version() -> str:
-    """serm's version and a digest of its sources, as "0.1.0 1f3a..."."""
+    """serm's version and a digest of its sources, "0.1.0 1f3a...", as they are when a process first asks."""
     files = [
         file
         for part in _DECIDING
         for folder in import_module(f"serm.{part}").__path__
-        for file in sorted(Path(folder).rglob("*.py"))
+        for file in sorted(Path(folder).rglob("*"))
+        if file.suffix in {".py", ".yaml"}
     ]
     return f"{_version('serm')} {digest([digest_file(file) for file in files])[:8]}"
 

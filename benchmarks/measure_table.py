@@ -10,7 +10,7 @@ import pandas as pd
 
 from serm.benchmarks.arm_tables import models
 from serm.benchmarks.arms import CHAMPION, FROZEN, LEVEL, RESAMPLES, Model, Results
-from serm.benchmarks.figures import NONE
+from serm.benchmarks.figures import NONE, bounded
 from serm.core.records import Interval
 from serm.evals.bootstrap import Floats
 from serm.evals.evaluate import SUMS, sums_of
@@ -47,9 +47,11 @@ def other_measures(results: Results) -> Cells:
 
 
 def _over_frozen(results: Results, model: Model, name: str) -> Interval:
-    """Of NDCG@1, paired; an arm's over its own frozen model, another's over that of ours."""
+    """Of NDCG@1, paired under the seeds that both have; an arm's over its own frozen model, another's over
+    that of ours."""
     frozen = Model(model.arm if model.role == CHAMPION else results.ours, FROZEN)
-    of_model, of_frozen = results.last_tables(model, name), results.last_tables(frozen, name)
+    seeds = results.seeds_of(model.arm, None if model.arm == frozen.arm else frozen.arm)
+    of_model, of_frozen = (results.last_tables(side, name, seeds) for side in (model, frozen))
     if model == frozen or not of_model or not all(HEADLINE in table for table in (*of_model, *of_frozen)):
         return NONE
     pairs = zip(of_model, of_frozen, strict=True)
@@ -70,7 +72,9 @@ def _figures(results: Results, model: Model, name: str) -> list[Interval]:
     there = set(tables[0].columns) if tables else set()
     ranking = [_ranking(results, tables, measure) if measure in there else NONE for measure in RANKING]
     grades = _grades(results, tables) if set(SUMS) <= there else {}
-    return [*ranking, *(grades.get(measure, NONE) for measure in GRADES)]
+    shown = [grades.get(measure, NONE) for measure in GRADES]
+    least = [-1.0 if measure == "qwk" else 0.0 for measure in GRADES]
+    return [*map(bounded, ranking), *map(bounded, shown, least)]
 
 
 def _ranking(results: Results, tables: Sequence[pd.DataFrame], measure: str) -> Interval:

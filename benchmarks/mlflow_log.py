@@ -20,6 +20,7 @@ from mlflow.entities import Metric, Param, RunStatus
 from mlflow.tracking import MlflowClient
 from mlflow.utils.mlflow_tags import MLFLOW_PARENT_RUN_ID, MLFLOW_RUN_NAME
 
+from serm.benchmarks.carrying import RUN
 from serm.benchmarks.collect import NDCG, reports, simulated_in
 from serm.benchmarks.protocol import Protocol
 from serm.benchmarks.run_record import deciding
@@ -36,6 +37,7 @@ CONTENT: Final = "serm.content"
 """A tag: the digest of all that a run bears. One without it, or not finished, was cut off by a kill."""
 BENCHMARK: Final = "serm.benchmark"
 """A tag: the id of the benchmark's folder."""
+_OF_SET: Final = [*RUN, "set", "role", "round"]
 _NOTE: Final = "mlflow.note.content"
 SUMMARY: Final = "summary"
 """The key of the run over all others."""
@@ -70,7 +72,9 @@ def log_benchmark(protocol: Protocol, out: Path, runs: Sequence[Run], files: Seq
     uri = shared or f"sqlite:///{out.resolve() / 'mlflow.db'}"
     flat = [deciding(item) for item in settings]
     shown = {key for of in flat for key in of if len({other.get(key) for other in flat}) > 1}
-    table = pd.read_parquet(out / "results.parquet")
+    table = pd.read_parquet(out / "results.parquet", columns=[*_OF_SET, *NDCG])
+    means = table.groupby(_OF_SET, as_index=False)[list(NDCG)].mean()
+    of_runs = dict(iter(means.groupby(RUN)))
     with mlflow_errors(uri, "did not take the benchmark", _REMEDY), quiet_mlflow():
         os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
         make_whole(uri)
@@ -78,14 +82,14 @@ def log_benchmark(protocol: Protocol, out: Path, runs: Sequence[Run], files: Seq
         parent = log.summary(protocol, files)
         for run, values in zip(done, flat, strict=True):
             params = {key: value for key, value in values.items() if key in shown}
-            log.put(_logged(protocol, run, params, table, parent))
+            rows = of_runs.get((run.arm, run.seed, run.fold), means.iloc[:0])
+            log.put(_logged(protocol, run, params, rows, parent))
     return uri
 
 
 def _logged(
-    protocol: Protocol, run: Run, params: Mapping[str, str], table: pd.DataFrame, parent: str
+    protocol: Protocol, run: Run, params: Mapping[str, str], means: pd.DataFrame, parent: str
 ) -> Logged:
-    where = f"seed {run.seed}, {run.fold}" if run.fold else f"seed {run.seed}"
     arm, told = protocol.arms[run.arm], reports(run)
     simulated = sorted(frozenset[str]().union(*map(simulated_in, told)))
     tags = {
@@ -98,15 +102,13 @@ def _logged(
         _NOTE: arm.note,
     }
     own = {"arm": run.arm, "seed": str(run.seed), **({"fold": run.fold} if run.fold else {})}
-    metrics = [*_ranking(table, run), *(item for report in told for item in _figures(report))]
+    metrics = [*_ranking(means), *(item for report in told for item in _figures(report))]
     told_tags = {name: text for name, text in tags.items() if text}
-    return Logged(f"{run.arm}/{where}", f"{run.arm}, {where}", {**params, **own}, metrics, told_tags)
+    return Logged(f"{run.arm}/{run.place}", f"{run.arm}, {run.place}", {**params, **own}, metrics, told_tags)
 
 
-def _ranking(table: pd.DataFrame, run: Run) -> Iterator[tuple[str, float, int]]:
-    """NDCG of every set, role and round: the mean over the set's queries."""
-    rows = table[(table["arm"] == run.arm) & (table["seed"] == run.seed) & (table["fold"] == run.fold)]
-    means = rows.groupby(["set", "role", "round"], as_index=False)[list(NDCG)].mean()
+def _ranking(means: pd.DataFrame) -> Iterator[tuple[str, float, int]]:
+    """NDCG of every set, role and round of one run: the mean over the set's queries."""
     for row in means.to_dict("records"):
         for measure in NDCG:
             if not np.isnan(row[measure]):

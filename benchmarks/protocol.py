@@ -49,6 +49,12 @@ class Arm(BaseModel):
     ablation: bool = False  # what `ablations` lists
     note: str = ""  # a sentence for the tables
 
+    @model_validator(mode="after")
+    def _a_budget_of_its_own_is_not_matched(self) -> Self:
+        if self.matched and set(self.change.get("budget") or {}) - {"currency"}:
+            raise ValueError("it changes `budget`: say `matched: false`, and tables set it apart")
+        return self
+
 
 class Market(BaseModel):
     """A simulated marketplace that is generated anew for each random seed."""
@@ -96,6 +102,13 @@ class Protocol(BaseModel):
             raise ValueError(f"baseline `{self.baseline}` is none of the arms {', '.join(self.arms)}")
         if (self.config is None) == (self.marketplace is None):
             raise ValueError("name either a `config` or a `marketplace`")
+        if len({*self.seeds}) < len(self.seeds):
+            raise ValueError(f"a seed stands twice in {', '.join(map(str, self.seeds))}")
+        folders: dict[str, str] = {}
+        for arm in self.arms:
+            other = folders.setdefault(_folder_of(arm), arm)
+            if other != arm:
+                raise ValueError(f"arms `{other}` and `{arm}` would be one folder: rename one of them")
         return self
 
     def settings(self, arm: str, seed: int, out: Path, fold: str = "") -> Settings:
@@ -193,7 +206,11 @@ def _of_collection(config: Path) -> dict[str, Any]:
 def run_folder(out: Path, arm: str, seed: int, fold: str = "") -> Path:
     """Where one run keeps its workspace, its log and its mark of being done."""
     name = f"seed-{seed}-{fold}" if fold else f"seed-{seed}"
-    return out.resolve() / "runs" / arm.replace("/", "-").replace(" ", "-") / name
+    return out.resolve() / "runs" / _folder_of(arm) / name
+
+
+def _folder_of(arm: str) -> str:
+    return arm.replace("/", "-").replace(" ", "-")
 
 
 def merged(values: Mapping[str, Any], change: Mapping[str, Any], section: str = "") -> dict[str, Any]:

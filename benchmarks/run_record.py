@@ -24,12 +24,15 @@ from serm.core.errors import StorageError, WorkspaceMismatchError
 from serm.core.settings import NOT_IDENTITY, Settings
 from serm.storage.binding import as_today, difference, flat
 
-_LEFT_OUT: Final = {*NOT_IDENTITY} - {"evolution"}
+_LEFT_OUT: Final = {*NOT_IDENTITY} - {"evolution", "llm"}
 """Sections that change nothing that a table shows. How many rounds there are it does show."""
+_OF_ANSWERS: Final = ("temperature", "path_temperature", "max_tokens")
+"""Of `llm` what an answer depends on: a workspace may go on with others, runs of a table may not differ."""
 _VERSIONS: Final = {
     "serm": "versions of serm",
     "torch": "versions of torch",
     "processor": "processors",
+    "threads": "numbers of threads",
 }
 """What done.json says that figures may differ by, though settings are the same."""
 _PATH: Final = re.compile(r'("(?:\w+:)?)([^#"]*)((?:#.*)?")')
@@ -51,12 +54,18 @@ def made_on() -> dict[str, Any]:
     return {
         "ended": datetime.now(UTC).date().isoformat(),
         "machine": platform.machine(),
-        "cores": len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1,
+        "cores": cores(),
+        "threads": int(os.environ.get("OMP_NUM_THREADS", cores())),
         "python": platform.python_version(),
         "serm": code_version(),
         "torch": torch_version(),
         "processor": processor(),
     }
+
+
+def cores() -> int:
+    """Those that this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def where_and_when(runs: Sequence[Run]) -> str:
@@ -185,6 +194,7 @@ def deciding(settings: Settings) -> dict[str, str]:
 def _deciding(values: Mapping[str, Any]) -> Any:
     """Settings without what decides no result (see `Settings.identity`), as JSON has them."""
     kept = {name: value for name, value in values.items() if name not in _LEFT_OUT}
+    kept["llm"] = {name: value for name, value in kept.get("llm", {}).items() if name in _OF_ANSWERS}
     kept["budget"] = {name: value for name, value in kept.get("budget", {}).items() if name != "currency"}
     return json.loads(json.dumps(kept))
 

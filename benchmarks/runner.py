@@ -18,8 +18,9 @@ from typing import TYPE_CHECKING, Final
 
 from serm.benchmarks.children import Children, ended_with_us
 from serm.benchmarks.contents import contents
+from serm.benchmarks.made_by_code import code_version
 from serm.benchmarks.protocol import Protocol, read_protocol, run_folder
-from serm.benchmarks.run_record import made_from, made_on, require_same
+from serm.benchmarks.run_record import cores, made_from, made_on, require_same
 from serm.benchmarks.runs import DONE, Run
 from serm.benchmarks.shared_judgments import require_names
 from serm.core.errors import SermError, WorkspaceMismatchError
@@ -30,6 +31,8 @@ if TYPE_CHECKING:
 
 LOG: Final = "log.txt"
 BEGUN: Final = "begun.json"
+_CODE: Final = "serm"
+"""Its key of the versions of the code, beside those of the files."""
 STOPPED: Final = "The runs were stopped; the same command goes on with them."
 
 
@@ -63,7 +66,7 @@ def run_protocol(
     require_same(protocol, runs, out)
     arms = {(run.arm, run.fold): run for run in runs}.values()
     require_names((run.arm, protocol.settings(run.arm, run.seed, out, run.fold)) for run in arms)
-    threads = max(1, (os.cpu_count() or 1) // jobs)
+    threads = max(1, cores() // jobs)
     for seed in dict.fromkeys(run.seed for run in runs):
         prepare(protocol, seed, out)
     left = [run for run in runs if not run.done]
@@ -84,7 +87,7 @@ def run_protocol(
             if code:
                 (waits if code == RunWaitsError.exit_code else failed).append(run)
                 outcome = f"{_last_line(run)} ({run.folder / LOG})"
-            tell(f"{count[0]}/{len(runs)} {run.arm}, {_place(run)}: {outcome}")
+            tell(f"{count[0]}/{len(runs)} {run.arm}, {run.place}: {outcome}")
 
     for wave in (first, rest):
         # The pool waits for its threads, and they for the runs: those are ended before.
@@ -98,7 +101,7 @@ def run_protocol(
 def _not_all(count: int, failed: Sequence[Run], waits: Sequence[Run]) -> RunFailedError:
     """The error of `count` runs of which some failed and some wait."""
     said = [
-        f"{len(those)} of {count} runs {what}: {', '.join(f'{run.arm} ({_place(run)})' for run in those)}."
+        f"{len(those)} of {count} runs {what}: {', '.join(f'{run.arm} ({run.place})' for run in those)}."
         for what, those in (("failed", failed), ("are not at their end", waits))
         if those
     ]
@@ -113,10 +116,6 @@ def _last_line(run: Run) -> str:
     """What a run that did not end said last."""
     lines = (run.folder / LOG).read_text(encoding="utf-8", errors="replace").split("\n")
     return next((line.strip() for line in reversed(lines) if line.strip()), "it said nothing")
-
-
-def _place(run: Run) -> str:
-    return f"seed {run.seed}, {run.fold}" if run.fold else f"seed {run.seed}"
 
 
 def prepare(protocol: Protocol, seed: int, out: Path) -> None:
@@ -150,7 +149,7 @@ def run_once(file: Path, arm: str, seed: int, out: Path, fold: str = "") -> None
     protocol = read_protocol(file)
     settings = protocol.settings(arm, seed, out, fold)
     read = contents(settings, generated=protocol.marketplace is not None)  # as it is now, not hours later
-    _keep_to_files(run_folder(out, arm, seed, fold), read)
+    versions = _begin(run_folder(out, arm, seed, fold), read)
     result = evolve(settings)
     if not result.stop:
         raise RunFailedError("the run was stopped before its end.", "The same command goes on.")
@@ -159,22 +158,23 @@ def run_once(file: Path, arm: str, seed: int, out: Path, fold: str = "") -> None
     spent = [report.get("seconds", 0.0) for report in result.rounds]
     figures = {"stop": result.stop, "seconds": time.monotonic() - began, "round_seconds": spent}
     market = protocol.market(seed) if protocol.marketplace else None
-    told = figures | made_on() | made_from(settings, market) | {"read": read}
+    told = figures | made_on() | made_from(settings, market) | {"read": read, "serm": versions}
     write_json(run_folder(out, arm, seed, fold) / DONE, told)
 
 
-def _keep_to_files(folder: Path, read: Mapping[str, str]) -> None:
-    """A run that goes on reads what it began with. Raises WorkspaceMismatchError where a file was edited."""
+def _begin(folder: Path, read: Mapping[str, str]) -> str:
+    """Note what a run reads, and by which code: "0.1.0 1f3a..."; of one that was killed and went on by
+    another version, both. Raises WorkspaceMismatchError where a file was edited since it began."""
     file = folder / BEGUN
-    if not file.is_file():
-        write_json(file, dict(read))
-        return
-    before = json.loads(file.read_text(encoding="utf-8"))
+    before = json.loads(file.read_text(encoding="utf-8")) if file.is_file() else {_CODE: [], **read}
+    versions = [*dict.fromkeys([*before.pop(_CODE, ["not told"]), code_version()])]
     if edited := sorted(key for key in before if before[key] != read.get(key)):
         raise WorkspaceMismatchError(
             f"{folder} was begun with other contents of these files: {', '.join(edited)}.",
             "Put them back, or remove that folder: then the run is made anew.",
         )
+    write_json(file, before | {_CODE: versions})
+    return " and ".join(versions)
 
 
 def _end_with_parent() -> None:

@@ -22,6 +22,11 @@ class Run:
     fold: str = ""
 
     @property
+    def place(self) -> str:
+        """Its seed and fold, as messages and MLflow name them."""
+        return f"seed {self.seed}, {self.fold}" if self.fold else f"seed {self.seed}"
+
+    @property
     def done(self) -> bool:
         """Whether it has ended; `require_same` says whether as the protocol would have it now."""
         return (self.folder / DONE).is_file()

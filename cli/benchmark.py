@@ -52,7 +52,7 @@ def benchmark(  # noqa: PLR0917
     console = Console(emoji=False, soft_wrap=True)
     stated = read_protocol(protocol)
     folder = out or Path(".serm") / "benchmarks" / stated.name
-    wanted = arms or list(stated.arms)
+    wanted = list(dict.fromkeys(arms or stated.arms))
     unknown = [arm for arm in wanted if arm not in stated.arms]
     if unknown:
         raise ConfigError(
@@ -107,7 +107,7 @@ def _seeds(text: str) -> tuple[int, ...]:
     from serm.core.errors import ConfigError
 
     try:
-        return tuple(int(part) for part in text.split(",") if part.strip())
+        return tuple(dict.fromkeys(int(part) for part in text.split(",") if part.strip()))
     except ValueError:
         raise ConfigError(
             f"--seeds {text}: a seed is a whole number.", "Write for instance `--seeds 1,2,3`."

@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, Self
 
 import yaml
@@ -46,7 +47,18 @@ from serm.core.settings_loop import (
 from serm.core.yaml_file import read_yaml
 
 NOT_IDENTITY = ("workspace", "llm", "storage", "tracing", "evolution", "evaluation")
-"""Sections that may change between two runs in one workspace: they change speed or length, not results."""
+"""Sections that may change between two runs in one workspace: they change speed or length, not results. Of
+`llm` the sampling and `max_tokens` do change answers; but a model may refuse them, or need more, in the midst
+of a run, and a judgment is kept under those that it was asked with."""
+
+ALSO_FREE: Mapping[str, tuple[str, ...]] = MappingProxyType(
+    {"model": ("device", "batch_size"), "miner": ("executor",)}
+)
+"""Keys of other sections of which the same holds."""
+ACCEPTED = ("judges", "agents", "agreement", "knowledge", "budget", "miner", "training", "gate")
+"""Sections that a workspace may go on under other values of, where a person says so: what was mined, labelled
+and trained before stays what it is, and what comes is made by the new ones. Data, base model and random seed
+are not among them: they decide what may be mined, trained on and measured at all."""
 
 
 _SECTIONS = ("model_type", "dict_type", "model_attributes_type")
@@ -178,6 +190,8 @@ class Settings(BaseModel):
         """
         values = without_logins(self.model_dump(mode="json", exclude=set(NOT_IDENTITY)))
         del values["budget"]["currency"]
+        for section, names in ALSO_FREE.items():
+            values[section] = {name: value for name, value in values[section].items() if name not in names}
         return dict(values)
 
     def fingerprint(self) -> str:

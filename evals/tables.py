@@ -6,12 +6,15 @@ Every measure is shown in points, a hundredth of its unit. A change whose interv
 from __future__ import annotations
 
 import math
+import re
 from dataclasses import dataclass
+from typing import Final
 
 from serm.core.records import Interval
 from serm.evals.evaluate import within_noise
 
 NOTHING = "–"  # not measured, or not known
+_VERDICT: Final = re.compile(r"\] (better|worse|within noise)\b")
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,15 +41,27 @@ def estimate(interval: Interval) -> str:
 
 
 def difference(interval: Interval, *, lower_is_better: bool = False) -> str:
-    """A change in points with its interval, and what it amounts to: "+1.2 [+0.3, +2.1] better"."""
+    """A change in points with its interval, and what it amounts to: "+1.2 [+0.3, +2.1] better". Where a bound
+    that is not 0 would read so, everything has a digit more; a model and itself are "0.0 the same"."""
     if math.isnan(interval.mean):
         return NOTHING
     if math.isnan(interval.low):
         return f"{100 * interval.mean:+.1f} (too few queries for an interval)"
-    span = f"{100 * interval.mean:+.1f} [{100 * interval.low:+.1f}, {100 * interval.high:+.1f}]"
-    if within_noise(interval):
+    if interval.low == interval.mean == interval.high == 0:
+        return "0.0 the same"
+    noise = within_noise(interval)
+    digits = 1 if noise or min(abs(interval.low), abs(interval.high)) >= 0.0005 else 2
+    mean, low, high = (f"{100 * value:+.{digits}f}" for value in (interval.mean, interval.low, interval.high))
+    span = f"{mean} [{low}, {high}]"
+    if noise:
         return f"{span} within noise"
     return f"{span} {'worse' if (interval.mean > 0) == lower_is_better else 'better'}"
+
+
+def verdict(cell: str) -> str:
+    """What a cell that `difference` wrote amounts to: better, worse or within noise; "" of any other."""
+    found = _VERDICT.search(cell)
+    return found[1] if found else ""
 
 
 def markdown(cells: Cells) -> str:

@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 
 from serm.core.columns import KEY
-from serm.core.records import Outcome
+from serm.core.records import N_GRADES, Outcome
 from serm.graphs.held_out import held_out
 from serm.graphs.resources import Resources
 from serm.graphs.state import MinerState
@@ -32,14 +32,18 @@ def asked_again(resources: Resources, state: MinerState, desk: MiningDesk, budge
     if not most or desk.settings.choice == "random" or not state["earlier_labels"]:
         return pd.DataFrame()
     labels = _latest(resources, state["earlier_labels"])
-    pairs = with_languages(pairs_named(resources, labels, state["round"] - 1))
+    pairs = pairs_named(resources, labels, state["round"] - 1)
     labels = pairs[list(KEY)].merge(labels, on=list(KEY), how="left", validate="one_to_one")
-    votes, grades = _votes(labels), labels["grade"].to_numpy(dtype=np.int64)
+    votes = _votes(labels)
+    grades = _said(labels["grade"], votes)
+    # By the log's own languages: the model knows no others.
     probabilities = score_frame(resources.models.open(state["champion"]), pairs).probabilities
+    pairs = with_languages(pairs, desk.reference.spoken)
+    # All that were answered tell how judges agree: of those that were kept they agree by the rule.
     held = trust(votes, grades, probabilities)
-    by_judges = (labels["outcome"] != Outcome.HUMAN).to_numpy()
+    kept_by_judges = (labels["grade"].notna() & (labels["outcome"] != Outcome.HUMAN)).to_numpy()
     apart = held_out(resources, state["round"]).rows(pairs)
-    open_to = np.flatnonzero(by_judges & ~apart & _open_to(resources, state["round"], pairs))
+    open_to = np.flatnonzero(kept_by_judges & ~apart & _open_to(resources, state["round"], pairs))
     worth = worth_again(votes, grades, probabilities, held)
     first = worth_first(desk.scores.probabilities[desk.unlabelled], held)
     rows = open_to[worth_more(worth[open_to], first, budget, most)]
@@ -56,12 +60,20 @@ def asked_again(resources: Resources, state: MinerState, desk: MiningDesk, budge
 
 
 def _latest(resources: Resources, names: list[str]) -> pd.DataFrame:
-    """The latest label of each pair that was ever kept, and `again`, how often it was sent to the panel."""
+    """The latest label of each pair that was answered, kept or dropped, and `again`, how often it was sent to
+    the panel."""
     tables = [read_labels(labels_path(resources, name)) for name in names]
     every = pd.concat(tables, ignore_index=True)[[*KEY, "grade", "outcome", "votes"]]
     every["again"] = every.groupby(list(KEY))["outcome"].transform("size")
     every = every[every["outcome"] != Outcome.FAILED]  # a failure says nothing; the label before it stands
-    return every.drop_duplicates(list(KEY), keep="last").dropna(subset=["grade"])
+    return every.drop_duplicates(list(KEY), keep="last")
+
+
+def _said(grades: pd.Series, votes: Ints) -> Ints:
+    """(m,): the panel's grade, and of a pair that was dropped the one that most judges gave, the lowest of
+    several."""
+    given = (votes[:, :, None] == np.arange(N_GRADES)).sum(axis=1)  # (m, 4)
+    return np.where(grades.notna(), grades.fillna(0), given.argmax(axis=1)).astype(np.int64)
 
 
 def _votes(labels: pd.DataFrame) -> Ints:

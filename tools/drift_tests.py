@@ -24,8 +24,9 @@ from serm.tools.exposure import thinned
 from serm.tools.query_sample import Outputs, QuerySample
 
 LEAST: Final = 8
-"""Queries a side under which the classifier has nothing to learn from, and KS' asymptotic p-values are far
-too small; chosen."""
+"""Queries a side under which the classifier has nothing to learn from, and KS can see nothing; chosen."""
+_EXACT: Final = 100
+"""Rows of the smaller side up to which KS' p-values are exact: asymptotic ones are too small there."""
 LEVEL: Final = 0.05
 """At which a test has to be able to raise an alarm, where none is named."""
 
@@ -46,7 +47,8 @@ def ks_shift(reference: FloatArray, current: FloatArray) -> tuple[float, float, 
     Returns the least corrected p-value, the widest gap of two distribution functions (0 to 1), and in how
     many columns p is at most .05.
     """
-    found = ks_2samp(reference, current, axis=0, method="asymp")
+    few = min(len(reference), len(current)) <= _EXACT
+    found = ks_2samp(reference, current, axis=0, method="exact" if few else "asymp")
     corrected = holm(np.atleast_1d(np.asarray(found.pvalue, dtype=np.float64)))
     return float(corrected.min()), float(np.max(found.statistic)), int((corrected <= 0.05).sum())
 
@@ -94,6 +96,8 @@ def _outputs(reference: QuerySample, current: QuerySample, seed: int, level: flo
     if reference.outputs is None or current.outputs is None:
         return Shift("outputs", 1.0, 0.0, "not tried: there are no scores of earlier pairs")
     before, now = _alike(reference.outputs(), current.outputs(), seed)
+    if min(len(before), len(now)) < LEAST:
+        return Shift("outputs", 1.0, 0.0, "not tried: too few queries")
     p_value = ks_shift(before, now)[0]
     distance = 0.5 * float(np.abs(now.mean(axis=0) - before.mean(axis=0)).sum())
     return Shift("outputs", p_value, distance, "total variation between the mean grade distributions")

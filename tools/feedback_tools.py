@@ -42,7 +42,7 @@ def fit_click_model(
     keep = (attracts > (click_probability or chosen.click_probability)) & (log.expected < low)
     scores = (attracts * (low - log.expected))[keep]
     made = view.offer("attractive though scored low", log.rows[keep], scores, top)
-    return tell(view, made, propensity=rounded(log.model.propensity[:10]), pairs_fitted=len(log.rows))
+    return tell(view, made, propensity=rounded(log.model.propensity[:10]), **_of_fit(log))
 
 
 def find_skipped_high(view: DeskView, high_score: float | None, top: int) -> str:
@@ -57,19 +57,28 @@ def find_skipped_high(view: DeskView, high_score: float | None, top: int) -> str
         probability=chosen.skip_probability,
     )
     made = view.offer("skipped though scored high", rows, scores, top)
-    return tell(view, made, never_clicked=int((log.clicks == 0).sum()), pairs_fitted=len(log.rows))
+    return tell(view, made, never_clicked=int((log.clicks == 0).sum()), **_of_fit(log))
 
 
 _NO_LOG = "the log has no impressions with clicks and positions"
 
 
+def _of_fit(log: ClickLog) -> dict[str, int | bool]:
+    """What is to be known of a fit; that it converged goes without saying."""
+    told: dict[str, int | bool] = {"pairs_fitted": len(log.rows)}
+    return told if log.model.converged else told | {"converged": False}
+
+
 def _fitted(view: DeskView) -> ClickLog | None:
+    """Of all pairs that were shown at a known position. In a log that has clicks a blank is none, as it is
+    for `feedback.engaged_low`; several clicks of one request are one."""
     desk = view.desk
     shown, clicks, position = (desk.numbers(name) for name in ("impressions", "clicks", "position"))
     with np.errstate(invalid="ignore"):
-        rows = np.flatnonzero((shown > 0) & (position >= 1) & (clicks >= 0) & (clicks <= shown))
-    if not len(rows):
+        rows = np.flatnonzero((shown > 0) & (position >= 1))
+    if not len(rows) or not np.isfinite(clicks[rows]).any():
         return None
+    clicks = np.minimum(np.nan_to_num(clicks), np.nan_to_num(shown))
     expected = desk.scores.expected[rows].astype(np.float64)
     place = np.clip(np.rint(position[rows]), 1, MAX_POSITION).astype(np.int64)
     group = score_groups(expected)

@@ -5,12 +5,14 @@ names the few earlier texts that may be alike; their Jaccard similarity is then 
 that what is found is alike, while of what is alike a little may be missed (under 1% at the threshold).
 Texts with other numbers in them are never alike: "iphone 12" is not "iphone 13", whatever they share.
 
-The work is linear in the texts that are looked at, the memory in those that were added.
+Listings of one template meet in many bands without being alike. Of those that meet the likest by their
+hashes alone are compared, so that each text is compared with few; the memory is linear in those that were
+added.
 """
 
 from __future__ import annotations
 
-import re
+import math
 import unicodedata
 import zlib
 from dataclasses import dataclass
@@ -27,9 +29,11 @@ QUERY_WORDS: Final = 1
 DOCUMENT_WORDS: Final = 3
 """Words of a document's shingle; chosen: a document of few words is like no other than itself."""
 
-_NUMBERS: Final = re.compile(r"\w*\d\w*")
 _PERMUTATIONS: Final = 128
 _MISSED: Final = 0.01
+_COMPARED: Final = 32  # earlier texts whose shingles are compared with those of one, at most; chosen
+_DOUBT: Final = 3.0  # standard errors of a similarity that is estimated by hashes
+_GROWTH: Final = 256
 _KEPT: Final = 20_000  # sketches in memory: a document is looked at for every query that it answers
 _READ: Final = 20_000  # characters of a text that are compared
 
@@ -52,6 +56,7 @@ class SeenTexts:
         self._likeness, self._words = likeness, words
         self._exact: dict[str, int] = {}
         self._added: list[Sketch] = []
+        self._hashes = np.empty((_GROWTH, _PERMUTATIONS), dtype=np.uint32)  # of those that were added
         self._sketch = lru_cache(_KEPT)(self._make_sketch)
         self._hashed = lru_cache(_KEPT)(self._make_hashed)
         self._empty, self._index = _minhash(likeness)
@@ -64,20 +69,35 @@ class SeenTexts:
         same = self._exact.get(sketch.exact)
         if same is not None or not len(sketch.shingles):
             return same
-        found = sorted(self._index.query(self._hashed(text)))
+        found = self._likely(self._hashed(text))
         return next((number for number in found if self._alike(sketch, self._added[number])), None)
 
     def add(self, text: str) -> int:
         """The number of the first text like it; its own, as a new one, where there is none."""
         found = self.find(text)
-        if found is not None:
-            return found
+        return self.append(text) if found is None else found
+
+    def append(self, text: str) -> int:
+        """The number of a text that is like none: `find` says so."""
         sketch, number = self._sketch(text), len(self._added)
         self._added.append(sketch)
         self._exact[sketch.exact] = number
+        if number == len(self._hashes):
+            self._hashes = np.concatenate([self._hashes, np.empty_like(self._hashes)])
         if len(sketch.shingles):
-            self._index.insert(number, self._hashed(text))
+            hashed = self._hashed(text)
+            self._hashes[number] = hashed.hashvalues
+            self._index.insert(number, hashed)
         return number
+
+    def _likely(self, hashed: Any) -> list[int]:
+        """Numbers, ascending, of the added texts that may be alike: of those that meet in a band the ones
+        whose hashes agree about as often as alike texts' do, the `_COMPARED` likest of them."""
+        met = np.array(sorted(self._index.query(hashed)), dtype=np.int64)
+        shared = (self._hashes[met] == hashed.hashvalues.astype(np.uint32)).mean(axis=1)
+        least = self._likeness - _DOUBT * math.sqrt(self._likeness * (1 - self._likeness) / _PERMUTATIONS)
+        likest = np.argsort(-shared, kind="stable")[:_COMPARED]
+        return sorted(met[likest[shared[likest] >= least]].tolist())
 
     def _alike(self, left: Sketch, right: Sketch) -> bool:
         return left.numbers == right.numbers and jaccard(left.shingles, right.shingles) >= self._likeness
@@ -100,7 +120,7 @@ def sketch_of(text: str, words: int) -> Sketch:
     said = words_of(folded)
     runs = {" ".join(said[i : i + words]) for i in range(max(1, len(said) - words + 1))} - {""}
     hashes = np.array([zlib.crc32(run.encode()) for run in runs], dtype=np.uint32)
-    numbers = frozenset(_NUMBERS.findall(folded))
+    numbers = frozenset(word for word in said if any(map(str.isdecimal, word)))
     return Sketch(" ".join(folded.split()), np.unique(hashes), numbers)
 
 

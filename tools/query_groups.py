@@ -7,13 +7,14 @@ finds a topic that has no word of its own; a language finds a market. Groups ove
 
 from __future__ import annotations
 
-import re
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Literal
 
 import numpy as np
 import pandas as pd
+import regex  # type: ignore[import-untyped]
 from numpy.typing import NDArray
 from sklearn.cluster import MiniBatchKMeans
 from sklearn.feature_extraction.text import CountVectorizer
@@ -26,8 +27,10 @@ PER_CLUSTER = 25  # queries that a cluster holds on average; chosen
 MAX_CLUSTERS = 200
 SMALLEST = 5  # queries of a group; chosen: fewer prove nothing at any usual level
 
-_WORD = re.compile(r"\w+")
-_WITHOUT_SPACES = re.compile("[\u3040-\u30ff\u3400-\u9fff\u0e00-\u0e7f]")  # kana, han, thai
+_WORD = regex.compile(r"[\w\p{M}\u200c\u200d]+(?:(?<=\p{L})(?:\+\+|\#)(?!\w))?")
+"""With the marks that write vowels, and joiners, which Python's own `\\w` cuts at; c++ and c# are not c."""
+_WITHOUT_SPACES = regex.compile(r"[\u3040-\u30ff\u3400-\u9fff\u0e00-\u0e7f]")  # kana, han, thai
+_CHARACTER = regex.compile(r"\X")  # with the marks upon it
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,7 +49,7 @@ def query_groups(
 
 def words_of(text: str) -> list[str]:
     """The words of a query, in lower case; pairs of characters in scripts that put no spaces between them."""
-    words = _WORD.findall(text.lower())
+    words: list[str] = _WORD.findall(text.lower())
     if not _WITHOUT_SPACES.search(text):
         return words
     found: list[str] = []
@@ -56,7 +59,8 @@ def words_of(text: str) -> list[str]:
 
 
 def _pairs(word: str) -> list[str]:
-    return [word[i : i + 2] for i in range(len(word) - 1)]
+    characters = _CHARACTER.findall(word)
+    return ["".join(two) for two in pairwise(characters)] or [word]
 
 
 def _words(texts: Sequence[str]) -> list[Group]:

@@ -60,8 +60,9 @@ def select(
         for name, queue in waiting.items():  # each uses its quota up or empties its queue, so this ends
             picker.take(name, queue, quotas[name])
     _fill_up(picker, desk)
-    picker.floors.waive()  # what is owed to a group whose pairs are all duplicates goes to the others
-    _fill_up(picker, desk)
+    if picker.floors.outstanding:
+        picker.floors.waive()  # what is owed to a group whose pairs are all duplicates goes to the others
+        _fill_up(picker, desk)
     return _table(desk, picker.taken, merged)
 
 

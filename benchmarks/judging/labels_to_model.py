@@ -14,6 +14,7 @@ The tests report. `--gate` measures the same models on the gate's queries, by wh
 from __future__ import annotations
 
 import argparse
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -60,6 +61,7 @@ RULES: Final[Mapping[str, Rule]] = {
     "reliability, all kept, hard": Rule("reliability", soft=False),
 }
 FROZEN: Final = "frozen"
+_SEED: Final = re.compile(r"\bseed=(\d+)")
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
@@ -84,12 +86,14 @@ def main(arguments: Sequence[str] | None = None) -> None:
 def run_seed(
     settings: Settings, seed: int, folder: Path, rules: Sequence[str], *, gate: bool = False
 ) -> None:
-    """One seed, all rules: a Parquet of NDCG by query and a JSON of label figures for each of them."""
+    """One seed, all rules: a Parquet of NDCG by query and a JSON of label figures for each of them.
+
+    Raises WorkspaceMismatchError where what is there was made by another config."""
     files = {name: folder / f"{name}{_suffix(gate)}" for name in (FROZEN, *rules)}
     wanted = [name for name, file in files.items() if not file.is_file()]
-    if not wanted:
-        return
     with Resources(_reseeded(settings, seed, folder)) as resources:
+        if not wanted:
+            return
         frozen = train_seed_model(resources, resources.models.untrained())
         if FROZEN in wanted:
             _measure(resources, frozen, files[FROZEN], gate=gate)
@@ -108,9 +112,9 @@ def run_seed(
 
 
 def _reseeded(settings: Settings, seed: int, folder: Path) -> Settings:
-    """The same settings under another random seed; simulated judges err anew, with one seed as before."""
+    """The same settings under another random seed; simulated judges err anew: their own seed moves along."""
     judges = tuple(
-        judge.model_copy(update={"backend": judge.backend.replace("seed=7", f"seed={7 + seed}")})
+        judge.model_copy(update={"backend": _moved(judge.backend, seed)})
         if judge.backend.startswith("simulated:")
         else judge
         for judge in settings.judges
@@ -119,6 +123,12 @@ def _reseeded(settings: Settings, seed: int, folder: Path) -> Settings:
     changed = settings.model_copy(update=changes)
     changed._folder = settings.folder
     return changed
+
+
+def _moved(backend: str, by: int) -> str:
+    body, mark, name = backend.partition("#")
+    moved, found = _SEED.subn(lambda match: f"seed={int(match[1]) + by}", body)
+    return f"{moved if found else f'{body},seed={by}'}{mark}{name}"
 
 
 def _rounds(resources: Resources) -> range:

@@ -13,9 +13,11 @@ from serm.benchmarks.judging.recorded import Recorded
 from serm.core.records import N_GRADES
 from serm.evals.agreement_measures import MEASURES
 from serm.evals.rater import NO_GRADE
+from serm.evals.seeds import statistics_intervals
 
 Ints = NDArray[np.int64]
 Floats = NDArray[np.float64]
+Measure = Callable[[Floats], Floats]
 
 RESAMPLES: Final = 500
 LEVEL: Final = 0.95
@@ -47,29 +49,27 @@ class OverDraws:
 
     def against(self, other: OverDraws, measure: str) -> str:
         """What the mean adds to another's on the same queries, with its interval over queries and draws."""
-        low, high = np.quantile(_sampled(self, measure) - _sampled(other, measure), _TAILS)
-        change = self.mean(measure) - other.mean(measure)
-        return f"{change:+.3f} [{low:+.3f}, {high:+.3f}]"
+        draws, queries = self.tables.shape[:2]
+        by_draw = zip(self.tables, other.tables, strict=True)
+        (found,) = statistics_intervals(
+            [_difference(MEASURES[measure], one, two) for one, two in by_draw],
+            [queries] * draws,
+            LEVEL,
+            RESAMPLES,
+            seed=0,
+            common=True,
+        )
+        return f"{found.mean:+.3f} [{found.low:+.3f}, {found.high:+.3f}]"
 
 
-_TAILS: Final = ((1 - LEVEL) / 2, (1 + LEVEL) / 2)
+def _difference(measure: Measure, one: Floats, two: Floats) -> Measure:
+    """Of (queries, 4, 4) confusions of two rules: (b, queries) counts -> (b, 1) differences of a measure."""
 
+    def of(counts: Floats) -> Floats:
+        first, second = (np.einsum("bq,qij->bij", counts, side, optimize=True) for side in (one, two))
+        return (measure(first) - measure(second))[:, None]
 
-def _sampled(rule: OverDraws, measure: str) -> Floats:
-    """(RESAMPLES,): the mean over drawn draws on drawn queries; the same queries for every rule."""
-    draws, queries = rule.tables.shape[:2]
-    rng = np.random.default_rng(0)
-    counts = np.stack(
-        [np.bincount(rng.integers(0, queries, queries), minlength=queries) for _ in range(RESAMPLES)]
-    )
-    tables = np.einsum("bq,dqij->bdij", counts.astype(np.float64), rule.tables, optimize=True)
-    values = _each(MEASURES[measure], tables)
-    picked = np.random.default_rng(1).integers(0, draws, (RESAMPLES, draws))
-    return np.asarray(np.take_along_axis(values, picked, axis=1).mean(axis=1))
-
-
-def _each(measure: Callable[[Floats], Floats], tables: Floats) -> Floats:
-    return measure(tables.reshape(-1, N_GRADES, N_GRADES)).reshape(tables.shape[:2])
+    return of
 
 
 def _by_query(data: Recorded, given: Ints) -> Floats:

@@ -135,6 +135,9 @@ def test_a_run_that_fails_is_named_and_the_others_are_kept(
             "arm and ablation at once: ours",
         ),
         ({"ablations": ["no gate"]}, "`ablations` is a mapping"),
+        ({"seeds": [1, 2, 1]}, "a seed stands twice in 1, 2, 1"),
+        ({"ablations": {"no gate": {}, "no-gate": {}}}, "arms `no gate` and `no-gate` would be one folder"),
+        ({"ablations": {"twice": {"budget": {"pairs_per_round": 80}}}}, "say `matched: false`"),
     ],
 )
 def test_a_protocol_that_does_not_hang_together_is_told(

@@ -18,6 +18,7 @@ from small_world import world
 from serm.benchmarks import report, report_pairs, runner
 from serm.benchmarks.arms import Results
 from serm.benchmarks.collect import data_folder
+from serm.benchmarks.made_by_code import code_version
 from serm.benchmarks.protocol import read_protocol
 from serm.benchmarks.run_record import made_from, require_same, where_and_when
 from serm.benchmarks.runner import LOG, prepare, run_protocol
@@ -47,7 +48,11 @@ def write_protocol(folder: Path, config: str | None = "serm.yaml", **sections: A
     stated = {"name": "small", "seeds": [1], "baseline": "ours", "arms": {"ours": {}}}
     if config is not None:
         stated["config"] = config
-        values = world(folder, folder)
+        base = folder / "base"
+        base.mkdir(exist_ok=True)
+        (base / "config.json").write_text("{}", encoding="utf-8")  # that no test of this file opens
+        (folder / "mlflow.db").touch()  # that `world` looks for; no run here opens it
+        values = world(folder, base)
         (folder / "serm.yaml").write_text(yaml.safe_dump(values), encoding="utf-8")
     file = folder / "small.yaml"
     file.write_text(yaml.safe_dump({**stated, **sections}), encoding="utf-8")
@@ -88,6 +93,13 @@ def test_a_run_under_other_settings_is_refused_with_the_keys_that_differ(
         assert "training.epochs: 1 in the run, 3 in the protocol" in said
         assert "evolution.rounds: null in the run, 2 in the protocol" in said
         assert "`--out`" in said
+
+
+@pytest.mark.parametrize("key", ["temperature", "path_temperature", "max_tokens"])
+def test_answers_of_another_temperature_or_length_are_another_run(folder: Path, key: str) -> None:
+    mark_done(write_protocol(folder), folder / "out")
+    with pytest.raises(WorkspaceMismatchError, match=rf"llm\.{key}: .* in the run, 99"):
+        check(write_protocol(folder, change={"llm": {key: 99}}), folder / "out")
 
 
 def test_what_changes_no_result_may_change(folder: Path) -> None:
@@ -140,9 +152,11 @@ def test_a_record_of_an_earlier_version_is_compared_as_far_as_it_says_anything(f
 def test_a_run_from_files_that_were_edited_since_is_refused_with_their_keys(
     folder: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ) -> None:
-    judge = {"backend": "replay:judgments.parquet#ann"}
+    judge = {"backend": "replay:judgments.parquet#ann", "prompt": "own.yaml"}
     file, out = write_protocol(folder, change={"judges": [judge]}), folder / "out"
     said, pairs = folder / "judgments.parquet", folder / "pairs.parquet"
+    prompt, base = folder / "own.yaml", folder / "base"
+    prompt.write_text("system: Grade it.", encoding="utf-8")
     pd.DataFrame({"query_id": ["q"], "doc_id": ["d"], "judge": ["ann"], "grade": [1]}).to_parquet(said)
     ends(monkeypatch, stop="the stream has no further window after 1")
     runner.run_once(file, "ours", 1, out)
@@ -150,15 +164,22 @@ def test_a_run_from_files_that_were_edited_since_is_refused_with_their_keys(
     shutil.copyfile(pairs, folder / "copy.parquet")
     (folder / "copy.parquet").replace(pairs)  # the same rows, written anew
     check(file, out)
-    for edited, key in ((said, "judges.0.backend"), (pairs, "data.sources.0.pairs")):
+    named = {
+        "judges.0.backend": said,
+        "data.sources.0.pairs": pairs,
+        "judges.0.prompt": prompt,
+        "model.base": base,
+    }
+    for key, shown in named.items():
+        edited = shown / "config.json" if shown.is_dir() else shown
         before = edited.read_bytes()
-        pd.read_parquet(edited).assign(grade=2).to_parquet(edited)
+        edited.write_bytes(before + b" ")
         for command in (["--tables"], []):
             given = ["benchmark", str(file), "--out", str(out), *command]
             assert run(given) == WorkspaceMismatchError.exit_code
             told = capfd.readouterr().err
             assert f"files that have other contents now ({key}: " in told
-            assert edited.name in told
+            assert shown.name in told
             assert "`--out`" in told
         edited.write_bytes(before)
         check(file, out)
@@ -247,11 +268,16 @@ def test_a_report_says_when_and_where_its_runs_ended_and_not_where_it_was_writte
     assert where_and_when(runs[:1]).startswith(datetime.now(UTC).date().isoformat())
 
 
-def test_a_run_that_goes_on_reads_the_files_that_it_began_with(tmp_path: Path) -> None:
-    runner._keep_to_files(tmp_path / "run", {"judges.0.backend": "aa", "data.sources.0.pairs": "bb"})
-    runner._keep_to_files(tmp_path / "run", {"judges.0.backend": "aa", "data.sources.0.pairs": "bb"})
+def test_a_run_that_goes_on_reads_the_files_that_it_began_with(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    read = {"judges.0.backend": "aa", "data.sources.0.pairs": "bb"}
+    assert runner._begin(tmp_path / "run", read) == code_version()
+    assert runner._begin(tmp_path / "run", read) == code_version()
     with pytest.raises(WorkspaceMismatchError, match=r"other contents of these files: judges\.0\.backend"):
-        runner._keep_to_files(tmp_path / "run", {"judges.0.backend": "cc", "data.sources.0.pairs": "bb"})
+        runner._begin(tmp_path / "run", read | {"judges.0.backend": "cc"})
+    monkeypatch.setattr(runner, "code_version", lambda: "0.1 later")  # a run that was killed goes on by it
+    assert runner._begin(tmp_path / "run", read) == f"{code_version()} and 0.1 later"
 
 
 def ends(monkeypatch: pytest.MonkeyPatch, **how: Any) -> None:

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import json
+import math
+import re
 from collections.abc import Callable, Iterable
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
@@ -14,10 +17,15 @@ from made_up_results import made_up
 from serm.benchmarks import arms
 from serm.benchmarks.arm_tables import before_use, by_round, by_slice, last_round
 from serm.benchmarks.arms import Results
+from serm.benchmarks.charts import Curve, curves, forest
 from serm.benchmarks.costs import costs, per_thousand
 from serm.benchmarks.drops import gap_by_window, gap_closed, relative_drops
+from serm.benchmarks.figures import bounded
 from serm.benchmarks.html_report import _curves, _forest
+from serm.benchmarks.measure_table import other_measures
 from serm.benchmarks.protocol import Arm
+from serm.benchmarks.report_tables import ReportTables
+from serm.core.records import Interval
 from serm.core.settings_data import EVOLVING
 from serm.evals.tables import NOTHING, Cells
 
@@ -212,3 +220,76 @@ def test_queries_of_one_grade_do_not_count_in_a_slice(tmp_path: Path) -> None:
     head, tail = rows_of(cells, "ours", "last")[0][2:]
     assert head.endswith("(28)")
     assert tail.endswith("(30)")
+
+
+def test_runs_that_are_missing_are_named_at_the_head(tmp_path: Path) -> None:
+    whole = made_up(tmp_path, marketplace=False, folds=("one", "two"), arms=("ours", "random", "third"))
+    assert ReportTables(whole).missing == ""
+    table = whole.table
+    gone = (table["arm"] == "third") | ((table["arm"] == "random") & (table["fold"] == "two"))
+    results = with_table(whole, table[~gone])
+    told = ReportTables(results).notices
+    assert told[0] == "9 of 18 runs are done. Not done: random (seed 1 two, 2 two, 3 two); third (all)."
+
+
+def test_an_arm_that_sent_other_numbers_of_pairs_is_not_matched_by_its_word_alone(tmp_path: Path) -> None:
+    results = made_up(tmp_path, marketplace=False)
+    assert ReportTables(results).unmatched == ""
+    for run in results.own:
+        for file in (run.folder / "workspace" / "rounds").glob("*/round.json"):
+            report = json.loads(file.read_text(encoding="utf-8"))
+            report["counts"]["mined"] = 60
+            file.write_text(json.dumps(report), encoding="utf-8")
+    assert ReportTables(results).unmatched == (
+        "Pairs sent to the panel, where they differ from the 120 of ours: random 100."
+    )
+
+
+def test_comparisons_are_counted_beside_what_chance_alone_would_call_sure(tmp_path: Path) -> None:
+    tables = ReportTables(made_up(tmp_path, marketplace=False))
+    shown = (tables.last_round, tables.measures, tables.before_use, tables.by_round)
+    cells = [
+        cell for table in (*shown, tables.languages, tables.strata) for row in table.rows for cell in row
+    ]
+    sure = sum(" better" in cell or " worse" in cell for cell in cells)
+    count = sure + sum("within noise" in cell for cell in cells)
+    assert sure > 0
+    assert tables.comparisons.startswith(f"{count} comparisons, each by a 95% interval")
+    assert f"about {count / 20:.0f} would" in tables.comparisons
+    assert tables.comparisons.endswith(f" {sure} are.")
+
+
+@pytest.mark.parametrize("marketplace", [False, True])
+def test_another_base_is_compared_with_frozen_under_the_seeds_that_both_have(
+    tmp_path: Path, marketplace: bool
+) -> None:
+    """No seed is common to all; the third arm begins with another model."""
+    whole = made_up(tmp_path, marketplace=marketplace, arms=("ours", "random", "third", "fourth"))
+    table = whole.table.copy()
+    table.loc[(table["arm"] == "third") & (table["role"] == "frozen"), "ndcg@4"] += 0.02
+    table["ndcg@1"] = table["ndcg@4"]
+    kept = {"ours": [1, 2], "random": [1, 2], "third": [2], "fourth": [3]}
+    there = [seed in kept[arm] for arm, seed in zip(table["arm"], table["seed"], strict=True)]
+    cells = other_measures(with_table(whole, table[there]))
+    (row,) = rows_of(cells, "frozen of third (no labels)", "last")
+    assert row[cells.headers.index("NDCG@1 over frozen")].startswith("+2.0 ")
+
+
+def test_levels_end_where_their_measure_does() -> None:
+    assert bounded(Interval(0.2, -0.06, 0.47, 9)) == Interval(0.2, 0.0, 0.47, 9)
+    assert bounded(Interval(0.9, 0.7, 1.2, 9)) == Interval(0.9, 0.7, 1.0, 9)
+    assert bounded(Interval(-0.1, -1.3, 0.2, 9), -1.0).low == -1.0
+    assert math.isnan(bounded(Interval(0.5, math.nan, math.nan, 1)).low)
+
+
+def test_charts_of_many_rounds_and_long_names_keep_their_texts_apart() -> None:
+    gains = [(float(place), Interval(0.01, 0.0, 0.02, 9)) for place in range(40)]
+    drawn = curves([Curve("ours", gains, "ours")], [str(number) for number in range(40)], unit="points")
+    named = [float(x) for x in re.findall(r'x="([\d.]+)" y="\d+" text-anchor="middle"', drawn)]
+    assert 2 < len(named) < 40
+    assert min(b - a for a, b in pairwise(named)) >= 24
+    long = "an arm whose name is so very long that it takes as many as three lines or four"
+    rows = [(long, gains[0][1]), ("short", gains[0][1])]
+    lines = [float(y) for y in re.findall(r'class="name" x="\d+" y="([\d.]+)"', forest(rows, unit="points"))]
+    assert len(lines) > 3
+    assert min(b - a for a, b in pairwise(lines)) >= 16

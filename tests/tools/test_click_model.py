@@ -56,3 +56,51 @@ def test_an_empty_log_is_refused() -> None:
 def test_groups_have_no_gaps_however_the_scores_are_tied() -> None:
     group = score_groups(np.array([0.0] * 90 + [1.0] * 5 + [2.0] * 5))
     assert set(group.tolist()) == set(range(group.max() + 1))
+
+
+@pytest.mark.parametrize("rate", [0.3, 0.03, 0.003, 0.001])
+def test_rare_clicks_tell_as_much_as_frequent_ones_where_there_are_impressions_enough(rate: float) -> None:
+    """The clicks that are expected, without noise: EM from the plain click rates never left 1 here."""
+    rng = np.random.default_rng(0)
+    attracts = rng.beta(1, 2, 20) * rate * 3
+    group, position = (side.ravel() for side in np.meshgrid(range(20), range(1, 11), indexing="ij"))
+    shown = np.full(len(group), 50_000.0)
+    model = fit(position, group, shown, shown * PROPENSITY[position - 1] * attracts[group])
+    assert model.converged
+    assert model.propensity == pytest.approx(PROPENSITY, abs=0.01)
+    assert model.attractiveness == pytest.approx(attracts, rel=0.02, abs=1e-5)
+
+
+def test_the_position_with_the_most_clicks_need_not_be_the_one_that_is_most_examined() -> None:
+    """What stands on top is what nobody wants."""
+    examined, attracts = np.array([1.0, 0.7, 0.5, 0.35, 0.25]), np.array([0.05, 0.9])
+    group, position = (side.ravel() for side in np.meshgrid(range(2), range(1, 6), indexing="ij"))
+    unwanted = np.where(position <= 2, 0.95, 0.2)
+    shown = 20_000.0 * np.where(group == 0, unwanted, 1 - unwanted)
+    model = fit(position, group, shown, shown * examined[position - 1] * attracts[group])
+    assert model.propensity == pytest.approx(examined, abs=0.01)
+
+
+@pytest.mark.parametrize(("shown", "clicks"), [(1.0, 1.0), (3.0, 2.0)])
+def test_a_position_that_was_hardly_shown_moves_no_other(shown: float, clicks: float) -> None:
+    rng = np.random.default_rng(1)
+    attracts = rng.uniform(0.05, 0.35, 5_000)
+    position, group = rng.integers(1, 11, 5_000), score_groups(attracts)
+    often = rng.integers(5, 60, 5_000).astype(float)
+    clicked = rng.binomial(often.astype(int), PROPENSITY[position - 1] * attracts).astype(float)
+    before = fit(position, group, often, clicked)
+    after = fit(
+        *(
+            np.append(side, one)
+            for side, one in ((position, 19), (group, 3), (often, shown), (clicked, clicks))
+        )
+    )
+    assert after.propensity[:10] == pytest.approx(before.propensity, abs=0.01)
+    assert after.propensity[10:] == pytest.approx(before.propensity[9], abs=0.02)
+
+
+def test_a_log_without_a_click_has_no_position_that_is_better_than_another() -> None:
+    position = np.arange(1, 4)
+    model = fit(position, np.zeros(3, dtype=np.int64), np.full(3, 100.0), np.zeros(3))
+    assert model.propensity == pytest.approx([1.0, 1.0, 1.0])
+    assert model.attractiveness == pytest.approx([0.0], abs=1e-6)

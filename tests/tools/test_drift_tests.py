@@ -12,7 +12,7 @@ from serm.core.settings_loop import DriftTestName, MinerSettings
 from serm.tools.corrections import benjamini_hochberg, discrete, holm
 from serm.tools.drift_regions import drifted_regions, fisher
 from serm.tools.drift_report import detect, region_facts
-from serm.tools.drift_tests import TESTS
+from serm.tools.drift_tests import TESTS, ks_shift
 from serm.tools.query_groups import query_groups, words_of
 from serm.tools.query_sample import Outputs, QuerySample
 
@@ -120,6 +120,14 @@ def test_a_new_language_is_one_region_and_not_one_a_word() -> None:
 def test_scripts_without_spaces_are_read_by_pairs_of_characters() -> None:
     assert words_of("Red LAMP, 2-fach") == ["red", "lamp", "2", "fach"]
     assert words_of("红色台灯") == ["红色", "色台", "台灯"]
+    assert words_of("น้ำปลา") == ["น้ำป", "ปล", "ลา"]  # with the signs upon them
+
+
+def test_words_keep_the_marks_that_write_their_vowels() -> None:
+    assert words_of("काला कुर्ता") == ["काला", "कुर्ता"]
+    assert words_of("می‌خواهم") == ["می‌خواهم"]  # a joiner of no width within a word
+    assert words_of("cafe\u0301 au lait") == ["cafe\u0301", "au", "lait"]
+    assert words_of("learn C++, C# and a+b") == ["learn", "c++", "c#", "and", "a", "b"]
 
 
 def test_groups_are_made_without_texts_too_and_small_ones_are_left_out() -> None:
@@ -205,3 +213,33 @@ def test_the_ks_test_of_a_handful_of_queries_finds_no_drift_where_there_is_none(
         for _ in range(20)
     ]
     assert sum(p_value <= 0.05 for p_value in found) <= 3
+
+
+@pytest.mark.parametrize("queries", [8, 10, 20])
+def test_p_values_of_few_queries_keep_the_level_in_every_column(queries: int) -> None:
+    """Asymptotic ones raise ten alarms of a hundred at eight queries a side, and say 0 now and then."""
+    rng = np.random.default_rng(queries)
+    columns = rng.normal(size=(2, queries, 500))
+    p_values = np.array([ks_shift(*(side[:, [n]] for side in columns))[0] for n in range(500)])
+    assert (p_values <= 0.05).mean() <= 0.07
+    assert p_values.min() > 0
+
+
+def test_grades_of_a_handful_of_pairs_tell_nothing() -> None:
+    rng = np.random.default_rng(0)
+    for few in (2, 3, 5):
+        sides = [Outputs(outputs(rng, n, (2.0, 1.0, 1.0, 1.0))) for n in (few, 40)]
+        found = TESTS["outputs"](*(QuerySample(CENTRES, outputs=lambda side=side: side) for side in sides), 0)
+        assert (found.p_value, found.effect) == (1.0, 0.0)
+        assert found.measure.startswith("not tried")
+
+
+def test_a_window_that_is_thinned_to_nothing_has_no_p_value_that_is_no_number() -> None:
+    rng = np.random.default_rng(0)
+    many = Outputs(outputs(rng, 1_000, (2.0, 1.0, 1.0, 1.0)), np.full(1_000, 50.0))
+    few = Outputs(outputs(rng, 3, (2.0, 1.0, 1.0, 1.0)), np.ones(3))
+    for seed in range(20):
+        found = TESTS["outputs"](
+            QuerySample(CENTRES, outputs=lambda: many), QuerySample(CENTRES, outputs=lambda: few), seed
+        )
+        assert found.p_value == 1.0

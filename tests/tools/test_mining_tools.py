@@ -1,4 +1,5 @@
 import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -228,3 +229,21 @@ def test_eight_regions_of_chinese_queries_are_all_told_of() -> None:
     text = result({**told, "regions_found": 30, "regions": [region] * 8})
     assert len(json.loads(text)["regions"]) == 8
     assert len(text.encode()) <= 2_000
+
+
+def test_a_blank_in_a_log_with_clicks_is_no_click() -> None:
+    """Logs are joined so: the fit would have pairs with clicks alone, and nothing was ever passed over."""
+    written = make_desk(queries=200, drifted=False)
+    clicks = written.window["clicks"]
+    blank = replace(written, window=written.window.assign(clicks=clicks.where(clicks > 0)))
+    for name in ("fit_click_model", "find_skipped_high"):
+        told = [json.loads(tools_of(desk.view("x", 50))[name].invoke({})) for desk in (written, blank)]
+        assert told[0] == told[1]
+        assert told[0]["pairs_fitted"] == 1_600
+
+
+def test_several_clicks_of_one_request_are_one_and_lose_no_pair() -> None:
+    desk = make_desk(queries=200, drifted=False)
+    more = desk.window["clicks"].where(desk.window["clicks"] == 0, desk.window["impressions"] + 3)
+    view = replace(desk, window=desk.window.assign(clicks=more)).view("x", 50)
+    assert json.loads(tools_of(view)["fit_click_model"].invoke({}))["pairs_fitted"] == 1_600

@@ -121,6 +121,36 @@ def test_the_work_grows_with_the_texts_and_not_with_their_square(
     assert seen.add(f"{listing} indeed sku 7") == (7 if apart == "a number" else 300), "nearly the same text"
 
 
+def test_listings_of_one_template_are_compared_with_few(monkeypatch: pytest.MonkeyPatch) -> None:
+    """200 words of the seller and 30 of their own: similar enough to meet, and never alike."""
+    compared: list[int] = []
+    plain = SeenTexts._alike
+    monkeypatch.setattr(SeenTexts, "_alike", lambda *given: (compared.append(1), plain(*given))[1])
+    rng = np.random.default_rng(3)
+    boilerplate = " ".join(sentence(rng, 200))
+    seen = SeenTexts(0.9, DOCUMENT_WORDS)
+    listings = [f"{boilerplate} {' '.join(sentence(rng, 30))}" for _ in range(300)]
+    assert [seen.add(text) for text in listings] == list(range(300))
+    assert len(compared) <= 300 * 32, "300 texts have 44,850 pairs"
+    changed = [text.replace(boilerplate[-9:], "another ", 1) for text in listings]
+    assert np.mean([seen.find(text) == number for number, text in enumerate(changed)]) > 0.98
+
+
+def test_a_long_run_of_letters_takes_no_time() -> None:
+    """A pattern for words with a digit tried every start of it: the time was quadratic."""
+    began = time.process_time()
+    for number in range(20):
+        sketch_of(f"{'a' * 20_000} {number}", 1)
+    assert time.process_time() - began < 2  # it took 100 seconds
+
+
+def test_words_that_differ_in_their_vowel_signs_are_other_words() -> None:
+    """Black, nail, banana, people, fort and cola in Hindi; rice and white in Thai; two languages."""
+    seen = SeenTexts(0.9, 1)
+    said = ["काला", "कील", "केला", "लोक", "किला", "कोला", "ข้าว", "ขาว", "c", "c++", "c#"]
+    assert [seen.add(text) for text in said] == list(range(len(said)))
+
+
 def test_an_exact_pair_under_other_ids_is_taken_once() -> None:
     desk = make_desk(queries=4, per_query=5)
     query = desk.window["query"].where(desk.query_index != 3, "Query  0")  # q3 asks what q0 asks
