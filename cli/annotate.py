@@ -17,9 +17,6 @@ if TYPE_CHECKING:
     from serm.core.settings_data import Source
     from serm.graphs import Annotation
 
-OVER_BUDGET = 6
-"""Exit code where the budget ended before the pairs did, that of BudgetExceededError."""
-
 
 def add_to(app: typer.Typer) -> None:
     app.command("annotate")(annotate)
@@ -57,6 +54,7 @@ def annotate(
 
     from serm.cli.load import load_settings
     from serm.cli.outputs import files_of, require_apart
+    from serm.core.errors import BudgetExceededError
     from serm.storage.labels_io import check_labels_path
     from serm.storage.recording import check_recording
 
@@ -76,7 +74,7 @@ def annotate(
         return
     work.keep(found, labels, record)
     if found.over_budget:
-        raise typer.Exit(OVER_BUDGET)
+        raise typer.Exit(BudgetExceededError.exit_code)
 
 
 def _require_a_judge(settings: Settings, source: str) -> None:

@@ -12,7 +12,7 @@ from rich.table import Table
 from rich.text import Text
 
 from serm.cli.format import count, money
-from serm.cli.health import warnings
+from serm.cli.health import fell_back, warnings
 
 if TYPE_CHECKING:
     from serm.graphs import Annotation
@@ -53,6 +53,7 @@ def lines(found: Annotation, written: Written, out: Path, record: Path | None) -
     yield _outcomes(counts)
     yield from _failures(counts)
     yield from warnings({name: told["outside"] for name, told in counts["judges"].items()})
+    yield from fell_back(counts["fell_back"])
     saved = counts["saved"]
     if saved["share"]:
         within, across = f"{saved['within']:,} as a judge's", f"{saved['across']:,} as a pair's"

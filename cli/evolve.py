@@ -25,9 +25,25 @@ def evolve(
     rounds: Annotated[
         int | None, typer.Option("--rounds", min=1, help="Stop after so many rounds, counted from the first.")
     ] = None,
+    accept_changes: Annotated[
+        bool,
+        typer.Option(
+            "--accept-changes", help="Go on under a config whose judges, agents, budget or gate have changed."
+        ),
+    ] = False,
 ) -> None:
     """Mine, label, retrain, decide; window by window. Run again it goes on where it stopped."""
+    if accept_changes:
+        _accept(config)
     watch(config, rounds)
+
+
+def _accept(config: Path) -> None:
+    from serm.cli.load import load_settings
+    from serm.storage.workspace import Workspace
+
+    for line in Workspace.accept(load_settings(config)):
+        print(line)
 
 
 def watch(config: Path, rounds: int | None = None) -> None:
@@ -37,6 +53,7 @@ def watch(config: Path, rounds: int | None = None) -> None:
     from serm.cli.load import load_settings, notices
     from serm.cli.progress import RunProgress
     from serm.cli.stopping import stopping
+    from serm.core.errors import BudgetExceededError
 
     settings = load_settings(config)
     console = Console(emoji=False, soft_wrap=True)
@@ -66,11 +83,13 @@ def watch(config: Path, rounds: int | None = None) -> None:
     tell(console, result, config)
     if stop.signal is not None and not result.stop:
         raise typer.Exit(stop.exit_code)
+    if result.out_of_money:
+        raise typer.Exit(BudgetExceededError.exit_code)
 
 
 def tell(console: Console, result: EvolutionResult, config: Path) -> None:
     """The table of all rounds, why each was promoted or rolled back, why the run ended, what to look at."""
-    from serm.cli.health import warnings
+    from serm.cli.health import fell_back, warnings
     from serm.cli.rounds_table import failures, rounds_table, verdicts
     from serm.cli.stages_table import stages_table, worth_showing
 
@@ -82,6 +101,10 @@ def tell(console: Console, result: EvolutionResult, config: Path) -> None:
             console.print(line)
         for told in failures(result.rounds):
             console.print(told, markup=False, style="yellow")
+        for report in result.rounds:
+            for line in fell_back(report.get("fell_back") or {}):
+                told = f"Round {report['round']}: {line}"
+                console.print(told, markup=False, style="yellow")
         for warning in warnings(result.rounds[-1].get("outside") or {}):
             console.print(warning, markup=False, style="yellow")
     lines = [
@@ -105,7 +128,12 @@ def _ending(result: EvolutionResult, config: Path) -> str:
             f"Waiting for a person: the judges do not agree on {result.waiting} pairs. "
             f"`{command('review', config)}` asks about them, and the run goes on."
         )
-    return f"Done: {result.stop}." if result.stop else _resume(config)
+    if result.out_of_money:
+        return (
+            f"Stopped: {result.stop.rstrip('.')}.\n"
+            f"Raise `budget.currency`, and `{command('evolve', config)}` goes on from here."
+        )
+    return f"Done: {result.stop.rstrip('.')}." if result.stop else _resume(config)
 
 
 def _resume(config: Path) -> str:

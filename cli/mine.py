@@ -28,6 +28,7 @@ def mine(
     from rich.console import Console
     from rich.table import Table
 
+    from serm.cli.health import fell_back
     from serm.cli.load import load_settings
     from serm.cli.outputs import files_of, require_apart
     from serm.cli.progress import RunProgress
@@ -56,6 +57,8 @@ def mine(
     for agent in dict.fromkeys([*mined.nominated, *mined.taken]):
         table.add_row(agent, str(mined.nominated.get(agent, "-")), str(mined.taken.get(agent, 0)))
     console.print(table)
+    for line in fell_back(mined.fell_back):
+        console.print(line, markup=False, style="yellow")
     queries = mined.pairs["query_id"].nunique()
     console.print(
         f"{len(mined.pairs):,} pairs of {queries:,} queries of window {mined.window} in {out}; "

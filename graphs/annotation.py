@@ -33,7 +33,7 @@ from serm.graphs.pairs_resources import PairsResources
 from serm.storage.labels import read_labels
 from serm.storage.pairs import check_pairs
 from serm.storage.recording import recording
-from serm.storage.trace import Span, SpanKind
+from serm.storage.trace import Span, SpanKind, fallen_back
 
 ROUND = 1
 """The only one."""
@@ -99,6 +99,7 @@ def annotate(
             "lost_turns": resources.judgments.lost_turns(),
             "simulated_judges": list(panel.simulated),
             "accounts": [asdict(item) for item in resources.judgments.accounts(resources.trace_id(ROUND))],
+            "fell_back": fallen_back(resources.workspace.traces, resources.trace_id(ROUND)),
         }
         _end_trace(resources, began, counts)
         return Annotation(

@@ -11,6 +11,7 @@ from serm.graphs.events import Listener, nobody
 from serm.graphs.miner import miner_graph
 from serm.graphs.resources import Resources
 from serm.graphs.standing import standing, window_number
+from serm.storage.trace import fallen_back
 
 
 @dataclass(frozen=True)
@@ -22,6 +23,7 @@ class Mined:
     model: str  # that scored it
     pairs: pd.DataFrame  # the window's columns, with agent, agents, score and reason
     nominated: dict[str, int]  # agent: pairs
+    fell_back: dict[str, dict[str, str]]  # agents whose rules went on for their model (storage/trace.py)
 
     @property
     def taken(self) -> dict[str, int]:
@@ -45,6 +47,7 @@ def mine(settings: Settings, window: str | None = None, on_event: Listener = nob
             state["champion"],
             resources.sample(done["sample"]),
             {agent: len(_nominations(resources, name)) for agent, name in done.get("nominated", {}).items()},
+            fallen_back(resources.workspace.traces, resources.trace_id(number)),
         )
 
 

@@ -32,7 +32,7 @@ from serm.storage.artifacts import write_file, write_json
 from serm.storage.dataset import DataSet, TestRef
 from serm.storage.labels import read_labels
 from serm.storage.snapshots import read_snapshot
-from serm.storage.trace import worked
+from serm.storage.trace import fallen_back, worked
 
 ANNOTATION = "annotation.json"
 """Beside the labels: what the annotator's stages did and took."""
@@ -74,6 +74,7 @@ def report_round(resources: Resources, state: SupervisorState) -> None:
         },
         "outside": {name: told.get("outside") for name, told in annotation.get("judges", {}).items()},
         "human": human or None,
+        "fell_back": fallen_back(resources.workspace.traces, resources.trace_id(number)),
         "simulated_judges": list(resources.panel(number).simulated),
         "decision": decision,
         "leakage": _read_json(round_folder(resources, number) / LEAKAGE),

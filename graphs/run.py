@@ -28,6 +28,7 @@ from serm.graphs.supervisor import STEPS, supervisor_graph
 from serm.graphs.waiting import Wait, what_waits
 from serm.storage.artifacts import sqlite_errors
 from serm.storage.rounds import read_rounds
+from serm.storage.workspace import Workspace
 
 Graph = CompiledStateGraph[Any, Any, Any, Any]
 
@@ -62,14 +63,19 @@ def evolve(
     rounds: int | None = None,
     on_event: Listener = nobody,
     control: RunControl | None = None,
+    accept_changes: bool = False,
 ) -> EvolutionResult:
     """Run rounds until the stream, the budget, the patience or `rounds` (in all) ends.
 
     Called again on the same workspace it goes on where it stopped, also after a kill. `control` stops it at
     the end of the step in progress (`control.request_drain()`, from any thread); while judges are asked, once
     the calls in flight have ended. A `Control` can give those up, too (`control.abort()`).
+    `accept_changes`: go on under settings whose judges, agents, budget or gate are others than before; what
+    changed is written to the workspace's changes.jsonl.
     Raises SermError: bad data, a judge that cannot work, a full disk, a workspace in use or another config's.
     """
+    if accept_changes:
+        Workspace.accept(settings)
     if rounds is not None:
         evolution = settings.evolution.model_copy(update={"rounds": rounds})
         settings = settings.model_copy(update={"evolution": evolution})

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -11,9 +12,11 @@ from pydantic import ValidationError
 
 from serm.core.discretion import without_logins
 from serm.core.errors import WorkspaceError, WorkspaceMismatchError
-from serm.core.settings import Settings
+from serm.core.settings import ACCEPTED, Settings
 from serm.storage.artifacts import write_file
 
+CHANGES = "changes.jsonl"
+"""A line for each time that a workspace went on under changed settings."""
 _SHOWN = 5  # differences that a refusal names; chosen
 
 
@@ -44,11 +47,46 @@ def bind(path: Path, settings: Settings, *, again: bool = False) -> None:
         if path.read_text(encoding="utf-8") != text:
             write_file(path, lambda temporary: _write(temporary, text))
         return
+    accepted = (
+        "" if _unacceptable(there, here) else ", go on under the new ones by `serm evolve --accept-changes`"
+    )
     raise WorkspaceMismatchError(
         f"{path.parent} belongs to another configuration "
         f"({difference(there, here, 'the workspace', 'the config')}).",
-        "Set these keys back, or name a new `workspace:`.",
+        f"Set these keys back{accepted}, or name a new `workspace:`.",
     )
+
+
+def rebind(path: Path, settings: Settings) -> list[str]:
+    """Bind a workspace to changed settings, and write down in `CHANGES` beside `path` what changed and when.
+
+    Returns the changes, "judges.0.backend: A, now B" each; [] where there are none. Raises
+    WorkspaceMismatchError where a key differs that no workspace can go on with (see `ACCEPTED`).
+    """
+    there, here = compared(recorded(path), settings)
+    if wrong := _unacceptable(there, here):
+        raise WorkspaceMismatchError(
+            f"{path.parent} cannot go on with another {', '.join(wrong)}.",
+            "Set these keys back, or name a new `workspace:`.",
+        )
+    changes = [
+        f"{key}: {there.get(key, 'not set')}, now {here.get(key, 'not set')}"
+        for key in sorted(there.keys() | here.keys())
+        if there.get(key) != here.get(key)
+    ]
+    if changes:
+        # Written before the binding: a kill between the two writes it twice, and loses nothing.
+        with path.with_name(CHANGES).open("a", encoding="utf-8") as file:
+            said = {"at": datetime.now(UTC).isoformat(timespec="seconds"), "changes": changes}
+            file.write(json.dumps(said, ensure_ascii=False) + "\n")
+        bind(path, settings, again=True)
+    return changes
+
+
+def _unacceptable(there: Mapping[str, str], here: Mapping[str, str]) -> list[str]:
+    """The keys that differ and that no workspace can go on with another value of."""
+    differing = (key for key in there.keys() | here.keys() if there.get(key) != here.get(key))
+    return sorted(key for key in differing if key.partition(".")[0] not in ACCEPTED)
 
 
 def compared(identity: Mapping[str, Any], settings: Settings) -> tuple[dict[str, str], dict[str, str]]:

@@ -22,12 +22,15 @@ from contextvars import ContextVar
 from dataclasses import dataclass, field
 from enum import StrEnum
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 from serm.core.discretion import discreet
 from serm.core.errors import StorageError
 from serm.core.text import keepable
 from serm.storage.artifacts import storage_errors
+
+_RULES: Final = "rules"
+"""Who decided where no model did, as agents say it of themselves."""
 
 
 class SpanKind(StrEnum):
@@ -206,6 +209,21 @@ def worked(database: Path, trace_id: str, since: int) -> float:
         covered += max(0, ended - max(started, until))
         until = max(until, ended)
     return covered / 1e9
+
+
+def fallen_back(database: Path, trace_id: str) -> dict[str, dict[str, str]]:
+    """Agents of a trace whose model did not decide, the last time, and whose rules did in its place: by agent
+    the `model` and the `reason`."""
+    found: dict[str, dict[str, str]] = {}
+    for item in read_spans(database, trace_id):
+        said = item.attributes if item.kind is SpanKind.AGENT else {}
+        if said.get("fell_back"):
+            found[item.name] = {"model": str(said["attempted"]), "reason": str(said["reason"])}
+        elif (
+            said.get("policy", _RULES) != _RULES
+        ):  # a later attempt, after a kill, at which the model did decide
+            found.pop(item.name, None)
+    return found
 
 
 def _dump(value: Any) -> str:

@@ -11,7 +11,7 @@ from typing import IO, Any, Self
 from serm.core.errors import WorkspaceError, WorkspaceLockedError
 from serm.core.settings import Settings
 from serm.storage.artifacts import storage_errors
-from serm.storage.binding import bind, recorded
+from serm.storage.binding import bind, rebind, recorded
 from serm.storage.identity import recorded_id, workspace_id
 
 CONFIG, LOCK, JUDGMENTS = "config.json", "lock", "judgments.sqlite"
@@ -92,6 +92,16 @@ class Workspace:
             lock.close()
             raise
         return cls(folder, settings, lock)
+
+    @classmethod
+    def accept(cls, settings: Settings) -> list[str]:
+        """Bind the workspace of these settings to them, and return what changed (see `rebind`); [] where
+        there is no workspace yet. Raises WorkspaceLockedError where a process works in it."""
+        folder = settings.workspace_path
+        if not (folder / CONFIG).is_file():
+            return []
+        with storage_errors(folder), _lock(folder):
+            return rebind(folder / CONFIG, settings)
 
     @classmethod
     def read(cls, path: Path | str, settings: Settings | None = None) -> Self:

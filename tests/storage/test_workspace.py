@@ -68,7 +68,10 @@ def test_the_same_config_opens_it_again(tmp_path: Path) -> None:
 
 def test_a_key_that_decides_no_result_may_change(tmp_path: Path) -> None:
     Workspace.open(settings(tmp_path)).close()
-    Workspace.open(settings(tmp_path, llm={"concurrency": 2})).close()
+    bound(settings(tmp_path))
+    for free in ({"llm": {"concurrency": 2}}, {"model": {"device": "cpu", "batch_size": 3}}):
+        Workspace.open(settings(tmp_path, **free)).close()
+    Workspace.open(settings(tmp_path, miner={"executor": "ray"})).close()
 
 
 def test_another_config_is_refused_and_the_difference_is_named(tmp_path: Path) -> None:
@@ -85,6 +88,46 @@ def test_a_judge_that_was_added_is_named_as_the_difference(tmp_path: Path) -> No
     bound(settings(tmp_path, judges=["openai:a"]))
     with pytest.raises(WorkspaceMismatchError, match=r"judges\.1\.backend: not set in the workspace"):
         Workspace.open(settings(tmp_path, judges=["openai:a", "openai:b"]))
+
+
+def test_a_workspace_goes_on_under_other_judges_where_a_person_says_so(tmp_path: Path) -> None:
+    bound(settings(tmp_path, judges=["http://me:s3cret@old/v1#qwen"]))
+    changed = settings(tmp_path, judges=["http://new/v1#qwen", "openai:b"], gate={"margin": 0.02})
+    with pytest.raises(WorkspaceMismatchError, match="`serm evolve --accept-changes`"):
+        Workspace.open(changed)
+    changes = Workspace.accept(changed)
+    assert 'judges.0.backend: "http://old/v1#qwen", now "http://new/v1#qwen"' in changes
+    assert "gate.margin: 0.01, now 0.02" in changes
+    assert any(line.startswith("judges.1.backend: not set, now") for line in changes)
+    Workspace.open(changed).close()
+    assert Workspace.accept(changed) == []
+    (line,) = (tmp_path / "work" / "changes.jsonl").read_text(encoding="utf-8").splitlines()
+    assert json.loads(line)["changes"] == changes
+    assert "s3cret" not in line
+
+
+@pytest.mark.parametrize(
+    "values", [{"random_seed": 8}, {"model": {"base": "other"}}, {"data": {"sources": [{"pairs": "o.csv"}]}}]
+)
+def test_what_decides_which_pairs_there_are_is_never_accepted(
+    tmp_path: Path, values: dict[str, object]
+) -> None:
+    bound(settings(tmp_path))
+    changed = settings(tmp_path, **values)
+    with pytest.raises(WorkspaceMismatchError) as refused:
+        Workspace.open(changed)
+    assert "--accept-changes" not in refused.value.remedy
+    with pytest.raises(WorkspaceMismatchError, match="cannot go on with another"):
+        Workspace.accept(changed)
+    Workspace.open(settings(tmp_path)).close()
+
+
+def test_changes_are_not_accepted_while_a_process_works_there(tmp_path: Path) -> None:
+    bound(settings(tmp_path))
+    changed = settings(tmp_path, judges=["openai:b"])
+    with Workspace.open(settings(tmp_path)), pytest.raises(WorkspaceLockedError):
+        Workspace.accept(changed)
+    assert Workspace.accept(settings(tmp_path / "nowhere")) == []
 
 
 def test_after_a_refusal_the_right_config_still_opens_it(tmp_path: Path) -> None:
@@ -226,7 +269,8 @@ def test_a_workspace_that_was_bound_with_a_login_goes_on_and_loses_it(tmp_path: 
 def test_without_a_login_the_fingerprint_is_that_of_the_settings_as_they_are(tmp_path: Path) -> None:
     ours = settings(tmp_path, judges=["http://host/v1#qwen@2024", "replay:a@b.parquet#j"])
     plain = ours.model_dump(mode="json", exclude=set(NOT_IDENTITY))
-    del plain["budget"]["currency"]
+    del plain["budget"]["currency"], plain["model"]["device"], plain["model"]["batch_size"]
+    del plain["miner"]["executor"]
     assert ours.fingerprint() == digest(plain)
 
 
