@@ -52,4 +52,4 @@ links:
 	@for package in $(PACKAGES); do ln -sfn ../../../$$package build/links/serm/$$package; done
 
 clean:  ## remove the environment and what the demo made
-	rm -rf $(VENV) build .serm
+	rm -rf $(VENV) build .serm/demo

@@ -18,12 +18,12 @@ from serm.core.settings import Settings
 from serm.core.settings_loop import JudgeSettings, Price
 from serm.llm.asking import Asker
 from serm.llm.base import Judge
-from serm.llm.budget import Budget, price_of
-from serm.llm.providers import FREE
+from serm.llm.budget import Budget
+from serm.llm.prices import stated_price
 from serm.llm.recordings import read_recordings
 from serm.llm.replay import ReplayJudge
 from serm.llm.simulated import SimulatedJudge
-from serm.llm.spec import BackendSpec
+from serm.llm.spec import BackendSpec, check_parts
 from serm.storage.knowledge import Searchable
 
 
@@ -101,31 +101,30 @@ def _simulated(name: str, spec: BackendSpec, judge: JudgeSettings, opening: Open
 def _chat(name: str, spec: BackendSpec, judge: JudgeSettings, opening: Opening) -> Judge:
     from serm.llm.openai_compatible import ChatClient  # heavy, and not needed for recorded judges
 
-    price = _price(name, spec, opening, free=bool(spec.target))
     settings = opening.settings
-    client = ChatClient(spec, settings.llm, seed=settings.random_seed, price=price, budget=opening.budget)
+    client = ChatClient(
+        spec,
+        settings.llm,
+        seed=settings.random_seed,
+        price=_price(name, spec, settings),
+        budget=opening.budget,
+        key_variable=judge.api_key_env,
+        options=judge.options,
+    )
     return _over(client, name, judge, opening)
 
 
 def _langchain(name: str, spec: BackendSpec, judge: JudgeSettings, opening: Opening) -> Judge:
     from serm.llm.langchain_model import LangchainModel
 
-    price = _price(name, spec, opening, free=spec.target in FREE)
     settings = opening.settings
+    price = _price(name, spec, settings)
     model = LangchainModel(spec, settings.llm, seed=settings.random_seed, price=price, budget=opening.budget)
     return _over(model, name, judge, opening)
 
 
-def _price(name: str, spec: BackendSpec, opening: Opening, *, free: bool) -> Price | None:
-    """What a model's tokens cost, which has to be stated under a budget where they are not free."""
-    settings = opening.settings
-    price = price_of(settings.llm.prices, name, spec.model)
-    if price is None and not free and settings.budget.currency is not None:
-        raise ConfigError(
-            f"`budget.currency` is set, and there is no price for `{spec.model}`.",
-            "State one under `llm.prices`, as money for a million tokens.",
-        )
-    return price
+def _price(name: str, spec: BackendSpec, settings: Settings) -> Price | None:
+    return stated_price(settings, spec, name, spec.model, key="judges")
 
 
 def _vllm(name: str, spec: BackendSpec, judge: JudgeSettings, opening: Opening) -> Judge:
@@ -139,7 +138,7 @@ def _vllm(name: str, spec: BackendSpec, judge: JudgeSettings, opening: Opening) 
         settings.llm,
         location=location,
         seed=settings.random_seed,
-        price=price_of(settings.llm.prices, name, spec.model),
+        price=_price(name, spec, settings),
         budget=opening.budget,
     )
     built = _over(asker, name, judge, opening)
@@ -167,7 +166,17 @@ def _model(name: str, spec: BackendSpec, judge: JudgeSettings, opening: Opening)
     return cast(Judge, ModelJudge(name, opening.own))  # its revision is read-only
 
 
-BUILDERS: Final[Mapping[str, Builder]] = {
+def _checked(build: Builder) -> Builder:
+    """The same, and a key or options that the backend has no use for are refused: nobody would miss them."""
+
+    def checked(name: str, spec: BackendSpec, judge: JudgeSettings, opening: Opening) -> Judge:
+        check_parts(spec, *(f"judges.{key}" for key in ("api_key_env", "options") if getattr(judge, key)))
+        return build(name, spec, judge, opening)
+
+    return checked
+
+
+_BUILDERS: Final[Mapping[str, Builder]] = {
     "replay": _replay,
     "simulated": _simulated,
     "openai": _chat,
@@ -177,3 +186,4 @@ BUILDERS: Final[Mapping[str, Builder]] = {
     "scripted": _scripted,
     "model": _model,
 }
+BUILDERS: Final[Mapping[str, Builder]] = {kind: _checked(build) for kind, build in _BUILDERS.items()}

@@ -111,7 +111,7 @@ class ChatJudge:
         if failure.kind is FailureKind.REFUSED:
             raise JudgeError(
                 f"judge `{self.name}` was refused: {failure.message}",
-                "Check the model's name, OPENAI_API_KEY and the URL.",
+                "Check the model's name, the key (`api_key_env`) and the URL.",
             )
         return f"judge `{self.name}` does not answer ({failure.kind}): {failure.message}"
 

@@ -18,15 +18,12 @@ from serm.agents.sent_messages import sendable
 from serm.agents.tool_calls import identified
 from serm.core.errors import AgentError, ConfigError
 from serm.core.settings import Settings
-from serm.llm.budget import price_of
 from serm.llm.langchain_messages import keepable_message
 from serm.llm.unwanted import Unwanted
 
 if TYPE_CHECKING:
     from serm.llm.purse import Purse, Till
 
-FREE: Final = ("http", "scripted")
-"""Kinds of chat models that cost nothing where no price is stated."""
 BEHIND_SERVERS: Final = ("openai", "http", "langchain")
 """Kinds whose turns have `llm.timeout`. The others are models in this process: what they wait for is each
 other."""
@@ -124,8 +121,8 @@ class Rules:
 def decider(settings: Settings, agent: str, purse: Purse | None = None) -> Decide | None:
     """The chat model that decides for `agent`, or None where its rules do; its turns are paid from `purse`.
 
-    `auto` takes a chat model where `agents.llm` names one. Raises ConfigError where `llm` has none to take,
-    and where there is a budget and no price for it.
+    `auto` takes a chat model where `agents.llm` names one. Raises ConfigError where `llm` has none to take or
+    one that calls no tools, where there is a budget and no price for it, and where its key is not set.
     """
     chosen = settings.agents
     if chosen.policy == "rules" or (chosen.policy == "auto" and not chosen.llm):
@@ -135,18 +132,15 @@ def decider(settings: Settings, agent: str, purse: Purse | None = None) -> Decid
             "agents.policy is llm, and agents.llm names no chat model.",
             "Set agents.llm, for instance to `openai:gpt-4o`, or agents.policy to `rules`.",
         )
-    from serm.llm.chat import chat_model  # rules need no client of any provider
+    from serm.llm.chat import chat_model, check_calls_tools  # rules need no client of any provider
+    from serm.llm.prices import stated_price
     from serm.llm.purse import Till
     from serm.llm.spec import parse_backend
 
     spec = parse_backend(chosen.llm)
-    price = price_of(settings.llm.prices, spec.model, spec.text)
-    if price is None and spec.kind not in FREE and settings.budget.currency is not None:
-        raise ConfigError(
-            f"`budget.currency` is set, and there is no price for `{spec.model}` (`agents.llm`).",
-            "State one under `llm.prices`, as money for a million tokens.",
-        )
+    check_calls_tools(spec)
+    price = stated_price(settings, spec, spec.model, spec.text, key="agents.llm")
     till = Till(purse, agent, spec.model or spec.text, price, settings.llm.max_tokens) if purse else None
-    model = chat_model(spec, settings.llm, folder=settings.folder)
+    model = chat_model(spec, settings.llm, folder=settings.folder, key_variable=chosen.api_key_env)
     patience = settings.llm.timeout if spec.kind in BEHIND_SERVERS else None
     return ChatPolicy(model, agent, spec.text, till, settings.llm.retries, patience)

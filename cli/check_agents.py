@@ -11,6 +11,7 @@ from serm.agents.policy import decider
 from serm.cli.checks import Finding, Patient, Status
 from serm.cli.format import short
 from serm.core.discretion import discreet
+from serm.core.errors import SermError
 from serm.llm.spec import parse_backend
 
 FALL_BACK = "Without it agents fall back to their rules; `agents.policy: rules` says so from the start."
@@ -34,6 +35,10 @@ def check_agents(patient: Patient) -> Iterator[Finding]:
     messages: list[BaseMessage] = [HumanMessage("Call the tool `report` with the word ready.")]
     try:
         answer = decide(messages, [report])
+    except SermError as error:  # it says itself what to do
+        remedy = " ".join(filter(None, [error.remedy, FALL_BACK]))
+        yield Finding("agents", Status.FAIL, f"{decide.label} does not answer: {error.message}", remedy)
+        return
     except Exception as error:  # whatever a provider's client raises
         said = short(discreet(f"{type(error).__name__}: {error}"), 200)
         yield Finding("agents", Status.FAIL, f"{decide.label} does not answer: {said}", FALL_BACK)

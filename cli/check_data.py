@@ -40,7 +40,12 @@ def check_input(patient: Patient) -> Iterator[Finding]:
         yield Finding("data", Status.PASS, f"{again} more log a pair again in its window, and are added up.")
     if left:
         why = ", ".join(f"{number:,} x {reason}" for reason, number in data.left_out.items())
-        yield Finding("data", Status.WARN, f"{count(left, 'good row')} left out: {why}.", "See `data.sets`.")
+        yield Finding(
+            "data",
+            Status.WARN,
+            f"{count(left, 'good row')} left out: {why}.",
+            "See `data.sets` and `data.windows`.",
+        )
 
 
 def _reasons(patient: Patient) -> str:

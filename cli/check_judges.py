@@ -61,7 +61,8 @@ def _proven(panel: Panel, name: str, complaint: str) -> Finding:
 _ELSEWHERE: Final = "It would rather write something else than a grade: try another prompt."
 _MORE: Final = "Two judges that err differently catch each other's mistakes."
 _REMEDY: Final = (
-    "Check `judges`: the address, the model's name and the key; and `llm.max_tokens` where it was cut off."
+    "Check `judges`: the address, the model's name and the key (`api_key_env`); and `llm.max_tokens` where "
+    "it was cut off."
 )
 
 

@@ -114,6 +114,9 @@ def check_mlflow(patient: Patient) -> Iterator[Finding]:
         return
     import mlflow
 
+    from serm.core.errors import SermError
+    from serm.relevance_model.registry import try_registering
+    from serm.storage.mlflow_errors import is_server
     from serm.storage.traces_mlflow import quiet_mlflow
 
     for name, value in (("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "1"), ("MLFLOW_HTTP_REQUEST_TIMEOUT", "10")):
@@ -121,6 +124,10 @@ def check_mlflow(patient: Patient) -> Iterator[Finding]:
     try:
         with quiet_mlflow():
             mlflow.MlflowClient(uri).search_experiments(max_results=1)
+            if is_server(uri):  # a database takes what it is told; a server checks it
+                try_registering(uri)
+    except SermError as error:
+        yield Finding("mlflow", Status.FAIL, f"`storage.mlflow`: {error.message}", error.remedy)
     except Exception as error:
         reason = discreet(str(error).splitlines()[0])
         yield Finding(
@@ -130,7 +137,8 @@ def check_mlflow(patient: Patient) -> Iterator[Finding]:
             "Start the server or check the URL; without the key, SQLite in the workspace is used.",
         )
     else:
-        yield Finding("mlflow", Status.PASS, f"{without_login(uri)} answers.")
+        said = "answers and registers models." if is_server(uri) else "answers."
+        yield Finding("mlflow", Status.PASS, f"{without_login(uri)} {said}")
 
 
 def check_knowledge(patient: Patient) -> Iterator[Finding]:

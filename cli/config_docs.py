@@ -12,16 +12,17 @@ import re
 import sys
 import textwrap
 import tokenize
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
+from itertools import chain
 from types import UnionType
-from typing import Any, Literal, Union, get_args, get_origin
+from typing import Annotated, Any, Literal, Union, get_args, get_origin
 
-from pydantic import BaseModel
+from pydantic import BaseModel, JsonValue
 from pydantic.fields import FieldInfo
 from pydantic_core import PydanticUndefined
 
 from serm.core.environment import ENVIRONMENT_PREFIX
-from serm.core.settings import NOT_IDENTITY, Settings
+from serm.core.settings import ACCEPTED, ALSO_FREE, NOT_IDENTITY, Settings
 
 _HEAD = """\
 # The config, every key
@@ -37,9 +38,17 @@ a test compares the two. `serm init` writes a config with the keys that people c
   a map is JSON; `null` sets a key that may be nothing to nothing.
 - A workspace is bound to the keys that decide results. These may change between two runs in one workspace:
   {free}.
+  And these where you say so (`serm evolve --accept-changes`, docs/python.md): {accepted}.
 """
 
-_PLAIN = {str: "text", int: "whole number", float: "number", bool: "true or false", type(None): "nothing"}
+_PLAIN: dict[Any, str] = {
+    str: "text",
+    int: "whole number",
+    float: "number",
+    bool: "true or false",
+    type(None): "nothing",
+    JsonValue: "anything that JSON has",
+}
 
 
 def render() -> str:
@@ -47,8 +56,14 @@ def render() -> str:
     paths: dict[type[BaseModel], str] = {}
     for section, path in _paths("", Settings):
         paths.setdefault(section, path)  # one that is used twice stands where it is first
-    free = ", ".join(f"`{name}`" for name in NOT_IDENTITY)
-    parts = [_HEAD.format(prefix=ENVIRONMENT_PREFIX, free=free), "## At the top\n", _table(Settings, paths)]
+    keys = (f"{section}.{name}" for section, names in ALSO_FREE.items() for name in names)
+    free = ", ".join(f"`{name}`" for name in (*NOT_IDENTITY, *keys))
+    accepted = ", ".join(f"`{name}`" for name in ACCEPTED)
+    parts = [
+        _HEAD.format(prefix=ENVIRONMENT_PREFIX, free=free, accepted=accepted),
+        "## At the top\n",
+        _table(Settings, paths),
+    ]
     for model, path in paths.items():
         parts += [f"## {path}\n", *([f"{about}\n"] if (about := _about(model)) else []), _table(model, paths)]
     return "\n".join(parts)
@@ -115,13 +130,16 @@ def _models_of(annotation: Any) -> list[type[BaseModel]]:
 
 
 def _type(info: FieldInfo) -> str:
+    return _limited(_spell(info.annotation), info.metadata)
+
+
+def _limited(text: str, metadata: Iterable[Any]) -> str:
     limits = [
         f"{sign} {getattr(item, name):g}"
-        for item in info.metadata
+        for item in metadata
         for name, sign in (("ge", "from"), ("gt", "above"), ("le", "to"), ("lt", "below"))
         if getattr(item, name, None) is not None
     ]
-    text = _spell(info.annotation)
     return f"{text}, {' '.join(limits)}" if limits else text
 
 
@@ -138,7 +156,14 @@ def _either(inner: tuple[Any, ...]) -> str:
     return " or ".join(_spell(part) for part in inner if part is not type(None))
 
 
+def _annotated(inner: tuple[Any, ...]) -> str:
+    kind, *beside = inner
+    found = [part.metadata if isinstance(part, FieldInfo) else [part] for part in beside]
+    return _limited(_spell(kind), chain.from_iterable(found))
+
+
 _COMPOUND: dict[Any, Callable[[tuple[Any, ...]], str]] = {
+    Annotated: _annotated,
     Literal: lambda inner: ", ".join(f"`{value}`" for value in inner),
     Union: _either,
     UnionType: _either,

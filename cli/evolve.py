@@ -102,9 +102,8 @@ def tell(console: Console, result: EvolutionResult, config: Path) -> None:
         for told in failures(result.rounds):
             console.print(told, markup=False, style="yellow")
         for report in result.rounds:
-            for line in fell_back(report.get("fell_back") or {}):
-                told = f"Round {report['round']}: {line}"
-                console.print(told, markup=False, style="yellow")
+            for reason in fell_back(report.get("fell_back") or {}):
+                console.print(f"Round {report['round']}: {reason}", markup=False, style="yellow")
         for warning in warnings(result.rounds[-1].get("outside") or {}):
             console.print(warning, markup=False, style="yellow")
     lines = [

@@ -45,13 +45,19 @@ def notices(path: Path) -> list[str]:
 
 
 def look_at(path: Path) -> Workspace:
-    """The workspace itself, or that of a config or a folder of data; read-only, without its lock."""
-    from serm.storage.workspace import Workspace
+    """The workspace itself, or that of a config or a folder of data; read-only, without its lock. Where no
+    loop was run, the part of it that `serm annotate` works in."""
+    from serm.storage.workspace import ANNOTATE, Workspace
 
     if path.is_dir() and is_workspace(path):
         return Workspace.read(path)
+    if path.is_dir() and is_workspace(path / ANNOTATE):
+        return Workspace.read(path / ANNOTATE)
     settings = load_settings(path)
-    return Workspace.read(settings.workspace_path, settings)
+    folder = settings.workspace_path
+    if not is_workspace(folder) and is_workspace(folder / ANNOTATE):
+        folder /= ANNOTATE
+    return Workspace.read(folder, settings)
 
 
 def is_workspace(path: Path) -> bool:

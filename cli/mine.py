@@ -40,7 +40,7 @@ def mine(
     settings = load_settings(config)
     require_apart({"--out": out}, files_of(settings, config))
 
-    from serm.graphs.mine import mine as run  # takes seconds: what is wrong with the config was said before
+    from serm.graphs import mine as run  # takes seconds: what is wrong with the config was said before
     from serm.storage.artifacts import write_file
 
     console = Console(emoji=False, soft_wrap=True, highlight=False)

@@ -2,45 +2,6 @@
 
 from __future__ import annotations
 
-import sqlite3
-from contextlib import closing
-from pathlib import Path
-from typing import TYPE_CHECKING, Any
-
-from serm.core.errors import WorkspaceError
-from serm.storage.artifacts import storage_errors
-from serm.storage.rounds import read_rounds
-
-if TYPE_CHECKING:
-    from serm.storage.workspace import Workspace
+from typing import Any
 
 Report = dict[str, Any]
-
-
-def trace_of(workspace: Workspace, number: int | None) -> str:
-    """The trace of round `number`, finished or not; None: of the newest finished one, else of the newest.
-
-    Raises WorkspaceError that names the rounds there are.
-    """
-    finished = {int(report["round"]): str(report["trace_id"]) for report in read_rounds(workspace.rounds)}
-    begun = _traced_rounds(workspace.traces)
-    mined = [key for key in finished if key > 0] or [key for key in begun if key > 0] or [0]
-    wanted = max(mined) if number is None else number
-    found = finished.get(wanted) or begun.get(wanted)
-    if not found:
-        there = ", ".join(map(str, sorted(finished | begun))) or "none"
-        raise WorkspaceError(
-            f"round {wanted} has no trace in {workspace.folder}.", f"The rounds that were run: {there}."
-        )
-    return found
-
-
-def _traced_rounds(database: Path) -> dict[int, str]:
-    """Rounds that left spans: the state that a node read names its round."""
-    if not database.is_file():
-        return {}
-    with storage_errors(database), closing(sqlite3.connect(database)) as connection:
-        rows = connection.execute(
-            "SELECT json_extract(inputs, '$.round'), trace_id FROM spans WHERE kind = 'node' ORDER BY started"
-        ).fetchall()
-    return {int(number): str(trace_id) for number, trace_id in rows if number is not None}

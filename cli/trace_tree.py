@@ -14,7 +14,8 @@ from serm.cli.format import count, duration, money, short
 from serm.storage.span_tree import SpanTree
 from serm.storage.trace import Span, SpanKind
 
-WIDTH: Final = 100  # characters of a tool's arguments or result
+WIDTH: Final = 100  # characters of a tool's arguments or result, of a reason or an error
+WHOLE: Final = 10**9
 SHOWN: Final = 10  # like spans beside each other, before the rest is only counted
 
 _STYLES: Final = {
@@ -64,26 +65,27 @@ def usage_under(tree: SpanTree, span: Span) -> Usage:
     return total
 
 
-def render_tree(tree: SpanTree, *, everything: bool = False) -> Tree:
-    """The tree to print; like neighbours beyond the first ten are counted, unless `everything` is asked."""
-    drawn = Tree(_line(tree, tree.root))
-    _draw(drawn, tree, tree.under(tree.root), everything)
+def render_tree(tree: SpanTree, *, everything: bool = False, width: int = WIDTH) -> Tree:
+    """The tree to print; like neighbours beyond the first ten are counted, unless `everything` is asked.
+    Texts are cut at `width` characters."""
+    drawn = Tree(_line(tree, tree.root, width))
+    _draw(drawn, tree, tree.under(tree.root), everything, width)
     return drawn
 
 
-def _draw(drawn: Tree, tree: SpanTree, spans: Sequence[Span], everything: bool) -> None:
+def _draw(drawn: Tree, tree: SpanTree, spans: Sequence[Span], everything: bool, width: int) -> None:
     for _, group in groupby(spans, key=lambda span: (span.kind, span.name, bool(span.error))):
         alike = list(group)
         shown = alike if everything or len(alike) <= SHOWN + 2 else alike[:SHOWN]
         for span in shown:
-            branch = drawn.add(_line(tree, span))
-            _draw(branch, tree, tree.under(span), everything)
+            branch = drawn.add(_line(tree, span, width))
+            _draw(branch, tree, tree.under(span), everything, width)
         if len(shown) < len(alike):
             rest = len(alike) - len(shown)
             drawn.add(Text(f"… and {rest} more of these (--all shows them)", style="dim"))
 
 
-def _line(tree: SpanTree, span: Span) -> Text:
+def _line(tree: SpanTree, span: Span, width: int) -> Text:
     line = Text()
     if span.kind in _LABELED and not span.name.startswith(span.kind.value):
         line.append(f"{span.kind.value} ", style="dim")
@@ -94,12 +96,12 @@ def _line(tree: SpanTree, span: Span) -> Text:
         line.append(f"  {count(used.calls, 'call')}, {count(used.tokens, 'token')}", style="dim")
         if used.cost:
             line.append(f", cost {money(used.cost)}", style="dim")
-    for text, style in _remarks(span):
+    for text, style in _remarks(span, width):
         line.append(f"  {text}", style=style)
     return line
 
 
-def _remarks(span: Span) -> list[tuple[str, str]]:
+def _remarks(span: Span, width: int) -> list[tuple[str, str]]:
     remarks = []
     if span.kind is SpanKind.SHARD and isinstance(span.outputs, dict):
         parts = [f"{span.outputs[key]:,} {key}" for key in _SHARD if span.outputs.get(key)]
@@ -112,22 +114,22 @@ def _remarks(span: Span) -> list[tuple[str, str]]:
         waits = ", ".join(
             item.get("question") or f"{item['pairs']} pairs" for item in span.attributes["waits"]
         )
-        remarks.append((f"waits for a person: {short(waits, WIDTH)}", "yellow"))
+        remarks.append((f"waits for a person: {short(waits, width)}", "yellow"))
     if span.kind is SpanKind.MODEL and span.attributes.get("recorded"):
         remarks.append(("paid before", ""))
     if span.kind is SpanKind.AGENT and "answered" in span.attributes:
         told = span.attributes
         remarks.append((f"{told['answered']} of {told['asked']} answered, {told['skipped']} skipped", ""))
     if span.attributes.get("fell_back"):
-        remarks.append((f"fell back to rules: {short(span.attributes.get('reason', ''), WIDTH)}", "yellow"))
+        remarks.append((f"fell back to rules: {short(span.attributes.get('reason', ''), width)}", "yellow"))
     if span.kind in _DETAILED:
-        given = " ".join(f"{key}={short(value, WIDTH)}" for key, value in span.inputs.items())
+        given = " ".join(f"{key}={short(value, width)}" for key, value in span.inputs.items())
         if given and span.kind is not SpanKind.MODEL:
-            remarks.append((short(given, WIDTH), ""))
+            remarks.append((short(given, width), ""))
         if span.outputs not in (None, "", {}, []):
-            remarks.append((f"→ {short(_said(span.outputs), WIDTH)}", ""))
+            remarks.append((f"→ {short(_said(span.outputs), width)}", ""))
     if span.error:
-        remarks.append((f"✗ {short(span.error, WIDTH)}", "bold red"))
+        remarks.append((f"✗ {short(span.error, width)}", "bold red"))
     return remarks
 
 

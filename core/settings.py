@@ -55,10 +55,21 @@ ALSO_FREE: Mapping[str, tuple[str, ...]] = MappingProxyType(
     {"model": ("device", "batch_size"), "miner": ("executor",)}
 )
 """Keys of other sections of which the same holds."""
-ACCEPTED = ("judges", "agents", "agreement", "knowledge", "budget", "miner", "training", "gate")
+ACCEPTED = (
+    "judges",
+    "agents",
+    "agreement",
+    "knowledge",
+    "budget",
+    "miner",
+    "training",
+    "gate",
+    "data.windows.open",
+)
 """Sections that a workspace may go on under other values of, where a person says so: what was mined, labelled
 and trained before stays what it is, and what comes is made by the new ones. Data, base model and random seed
-are not among them: they decide what may be mined, trained on and measured at all."""
+are not among them: they decide what may be mined, trained on and measured at all. But for
+`data.windows.open`: windows that a round has used stay what they are."""
 
 
 _SECTIONS = ("model_type", "dict_type", "model_attributes_type")
@@ -161,6 +172,23 @@ class Settings(BaseModel):
             raise ConfigError(f"{'; '.join(lines)}.", "docs/config.md lists every key.") from error
         settings._folder = (folder or Path.cwd()).resolve()
         return settings
+
+    def changed(self, **sections: Any) -> Self:
+        """The same settings with other values, checked as a config's are: a section's keys are laid over its
+        own, a list takes the place of a list.
+
+            settings.changed(judges=["openai:gpt-4o"], budget={"pairs_per_round": 300})
+
+        Raises ConfigError with the key's name where a key is unknown or a value does not fit.
+        """
+        values = self.model_dump(mode="json", exclude_unset=True)
+        for name, value in sections.items():
+            section = values.get(name)
+            if isinstance(section, dict) and isinstance(value, Mapping):
+                values[name] = {**section, **value}
+            else:
+                values[name] = value
+        return type(self).from_mapping(values, folder=self.folder, environment={})
 
     @property
     def folder(self) -> Path:

@@ -12,6 +12,8 @@ from pydantic import BaseModel, ConfigDict, Field, field_validator, model_valida
 from serm.core.records import GRADES
 
 SetName = Literal["seed", "gate", "stream", "test"]
+WILDCARDS: Final = "*?"
+"""What makes a path a pattern. A bracket does not: it stands in names of files."""
 EVOLVING: Final = "evolving"
 """What reports call the set that is window t+1, measured after round t and before anything of it is used."""
 
@@ -60,8 +62,17 @@ class WindowSettings(Section):
     by: Literal["auto", "time", "size", "rules"] = "auto"
     """`auto` is `rules` where there are any, else `time` where the rows bear one, else `size`."""
     period: str = "30D"  # of `time`, as pandas writes durations
+    open: Literal["use", "hold"] = "use"
+    """Of `time`, for a log that is still written: `hold` keeps the newest period back, and what is dated
+    behind it, gate and tests too, until a stream row is dated behind its end. `use` takes it as it is."""
     pairs: int = Field(default=50_000, ge=1)  # of `size`; a query is never cut in two
     rules: tuple[WindowRule, ...] = ()
+
+    @model_validator(mode="after")
+    def _only_periods_end(self) -> WindowSettings:
+        if self.open == "hold" and self.by != "time":
+            raise ValueError(f"`open: hold` is for periods, and windows are cut by {self.by}; set `by: time`")
+        return self
 
 
 class TestRule(Section):
@@ -91,10 +102,13 @@ def grade_word(value: object) -> str:
 
 
 class Source(Section):
-    """One input: a Parquet, JSONL or CSV file, a BEIR folder, or TREC qrels/run files with their texts."""
+    """One input: a Parquet, JSONL or CSV file or many of one log, a BEIR folder, or TREC qrels/run files with
+    their texts."""
 
-    pairs: Path  # the file, or the folder of a BEIR data set
-    name: str = ""  # default: the name of the file without its ending
+    pairs: Path
+    """The file; the folder of a BEIR data set; a folder of part files, or a pattern with `*` or `?` that
+    names them (`logs/*.parquet`), read in the order of their names as one."""
+    name: str = ""  # default: the name of the file without its ending or wildcards, else of the folder
     format: Literal["auto", "parquet", "jsonl", "csv", "beir", "trec"] = "auto"  # auto: by the ending
     columns: dict[str, str] = Field(default_factory=dict)  # our name: the file's name
     language: str = ""  # for rows that bear none
@@ -125,8 +139,16 @@ class Source(Section):
         return grades
 
     @property
+    def is_pattern(self) -> bool:
+        return any(sign in str(self.pairs) for sign in WILDCARDS)
+
+    @property
     def label(self) -> str:
-        return self.name or self.pairs.stem
+        if self.name or not self.is_pattern:
+            return self.name or self.pairs.stem
+        plain = str.maketrans(dict.fromkeys(WILDCARDS, ""))
+        names = [self.pairs.stem, *reversed(self.pairs.parent.parts)]
+        return next(filter(None, (name.translate(plain).strip("-_. /") for name in names)), "pairs")
 
 
 class DataSettings(Section):

@@ -2,11 +2,22 @@
 
 from __future__ import annotations
 
+import json
 import math
+import re
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Literal, Self, get_args
+from typing import Annotated, Any, Final, Literal, Self, get_args
 
-from pydantic import Field, field_validator, model_validator
+from pydantic import (
+    AfterValidator,
+    Field,
+    JsonValue,
+    SerializerFunctionWrapHandler,
+    field_validator,
+    model_serializer,
+    model_validator,
+)
 
 from serm.core.discretion import without_login
 from serm.core.settings_data import Section
@@ -67,9 +78,24 @@ class TrainingSettings(Section):
     seed: float = Field(default=0.5, ge=0)  # seed pairs for each new one, likewise
 
 
+def _a_variable(name: str) -> str:
+    """The value is not told in the error: it may be the key."""
+    if name and not re.fullmatch(r"[A-Za-z_][A-Za-z0-9_]*", name):
+        raise ValueError(
+            "it is the name of a variable, of letters, digits and _; the key itself is not for a config"
+        )
+    return name
+
+
+VariableName = Annotated[str, AfterValidator(_a_variable)]
+"""It says where a key is, not what is done: it is excluded from what a workspace is bound to."""
+
+
 class AgentSettings(Section):
     policy: Literal["auto", "rules", "llm"] = "auto"  # auto: llm where `llm` is set, else rules
     llm: str | None = None  # a tool-calling chat model, by the same strings as judges
+    api_key_env: VariableName = Field(default="", exclude=True)
+    """The variable that holds the key of `llm`, as `api_key_env` of a judge does."""
     max_steps: int = Field(default=12, ge=2)  # model turns an agent may take; of the supervisor: a round
     ask: bool = True  # a model that supervises may ask a person (`serm answer`); the run waits
 
@@ -140,11 +166,52 @@ class MinerSettings(Section):
         return self
 
 
+_MODEL: Final = "the backend's string names the model"
+_TOOLS: Final = "`knowledge` decides whether there are tools"
+_LENGTH: Final = "`llm.max_tokens` sets it, and the budget counts on it"
+_PATHS: Final = "answers are asked for one by one: `agreement.paths`"
+_WHOLE: Final = "answers are read whole"
+_LOGPROBS: Final = "`logprobs` of the judge sets it"
+_BODY: Final = "options are parts of the body: write them side by side under `options`"
+_NO_OPTIONS: Final[Mapping[str, str]] = {
+    "model": _MODEL,
+    "messages": "the prompt makes them",
+    "n": _PATHS,
+    "best_of": _PATHS,
+    "stream": _WHOLE,
+    "stream_options": _WHOLE,
+    "temperature": "`llm.temperature` and `llm.path_temperature` set it",
+    "seed": "`random_seed` and the path set it",
+    "max_tokens": _LENGTH,
+    "max_completion_tokens": _LENGTH,
+    "response_format": "the prompt's `fields` make the schema of an answer",
+    "tools": _TOOLS,
+    "tool_choice": _TOOLS,
+    "functions": _TOOLS,
+    "function_call": _TOOLS,
+    "logprobs": _LOGPROBS,
+    "top_logprobs": _LOGPROBS,
+    "extra_body": _BODY,
+    "extra_headers": _BODY,
+    "extra_query": _BODY,
+}
+"""Parts of a request that serm sets itself, or that are none, and what to do instead."""
+
+
 class JudgeSettings(Section):
     backend: str
     """`openai:gpt-4o`, `http://host:8000/v1#model`, `replay:FILE#judge`, `simulated:accuracy=0.85,...`;
     `model:champion` is self-training: the model in use labels what it is to learn."""
-    name: str = ""  # default: what stands behind the `#` or the `:`
+    name: str = ""
+    """Default: the model, or the judge in a file; where the backend names neither (`simulated:`,
+    `scripted:turns.yaml`) the kind or the file and its place in the list: `simulated-1`, `turns.yaml-2`."""
+    api_key_env: VariableName = Field(default="", exclude=True)
+    """The variable that holds the key, for `openai:` and servers by URL; none: OPENAI_API_KEY for OpenAI's
+    own servers, and no key for others. It may change between two runs: another key is no other judge."""
+    options: dict[str, JsonValue] = Field(default_factory=dict)
+    """Further parts of the body of each request, for `openai:` and servers by URL, as the server names them:
+    `{reasoning_effort: low}`, `{chat_template_kwargs: {enable_thinking: false}}`. Other options are another
+    judge."""
     sources: tuple[str, ...] = ()  # the sources whose pairs it judges; none named: all
     grades: dict[int, int] = Field(default_factory=dict)  # recorded value: grade, for judges on another scale
     prompt: str = "umbrela"  # a prompt of agents/prompts, or a path to one
@@ -160,6 +227,25 @@ class JudgeSettings(Section):
     def label(self) -> str:
         """What messages about the config call it."""
         return self.name or without_login(self.backend)
+
+    @field_validator("options")
+    @classmethod
+    def _options_are_not_what_serm_sets(cls, value: dict[str, JsonValue]) -> dict[str, JsonValue]:
+        if name := next(filter(_NO_OPTIONS.__contains__, value), None):
+            raise ValueError(f"`{name}` is no option: {_NO_OPTIONS[name]}")
+        try:
+            json.dumps(value, allow_nan=False)
+        except ValueError:
+            raise ValueError("it holds a number that JSON has not: .nan or .inf") from None
+        return value
+
+    @model_serializer(mode="wrap")
+    def _without_options_where_there_are_none(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        """As it was before there were options: what is named by a hash of the settings keeps its name."""
+        values: dict[str, Any] = handler(self)
+        if not self.options:
+            values.pop("options", None)
+        return values
 
     @field_validator("logprobs", mode="before")
     @classmethod

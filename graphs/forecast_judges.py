@@ -14,8 +14,8 @@ from serm.core.records import Pair
 from serm.core.settings import Settings
 from serm.core.settings_loop import JudgeSettings
 from serm.llm.budget import TOKENS_AROUND, cost, price_of
-from serm.llm.providers import FREE
-from serm.llm.spec import BackendSpec, parse_backend
+from serm.llm.prices import is_free
+from serm.llm.spec import parse_backend
 from serm.storage.judge_totals import JudgeTotals, graded_pairs, judge_totals
 
 SAMPLE: Final = 300
@@ -140,7 +140,7 @@ def _judge(
         calls_most=calls,
         tokens_in=tokens_in,
         tokens_out=tokens_out,
-        cost=None if price is None and not _free(spec) else cost(price, tokens_in, tokens_out),
+        cost=None if price is None and not is_free(spec) else cost(price, tokens_in, tokens_out),
         seconds=_seconds(settings, calls, latency, tokens_in + tokens_out),
         basis=basis,
     )
@@ -152,11 +152,6 @@ def _of(judge: JudgeSettings, frame: pd.DataFrame) -> pd.DataFrame:
 
 def _keys(frame: pd.DataFrame) -> pd.MultiIndex:
     return pd.MultiIndex.from_frame(frame[list(KEY)])
-
-
-def _free(spec: BackendSpec) -> bool:
-    """A model on a machine of one's own costs nothing."""
-    return spec.kind in ("http", "vllm") or spec.target in FREE
 
 
 def _estimated(

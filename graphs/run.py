@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import sqlite3
 import weakref
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -14,7 +16,7 @@ from langgraph.checkpoint.sqlite import SqliteSaver
 from langgraph.errors import GraphDrained
 from langgraph.graph.state import CompiledStateGraph
 from langgraph.runtime import RunControl
-from langgraph.types import Command
+from langgraph.types import Command, StateSnapshot
 
 from serm.agents.judge_shard import StopRequestedError
 from serm.core.errors import BudgetExceededError
@@ -111,12 +113,33 @@ def evolve(
 def build_supervisor_graph(settings: Settings, on_event: Listener = nobody) -> Graph:
     """The compiled supervisor graph with its SQLite checkpoints: stream it, draw it, time-travel it.
 
-    Give `run_config(settings)` as its config. It holds the workspace's lock until it is garbage-collected.
+    Give it `run_input(graph, settings)` and `run_config(settings)`. It holds the workspace's lock until it is
+    garbage-collected; `open_supervisor_graph` frees it at the end of a block.
     """
     resources = Resources(settings, on_event)
     graph = _compile(resources)
     weakref.finalize(graph, resources.close)
     return graph
+
+
+@contextmanager
+def open_supervisor_graph(settings: Settings, on_event: Listener = nobody) -> Iterator[Graph]:
+    """The same graph for a block, at whose end the workspace is free again.
+
+        with open_supervisor_graph(settings) as graph:
+            for step in graph.stream(run_input(graph, settings), run_config(settings)):
+                print(step)
+
+    It is synchronous, as its checkpoints are: in an event loop give the block a thread.
+    """
+    with Resources(settings, on_event) as resources:
+        yield _compile(resources)
+
+
+def run_input(graph: Graph, settings: Settings) -> dict[str, str] | None:
+    """What to give the graph: {"stop": ""} begins a run, or goes on with one that had ended; None goes on
+    with one that was stopped or killed on its way."""
+    return _input(graph.get_state(run_config(settings)))
 
 
 def run_config(settings: Settings, windows: int = 1_000) -> RunnableConfig:
@@ -141,9 +164,7 @@ def _tell_notices(resources: Resources) -> None:
 def _drive(graph: Graph, config: RunnableConfig, resources: Resources, control: RunControl | None) -> Wait:
     """Run until the loop ends or waits for a person: for what."""
     found = graph.get_state(config)
-    # A run that ended says so in its state. `next` of the state does not tell: it is empty, too, where a
-    # kill came after a step had written its result and before its checkpoint.
-    start: Any = None if found.values and not found.values.get("stop") else {"stop": ""}
+    start: Any = _input(found)
     while True:
         if found.interrupts:
             if wait := what_waits(resources.workspace.folder, found.interrupts[0].value):
@@ -154,6 +175,12 @@ def _drive(graph: Graph, config: RunnableConfig, resources: Resources, control: 
         found = graph.get_state(config)
         if not found.interrupts:
             return Wait()
+
+
+def _input(found: StateSnapshot) -> dict[str, str] | None:
+    # A run that ended says so in its state. `next` of the state does not tell: it is empty, too, where a
+    # kill came after a step had written its result and before its checkpoint.
+    return None if found.values and not found.values.get("stop") else {"stop": ""}
 
 
 def _compile(resources: Resources) -> Graph:

@@ -6,7 +6,9 @@ A checkpoint holds the whole state at every step, so nothing here may grow with 
 from __future__ import annotations
 
 import operator
-from typing import Annotated, Any, Final, Literal, TypedDict
+from typing import Annotated, Any, Final, Literal
+
+from typing_extensions import TypedDict  # pydantic wants it under Python 3.12: a graph's schema is made by it
 
 Verdict = Literal["promoted", "rolled_back"]
 

@@ -51,15 +51,19 @@ class Exchange(ABC):
         price: Price | None = None,
         budget: Budget | None = None,
         limit: str = "max_tokens",
+        options: Mapping[str, Any] | None = None,
     ) -> None:
-        """`limit` is what requests call the most tokens of an answer."""
+        """`limit` is what requests call the most tokens of an answer; `options` are further parts of every
+        request, as they are."""
         self.model, self._price, self._settings, self._limit = model, price, settings, limit
         self.sampling: Mapping[str, object] = {
             "temperature": settings.temperature,
             "path_temperature": settings.path_temperature,
             "max_tokens": settings.max_tokens,
             "seed": seed,
+            **({"options": dict(options)} if options else {}),  # without any: as keys have always been
         }
+        self._options = dict(options or {})
         self.deterministic = settings.temperature == settings.path_temperature == 0
         self._seed = seed
         self._budget = budget or Budget(None)
@@ -195,6 +199,7 @@ class Exchange(ABC):
         request = {
             "model": self.model,
             "messages": messages,
+            **self._options,
             **options,
             "temperature": self._settings.path_temperature if path else self._settings.temperature,
             "seed": self._seed + path + _UNREAD * unread,

@@ -108,7 +108,7 @@ def open_model(spec: BackendSpec, settings: LlmSettings) -> BaseChatModel:
         from langchain.chat_models import init_chat_model
     except ImportError as error:
         raise MissingDependencyError(
-            f"`{spec.text}` needs LangChain, and it is not installed.", "pip install 'serm[providers]'"
+            f"`{spec.text}` needs LangChain, and it is not installed.", "pip install langchain"
         ) from error
 
     def init(**options: Any) -> BaseChatModel:

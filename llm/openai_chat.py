@@ -6,11 +6,16 @@ import json
 from typing import Any, Final
 
 import openai
-from langchain_core.messages import AIMessage
+from langchain_core.callbacks import AsyncCallbackManagerForLLMRun, CallbackManagerForLLMRun
+from langchain_core.messages import AIMessage, BaseMessage
 from langchain_core.outputs import ChatResult
 from langchain_openai import ChatOpenAI
+from pydantic import SecretStr
 
+from serm.core.errors import AgentError
+from serm.llm.keys import KEY_REFUSED, hide_key
 from serm.llm.model_json import try_json
+from serm.llm.retry import problem_of
 
 _ODD: Final = "no object: "
 """Before arguments it makes them no JSON, so that LangChain takes the call for an invalid one; it is taken
@@ -19,7 +24,47 @@ off again."""
 
 class OpenAIChat(ChatOpenAI):
     """It has a call whose arguments are JSON but no object among the `invalid_tool_calls`, under its own name
-    and with what the server counted. LangChain's own class fails at it (`odd_calls`)."""
+    and with what the server counted. LangChain's own class fails at it (`odd_calls`). What a server says in
+    an error bears no key, and where it refuses the key AgentError says what to do."""
+
+    label: str = ""  # what the config calls it
+    key_hint: str = ""  # what to do where the key is refused; "": the server's own words are enough
+
+    def _generate(
+        self,
+        messages: list[BaseMessage],
+        stop: list[str] | None = None,
+        run_manager: CallbackManagerForLLMRun | None = None,
+        **kwargs: Any,
+    ) -> ChatResult:
+        try:
+            return super()._generate(messages, stop, run_manager, **kwargs)
+        except openai.APIStatusError as error:
+            self._refused(error)
+            raise
+
+    async def _agenerate(
+        self,
+        messages: list[BaseMessage],
+        stop: list[str] | None = None,
+        run_manager: AsyncCallbackManagerForLLMRun | None = None,
+        **kwargs: Any,
+    ) -> ChatResult:
+        try:
+            return await super()._agenerate(messages, stop, run_manager, **kwargs)
+        except openai.APIStatusError as error:
+            self._refused(error)
+            raise
+
+    def _refused(self, error: openai.APIStatusError) -> None:
+        """Raises AgentError where it is the key that is refused, and takes the key out of other errors."""
+        if isinstance(self.openai_api_key, SecretStr):
+            hide_key(error, self.openai_api_key.get_secret_value())
+        said = problem_of(error).failure.message
+        if self.key_hint and said.startswith(KEY_REFUSED):
+            raise AgentError(
+                f"`{self.label}` refused a request: {said.rstrip('.')}.", self.key_hint
+            ) from error
 
     def _create_chat_result(
         self, response: dict[str, Any] | openai.BaseModel, generation_info: dict[str, Any] | None = None

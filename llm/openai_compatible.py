@@ -2,23 +2,20 @@
 
 from __future__ import annotations
 
-import os
-from typing import Any, Final
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import Any
 from urllib.parse import unquote
 
-from openai import AsyncOpenAI, DefaultAioHttpClient
+from openai import APIStatusError, AsyncOpenAI, DefaultAioHttpClient
 
-from serm.core.errors import ConfigError
 from serm.core.settings_loop import LlmSettings, Price
 from serm.llm.budget import Budget
 from serm.llm.completions import Completion, read_completion
 from serm.llm.exchange import Exchange
-from serm.llm.retry import Problem
+from serm.llm.keys import KEY_REFUSED, api_key, body_without_key, hide_key, key_hint
+from serm.llm.retry import Problem, problem_of
 from serm.llm.spec import BackendSpec
-
-NO_KEY: Final = "EMPTY"
-"""What servers of one's own are sent where OPENAI_API_KEY is not set."""
-_VARIABLE: Final = "OPENAI_API_KEY"
 
 
 class ChatClient(Exchange):
@@ -34,12 +31,20 @@ class ChatClient(Exchange):
         seed: int = 0,
         price: Price | None = None,
         budget: Budget | None = None,
+        key_variable: str = "",
+        options: Mapping[str, Any] | None = None,
     ) -> None:
-        """Raises ConfigError where the model is OpenAI's and OPENAI_API_KEY is not set, or is no key."""
+        """`key_variable` holds the key (`api_key_env`); "": OpenAI's servers get OPENAI_API_KEY, others none.
+
+        Raises ConfigError where a key is not set that has to be, or is no key.
+        """
         limit = "max_tokens" if spec.target else "max_completion_tokens"
-        super().__init__(spec.model, settings, seed=seed, price=price, budget=budget, limit=limit)
+        super().__init__(
+            spec.model, settings, seed=seed, price=price, budget=budget, limit=limit, options=options
+        )
+        self._key, self._hint = api_key(spec, key_variable), key_hint(spec, key_variable)
         self._client = AsyncOpenAI(
-            api_key=api_key(spec),
+            api_key=self._key,
             base_url=spec.target or None,
             timeout=None,  # the clock is ours: it also covers an answer that comes drop by drop
             max_retries=0,
@@ -47,7 +52,22 @@ class ChatClient(Exchange):
         )
 
     async def _complete(self, request: dict[str, Any]) -> Completion | Problem:
-        return read_completion(await self._client.post("/chat/completions", cast_to=bytes, body=request))
+        body = await self._client.post("/chat/completions", cast_to=bytes, body=request)
+        said = read_completion(body_without_key(body, self._key))  # a problem quotes it, and cuts it
+        return self._with_hint(said) if isinstance(said, Problem) else said
+
+    def _problem_of(self, error: Exception) -> Problem:
+        if isinstance(error, APIStatusError):
+            hide_key(error, self._key)
+        return self._with_hint(problem_of(error))
+
+    def _with_hint(self, problem: Problem) -> Problem:
+        """Where it is the key that is refused, the same with what to do."""
+        failure = problem.failure
+        if not self._hint or not failure.message.startswith(KEY_REFUSED):
+            return problem
+        said = f"{failure.message.rstrip('.')}. {self._hint}"
+        return replace(problem, failure=replace(failure, message=said))
 
     async def close(self) -> None:
         await self._client.close()
@@ -62,23 +82,3 @@ def basic_login(spec: BackendSpec) -> tuple[str, str] | None:
         return None
     user, _, password = spec.login.partition(":")
     return unquote(user), unquote(password)
-
-
-def api_key(spec: BackendSpec) -> str:
-    """The key to send: OPENAI_API_KEY, or a placeholder for a server of one's own. White space around it is
-    left out: a file with Windows' line ends leaves a "\\r".
-
-    Raises ConfigError where there has to be a key and is none, or where it cannot stand in a request.
-    """
-    key = os.environ.get(_VARIABLE, "").strip()
-    if not key and not spec.target:
-        raise ConfigError(
-            f"`{spec.text}` needs a key, and {_VARIABLE} is not set.",
-            "Set it, or name a server of your own: `http://localhost:8000/v1#MODEL`.",
-        )
-    if not (key.isascii() and key.isprintable()):  # it is not shown: most of it may be the key
-        raise ConfigError(
-            f"{_VARIABLE} holds a character that no key has: a line break, or one that is not ASCII.",
-            "Set it anew, by the key alone.",
-        )
-    return key or NO_KEY

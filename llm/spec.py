@@ -28,13 +28,20 @@ class BackendSpec:
 
     @property
     def name(self) -> str:
-        """What a judge is called that is given no name: what stands behind the `#` or the `:`."""
+        """What a judge is called that is given no name: its model, or the judge in a file. Where there is
+        neither, the file or the kind, to which the panel adds the judge's place."""
         return self.model or self.target or self.kind
 
     @property
     def batched(self) -> bool:
         """Whether it batches by itself what is asked at the same time: then a whole shard is handed over."""
         return self.kind == "vllm"
+
+    @property
+    def ours(self) -> bool:
+        """Whether serm writes its requests itself, in OpenAI's form: a key or parts of one's own can be in
+        them."""
+        return self.kind in ("openai", "http")
 
 
 def parse_backend(text: str) -> BackendSpec:
@@ -47,6 +54,18 @@ def parse_backend(text: str) -> BackendSpec:
             "Write one of: " + ", ".join(f"`{example}`" for example in EXAMPLES) + ".",
         )
     return replace(_PARSERS[kind](shown, rest), login=login_of(text))
+
+
+def check_parts(spec: BackendSpec, *keys: str) -> None:
+    """Raises ConfigError where `keys`, the config's for parts of a request, are of no use to a backend."""
+    if spec.ours or not keys:
+        return
+    own = "The provider's package reads its key from a variable of its own, such as ANTHROPIC_API_KEY. "
+    reads = spec.kind == "langchain" and any(key.endswith("api_key_env") for key in keys)
+    raise ConfigError(
+        f"`{keys[0]}` is for models of `openai:` and for servers by URL, and `{spec.text}` is neither.",
+        f"{own if reads else ''}Leave it out, or name a server: `http://localhost:8000/v1#MODEL`.",
+    )
 
 
 EXAMPLES: Final = (

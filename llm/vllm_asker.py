@@ -45,7 +45,7 @@ def _require_vllm() -> None:
     if find_spec("vllm") is None:
         raise MissingDependencyError(
             "models of the kind `vllm:` need vLLM, and it is not installed.",
-            "`pip install 'serm[vllm]'`, or name a server: `http://localhost:8000/v1#MODEL`.",
+            "`pip install vllm`, or name a server: `http://localhost:8000/v1#MODEL`.",
         )
 
 

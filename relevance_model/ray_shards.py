@@ -31,7 +31,7 @@ def ray_map() -> ShardMap:
     except ImportError as error:
         raise MissingDependencyError(
             "`miner.executor: ray` needs ray, which is not installed.",
-            "Install it with `pip install 'serm[ray]'`, or set `miner.executor: local`.",
+            "Install it with `pip install ray`, or set `miner.executor: local`.",
         ) from error
 
     def mapped(read: Read, shards: Sequence[Sequence[Any]]) -> Iterator[FloatArray]:

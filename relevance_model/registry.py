@@ -6,32 +6,42 @@ import logging
 import os
 import time
 from collections.abc import Iterator, Mapping
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
+from uuid import uuid4
 
 from mlflow.entities import Metric, Param, RunStatus
 from mlflow.exceptions import MlflowException
 from mlflow.tracking import MlflowClient
 
+from serm.core.discretion import discreet
 from serm.core.errors import ModelError
-from serm.storage.mlflow_errors import mlflow_errors
+from serm.storage.mlflow_errors import is_server, mlflow_errors
 from serm.storage.mlflow_file import make_whole
 from serm.storage.workspace import MODELS
 
 MODEL_ID = "serm.model_id"
 RUN_KEY = "serm.key"
 ROLE = "serm.role"
+FOLDER = "serm.folder"
+"""The tag of a version on a server that says where its weights lie; elsewhere its source does."""
 CHAMPION, CHALLENGER = "champion", "challenger"
 """Aliases: the version in use, and the one that the last round made."""
 WEIGHTS, PRUNED = "serm.weights", "pruned"
 """The tag of a version whose weights were removed."""
+_ARTIFACT: Final = "model"  # folder of a run that is the source of a version on a server
+_NOTE: Final = "where_the_weights_are.json"
+_PROXIED: Final = "mlflow-artifacts:"  # artifacts go through the server, as is its default
+_MISSING: Final = "RESOURCE_DOES_NOT_EXIST"
 _PAGE = 1_000
 _BATCH = 1_000  # metrics that MLflow takes at a time
 _REMEDY: Final = (
     "Check `storage.mlflow`, that its server runs and that the disk is not full; the same command goes on."
 )
+
+_log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,10 +62,11 @@ class ModelRegistry:
 
     def __init__(self, uri: str, name: str = MODELS) -> None:
         os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
+        os.environ.setdefault("MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT", "true")
         for chatty in ("mlflow", "alembic"):
             logging.getLogger(chatty).setLevel(logging.WARNING)
         self.name, self._uri = name, uri
-        with self._errors():
+        with self._errors(f"the registered model and the experiment {name}"):
             make_whole(uri)
             self._client = MlflowClient(uri, uri)
             try:
@@ -65,18 +76,46 @@ class ModelRegistry:
             found = self._client.get_experiment_by_name(name)
             self._experiment = found.experiment_id if found else self._client.create_experiment(name)
 
-    def _errors(self) -> AbstractContextManager[None]:
-        return mlflow_errors(self._uri, "cannot be used", _REMEDY)
+    def _errors(self, asked: str) -> AbstractContextManager[None]:
+        return mlflow_errors(self._uri, "cannot be used", _REMEDY, asked)
 
     def register(self, folder: Path, model_id: str, tags: Mapping[str, str]) -> int:
         """The version of `model_id`, made where there is none."""
         version = self.version_of(model_id)
         if version is not None:
             return version
-        source = folder.resolve().as_uri()
-        with self._errors():
-            created = self._client.create_model_version(self.name, source, tags={**tags, MODEL_ID: model_id})
+        weights, named = folder.resolve().as_uri(), {**tags, MODEL_ID: model_id}
+        with self._errors(f"to register the model {model_id}"):
+            if is_server(self._uri):
+                created = self._of_a_run(weights, {**named, FOLDER: weights})
+            else:
+                created = self._client.create_model_version(self.name, weights, tags=named)
         return int(created.version)
+
+    def _of_a_run(self, weights: str, tags: Mapping[str, str]) -> Any:
+        """A version whose source is a run of its own: a server refuses folders outside its artifact store.
+        A run that a kill left without a version is found again."""
+        run = self._run(f"model {tags[MODEL_ID]}", tags)
+        run_id = str(run.info.run_id)
+        if not _is_finished(run):
+            self._leave_note(run, weights, tags)
+            self._client.set_terminated(run_id)
+        about = f"Its weights are in the workspace: {weights}. `serm models export` copies them."
+        source = f"runs:/{run_id}/{_ARTIFACT}"
+        return self._client.create_model_version(
+            self.name, source, run_id, tags=dict(tags), description=about
+        )
+
+    def _leave_note(self, run: Any, weights: str, tags: Mapping[str, str]) -> None:
+        """A file for whoever downloads the version; nothing here reads it, so that a run goes on without.
+        None where artifacts do not go through the server: its store may not be for this machine to write."""
+        if not run.info.artifact_uri.startswith(_PROXIED):
+            return
+        told = {"model_id": tags[MODEL_ID], "weights": weights, "export": "serm models export CONFIG FOLDER"}
+        try:
+            self._client.log_dict(run.info.run_id, told, f"{_ARTIFACT}/{_NOTE}")
+        except (MlflowException, OSError) as error:  # requests' errors are OSErrors
+            _log.warning("MLflow did not take the note of where the weights are: %s", discreet(str(error)))
 
     def version_of(self, model_id: str) -> int | None:
         return next((item.version for item in self.versions() if item.model_id == model_id), None)
@@ -84,7 +123,7 @@ class ModelRegistry:
     def versions(self) -> list[ModelVersion]:
         """All versions, the oldest first."""
         aliases: dict[str, list[str]] = {}
-        with self._errors():
+        with self._errors(f"to list the versions of {self.name}"):
             named = self._client.get_registered_model(self.name).aliases
             rows = list(self._rows())
         for alias, version in named.items():
@@ -94,8 +133,8 @@ class ModelRegistry:
                 ModelVersion(
                     int(item.version),
                     item.tags.get(MODEL_ID, ""),
-                    item.source,
-                    dict(item.tags),
+                    item.tags.get(FOLDER, item.source),
+                    {key: value for key, value in item.tags.items() if key != FOLDER},
                     tuple(sorted(aliases.get(str(item.version), ()))),
                     int(item.creation_timestamp),
                 )
@@ -134,11 +173,11 @@ class ModelRegistry:
         return next(((item.version, item.model_id) for item in self.versions() if name in item.aliases), None)
 
     def set_alias(self, name: str, version: int) -> None:
-        with self._errors():
+        with self._errors(f"to move the alias {name} to version {version}"):
             self._client.set_registered_model_alias(self.name, name, str(version))
 
     def set_tag(self, version: int, key: str, value: str) -> None:
-        with self._errors():
+        with self._errors(f"the tag {key} of version {version}"):
             self._client.set_model_version_tag(self.name, str(version), key, value)
 
     def log_round(self, key: str, params: Mapping[str, object], metrics: Mapping[str, float]) -> str:
@@ -146,18 +185,20 @@ class ModelRegistry:
 
         A run that a kill left open is finished by the round that goes on. Returns its run id.
         """
-        with self._errors():
-            return self._log_round(key.replace("'", ""), params, metrics)
+        with self._errors(f"the figures of the round {key}"):
+            return self._log_round(self._run(key, {}), params, metrics)
 
-    def _log_round(self, quoted: str, params: Mapping[str, object], metrics: Mapping[str, float]) -> str:
+    def _run(self, key: str, tags: Mapping[str, str]) -> Any:
+        """The run of that key, made where there is none."""
+        quoted = key.replace("'", "")
         runs = self._client.search_runs([self._experiment], f"tags.`{RUN_KEY}` = '{quoted}'")
-        run = (
-            runs[0]
-            if runs
-            else self._client.create_run(self._experiment, run_name=quoted, tags={RUN_KEY: quoted})
-        )
+        if runs:
+            return runs[0]
+        return self._client.create_run(self._experiment, run_name=quoted, tags={**tags, RUN_KEY: quoted})
+
+    def _log_round(self, run: Any, params: Mapping[str, object], metrics: Mapping[str, float]) -> str:
         run_id = str(run.info.run_id)
-        if run.info.status != RunStatus.to_string(RunStatus.FINISHED):
+        if not _is_finished(run):
             now = time.time_ns() // 1_000_000
             self._client.log_batch(run_id, params=[Param(name, str(value)) for name, value in params.items()])
             figures = [Metric(name, number, now, 0) for name, number in metrics.items()]
@@ -165,3 +206,39 @@ class ModelRegistry:
                 self._client.log_batch(run_id, metrics=figures[start : start + _BATCH])
             self._client.set_terminated(run_id)
         return run_id
+
+
+def _is_finished(run: Any) -> bool:
+    return bool(run.info.status == RunStatus.to_string(RunStatus.FINISHED))
+
+
+def try_registering(uri: str) -> None:
+    """Ask of a server what `ModelRegistry` asks of it, under a name of its own, and remove that again.
+
+    The version names a run that is none: runs and experiments MLflow keeps when they are deleted, registered
+    models it does not. Raises WorkspaceError where the server refuses, or does not answer.
+    """
+    client, name, run_id = MlflowClient(uri, uri), f"{MODELS}-doctor-{uuid4().hex[:8]}", uuid4().hex
+    with mlflow_errors(uri, "cannot be used", _REMEDY, "to register a model, which was tried"):
+        client.create_registered_model(name)
+    try:
+        with mlflow_errors(uri, "cannot be used", _REMEDY, "to register a model, which was tried"):
+            with _looked_for():
+                client.create_model_version(
+                    name, f"runs:/{run_id}/{_ARTIFACT}", run_id, tags={MODEL_ID: name}
+                )
+                client.set_registered_model_alias(name, CHAMPION, "1")
+            client.search_model_versions(f"name='{name}'")
+    finally:
+        with mlflow_errors(uri, "cannot be used", _REMEDY, f"to remove the registered model {name}"):
+            client.delete_registered_model(name)
+
+
+@contextmanager
+def _looked_for() -> Iterator[None]:
+    """A server that looks the run up has taken everything else."""
+    try:
+        yield
+    except MlflowException as error:
+        if error.error_code != _MISSING:
+            raise

@@ -17,6 +17,7 @@ from serm.storage.artifacts import write_file
 
 CHANGES = "changes.jsonl"
 """A line for each time that a workspace went on under changed settings."""
+_ACCEPTED = tuple(f"{name}." for name in ACCEPTED)
 _SHOWN = 5  # differences that a refusal names; chosen
 
 
@@ -86,7 +87,7 @@ def rebind(path: Path, settings: Settings) -> list[str]:
 def _unacceptable(there: Mapping[str, str], here: Mapping[str, str]) -> list[str]:
     """The keys that differ and that no workspace can go on with another value of."""
     differing = (key for key in there.keys() | here.keys() if there.get(key) != here.get(key))
-    return sorted(key for key in differing if key.partition(".")[0] not in ACCEPTED)
+    return sorted(key for key in differing if not f"{key}.".startswith(_ACCEPTED))
 
 
 def compared(identity: Mapping[str, Any], settings: Settings) -> tuple[dict[str, str], dict[str, str]]:

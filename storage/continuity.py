@@ -1,4 +1,4 @@
-"""A workspace goes on with the data that it began with, or with the same stream grown longer."""
+"""A workspace goes on with what its rounds have used. What none has used yet may grow, or be cut anew."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ from serm.core.errors import WorkspaceError, WorkspaceMismatchError
 from serm.core.hashing import digest
 from serm.storage.artifacts import write_file
 from serm.storage.dataset import DataSet
+from serm.storage.windows_used import windows_used
 
 _MEASURED: Final = (*KEY, "query", "title", "text", "language", "grade")
 """What measuring by a row depends on."""
@@ -24,9 +25,10 @@ Rows = set[tuple[int, int]]  # (the window that a row opens with, its hash)
 def keep_to_data(path: Path, dataset: DataSet) -> None:
     """Note in `path` which data set the workspace uses.
 
-    The input files may have changed since the last run. New windows behind the old ones are welcome, and gate
-    and test rows that come with them. Raises WorkspaceMismatchError where the seed, an old window, the gate
-    that was open, or a test is another: earlier rounds would not fit.
+    The input files may have changed since the last run. Windows that no round has used may be others, and
+    further ones may follow; gate and test rows that come with them are welcome. Raises WorkspaceMismatchError
+    where the seed, a window that a round has used, the gate that was open in one, or a test is another:
+    earlier rounds would not fit, or the one that is under way would go on with other data than it began with.
     """
     before = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else None
     if before is not None and before["id"] == dataset.id and "gate" in before:
@@ -42,13 +44,17 @@ def refusal(path: Path, dataset: DataSet) -> WorkspaceMismatchError | None:
     before = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else None
     if before is None or before["id"] == dataset.id:
         return None
-    changed = next(_changes(before, _noted(dataset), path, dataset), None)
+    used = windows_used(path.parent.parent)
+    if used is None:  # nothing hangs on the data yet
+        return None
+    old = _data_set(path.parent / before["id"])
+    changed = next(_changes(before, _noted(dataset), old, dataset, used), None)
     if changed is None:
         return None
     return WorkspaceMismatchError(
         f"the input files have changed since {path.parent.parent} was made: {changed}.",
-        "Put the files back, or name a new `workspace:`. A log goes on behind the last window that a run "
-        "had: let the files that it is given end where a window ends.",
+        "Put the files back, or name a new `workspace:`. Where a log goes on, no round should take a window "
+        "that is not over: `data.windows: {by: time, open: hold}` keeps it back.",
     )
 
 
@@ -62,20 +68,30 @@ def _noted(dataset: DataSet) -> dict[str, Any]:
     }
 
 
-def _changes(before: dict[str, Any], now: dict[str, Any], path: Path, dataset: DataSet) -> Iterator[str]:
+def _changes(
+    before: dict[str, Any], now: dict[str, Any], old: DataSet | None, dataset: DataSet, used: int
+) -> Iterator[str]:
+    """What rounds that used the first `used` windows (0: round 0 alone) would not fit any more."""
     if before["seed"] != now["seed"]:
         yield "the seed is another"
-    for index, window in enumerate(before["windows"]):
+    for index, window in enumerate(before["windows"][:used]):
         if index >= len(now["windows"]) or not _same_window(window, now["windows"][index]):
             yield f"window {window[0]} is another"
     if "gate" not in before:  # of an earlier version, which did not note them: taken as they are
         return
-    old = _data_set(path.parent / before["id"])
-    if before["gate"] != now["gate"] and (old is None or _gate_is_another(old, dataset, _begun(path))):
+    grew = _grew(before["windows"][used:], now["windows"][used:])
+    if before["gate"] != now["gate"] and (old is None or _gate_is_another(old, dataset, used, grew=grew)):
         yield "the gate has other rows or grades than it had in rounds that it decided"
     for name, rows in before["tests"].items():
-        if rows != now["tests"].get(name) and (old is None or _test_is_another(name, old, dataset)):
+        if rows != now["tests"].get(name) and (
+            old is None or _test_is_another(_test(old, name), _test(dataset, name), grew=grew)
+        ):
             yield f"the test {name} has other rows or grades"
+
+
+def _grew(before: list[list[str]], now: list[list[str]]) -> bool:
+    """Whether the stream is another where no round has used it."""
+    return len(before) != len(now) or not all(map(_same_window, before, now))
 
 
 def _same_window(before: list[str], now: list[str]) -> bool:
@@ -84,20 +100,20 @@ def _same_window(before: list[str], now: list[str]) -> bool:
     return before[:2] == now[:2] or (len(before) == len(now) and [before[0], before[2]] == [now[0], now[2]])
 
 
-def _gate_is_another(old: DataSet, new: DataSet, begun: int) -> bool:
-    """Among the rows that open with the first `begun` windows or before them. Rows that opened with the last
+def _gate_is_another(old: DataSet, new: DataSet, used: int, *, grew: bool) -> bool:
+    """Among the rows that open with the first `used` windows or before them. Rows that opened with the last
     window may open later once the stream has grown, and others may be there that came with it."""
-    last, grew = len(old.windows) - 1, len(new.windows) > len(old.windows)
+    last = len(old.windows) - 1
     there, here = (
-        {(min(opens, last), row) for opens, row in _gate(data) if opens < begun} for data in (old, new)
+        {(min(opens, last), row) for opens, row in _gate(data) if opens < used} for data in (old, new)
     )
     moved = {(min(opens, last), row) for opens, row in _gate(new)} if grew else here
     return not there <= moved or any(not (grew and opens == last) for opens, _ in here - there)
 
 
-def _test_is_another(name: str, old: DataSet, new: DataSet) -> bool:
-    there, here = _test(old, name), _test(new, name)
-    return not there <= here or (there != here and len(new.windows) == len(old.windows))
+def _test_is_another(there: Rows, here: Rows, *, grew: bool) -> bool:
+    """Rows may come with a stream that grew, and only with it."""
+    return not there <= here or (there != here and not grew)
 
 
 def _gate(data: DataSet) -> Rows:
@@ -116,11 +132,6 @@ def _hashes(frame: pd.DataFrame) -> list[int]:
 def _name(rows: Rows) -> str:
     """Whatever the order of the rows."""
     return digest([list(row) for row in sorted(rows)])
-
-
-def _begun(path: Path) -> int:
-    """Rounds that have begun, round 0 and the next one's window among them."""
-    return len(list((path.parent.parent / "rounds").glob("[0-9]*")))
 
 
 def _data_set(folder: Path) -> DataSet | None:

@@ -36,7 +36,7 @@ from serm.storage.dataset import (
     DataSet,
 )
 from serm.storage.keys import Keys
-from serm.storage.plan import Plan, plan
+from serm.storage.plan import HELD, Plan, plan
 from serm.storage.readers import read_source, source_digest
 from serm.storage.rejects import RejectLog
 from serm.storage.repeats import add_up
@@ -52,7 +52,8 @@ def ingest(settings: Settings, workspace: Workspace) -> DataSet:
     """Find the data set that these files and data settings make, or make it.
 
     Raises DataError where a file cannot be read, or where a set that the loop needs has no row, and
-    WorkspaceMismatchError where the files changed under the workspace, other than by a stream that grew.
+    WorkspaceMismatchError where the files changed under the workspace, other than where no round has used
+    them (see continuity.py).
     """
     key = dataset_key(settings)
     folder = find_or_create(workspace.data, key, lambda path: _make(settings, key, path))
@@ -73,6 +74,8 @@ def dataset_key(settings: Settings) -> str:
     """Hash of the input files' contents and of the settings that shape the sets; paths do not count."""
     require_data(settings)
     data = settings.data.model_dump(mode="json")
+    if data["windows"]["open"] == "use":  # as before there was a choice: a data set keeps its name
+        del data["windows"]["open"]
     for described, source in zip(data["sources"], settings.data.sources, strict=True):
         for name in ("pairs", "queries", "corpus"):
             described.pop(name)
@@ -176,6 +179,11 @@ def _manifest(planned: Plan, targets: dict[str, Target], rejects: RejectLog) -> 
 def _refuse_what_cannot_run(manifest: dict[str, Any], settings: Settings) -> None:
     """A set without rows would only show hours later, as a strange number."""
     remedy = "docs/formats.md says how rows come into sets; `data.sets` in the config decides it."
+    if HELD in manifest["left_out"]:
+        remedy += (
+            f" {manifest['left_out'][HELD]:,} rows wait until their window is over: a longer log, a shorter "
+            "`data.windows.period` or `open: use` lets them in."
+        )
     if not manifest["windows"]:
         raise DataError("no row is in the stream: there is nothing to mine.", remedy)
     if not manifest["seed"]["pairs"]:

@@ -26,12 +26,13 @@ from serm.storage.assign import (
     matches,
 )
 from serm.storage.repeats import Repeats, all_but_one, find_repeats
-from serm.storage.windows import Cut, cut_windows, keep_windows
+from serm.storage.windows import Cut, cut_windows, held_back, keep_windows
 
 NO_SET = "no set takes the row"
 NO_WINDOW = "no window takes the stream row"
 NO_GRADE = "a seed, gate or test row without a grade"
 SPENT = "a stream row whose query went into the seed"
+HELD = "its window is not over yet (data.windows.open: hold)"
 ELSEWHERE = "a pair of the gate that it has of another window, too"
 _JUDGED: Final = "judged only"
 
@@ -64,6 +65,8 @@ def plan(keys: pd.DataFrame, data: DataSettings, judged_share: float = 0.0) -> P
     ruled = assign_sets(keys, data.sets)
     clash, owner = conflicts(keys, ruled)
     sets = np.where(clash, NONE, ruled)
+    waits = held_back(keys, data.windows, sets == STREAM) & np.isin(sets, (GATE, STREAM, TEST))
+    sets[waits] = NONE
     graded = keys["graded"].to_numpy(bool)
     seed, stream, gate = (sets == SEED) & graded, sets == STREAM, (sets == GATE) & graded
     of_gate = sets == GATE
@@ -99,6 +102,7 @@ def plan(keys: pd.DataFrame, data: DataSettings, judged_share: float = 0.0) -> P
         NO_WINDOW: int((stream & (cut.of_row == NONE)).sum()),
         NO_GRADE: int((np.isin(sets, (SEED, GATE, TEST)) & ~graded & ~added).sum()),
         SPENT: int((spent & ~added).sum()),
+        HELD: int(waits.sum()),
         ELSEWHERE: int(others.sum()),
     }
     return Plan(

@@ -15,6 +15,7 @@ from serm.core.settings import Settings
 from serm.core.settings_data import Source
 from serm.storage.checks import checked
 from serm.storage.read_beir import beir_files, is_beir, read_beir
+from serm.storage.read_parts import matching_files, part_files
 from serm.storage.read_table import Columns, read_parquet
 from serm.storage.read_text import read_csv, read_jsonl
 from serm.storage.read_trec import read_trec, trec_side_files
@@ -23,7 +24,8 @@ from serm.storage.rejects import RejectLog
 CHUNK: Final = 20_000  # rows in memory; chosen: 20 MB of texts of a kilobyte
 
 TABLE_FILES: Final = ("pairs.parquet", "pairs.jsonl", "pairs.csv", "pairs.tsv")
-"""What a folder may hold that is no BEIR folder; the first that is there is read."""
+"""What a folder may hold that is no BEIR folder; the first that is there is read. Where none is, all tables
+in it are parts of one log."""
 
 _ENDINGS: Final = {
     ".parquet": "parquet",
@@ -36,6 +38,8 @@ _ENDINGS: Final = {
     ".run": "trec",
 }
 
+_PART_ENDINGS: Final = frozenset(ending for ending, kind in _ENDINGS.items() if kind != "trec")
+
 Raw = Iterator[tuple[Path, pd.DataFrame]]  # the file that rows are counted in, and a raw chunk
 
 
@@ -46,25 +50,27 @@ def read_source(
 
     Raises DataError, naming file and field, where a file as a whole cannot be used.
     """
-    file, kind = _located(source, settings)
-    good, before = 0, rejects.count
-    for origin, raw in _READERS[kind](file, source, settings, rejects, chunk):
-        frame = checked(raw, source, str(origin), rejects)
-        good += len(frame)
-        if len(frame):
-            yield frame
+    parts, good = _located(source, settings), 0
+    for file, kind in parts:
+        found, before = 0, rejects.count
+        for origin, raw in _READERS[kind](file, source, settings, rejects, chunk):
+            frame = checked(raw, source, str(origin), rejects)
+            found += len(frame)
+            if len(frame):
+                yield frame
+        if not found and (len(parts) == 1 or rejects.count > before):  # a day may be without a request
+            raise _nothing_in(file, rejects, rejects.count - before)
+        good += found
     if not good:
-        raise _nothing_in(file, rejects, rejects.count - before)
+        raise _nothing_in(settings.resolve(source.pairs), rejects, 0)
 
 
 def source_files(source: Source, settings: Settings) -> list[Path]:
     """All files that a source is read from. Raises DataError where one is missing or empty."""
-    file, kind = _located(source, settings)
-    files = [file]
-    if kind == "beir":
-        files = beir_files(file)
-    if kind == "trec":
-        files = [file, *trec_side_files(source, settings.resolve)]
+    parts = _located(source, settings)
+    files = [item for file, kind in parts for item in (beir_files(file) if kind == "beir" else [file])]
+    if any(kind == "trec" for _, kind in parts):
+        files += trec_side_files(source, settings.resolve)
     for item in files:
         if not item.is_file():
             raise DataError("there is no such file.", "Paths are relative to the config's file.", file=item)
@@ -75,27 +81,38 @@ def source_files(source: Source, settings: Settings) -> list[Path]:
 
 def source_digest(source: Source, settings: Settings, of: Callable[[Path], str] = digest_file) -> str:
     """Hash of the contents of all files of a source, wherever they lie; `of` has the digest of one file."""
-    files = source_files(source, settings)
-    names = [file.stem for file in files] if len(files) > 1 else []  # of a BEIR folder they are the splits
+    files, parts = source_files(source, settings), _located(source, settings)
+    # Of a BEIR folder they are the splits; what parts are called says no more than their order.
+    names = [file.stem for file in files] if len(files) > 1 and len(parts) == 1 else []
     return digest([names, [of(file) for file in files]])
 
 
-def _located(source: Source, settings: Settings) -> tuple[Path, str]:
-    """The file or BEIR folder of a source, and its format: the config's, or what its ending tells."""
+def _located(source: Source, settings: Settings) -> list[tuple[Path, str]]:
+    """The files or the BEIR folder of a source, each with its format: the config's, or that of its ending."""
+    return [(file, _format(file, source)) for file in _files(source, settings)]
+
+
+def _files(source: Source, settings: Settings) -> list[Path]:
     file = settings.resolve(source.pairs)
+    if source.is_pattern and not file.exists():
+        return matching_files(source.pairs, settings.folder)
     if not file.exists():
         raise DataError("there is no such file.", "Paths are relative to the config's file.", file=file)
-    if file.is_dir() and source.format != "beir" and not is_beir(file):
-        found = _tables_in(file)
-        if not found:
-            raise DataError(
-                "this folder holds no pairs.",
-                f"Put one of {', '.join(TABLE_FILES)} there, or the files of a BEIR folder.",
-                file=file,
-            )
-        file = found[0]
+    if not file.is_dir() or source.format == "beir" or is_beir(file):
+        return [file]
+    found = _tables_in(file)[:1] or part_files(file, _PART_ENDINGS)
+    if not found:
+        raise DataError(
+            "this folder holds no pairs.",
+            f"Put one of {', '.join(TABLE_FILES)} there, parts that end so, or the files of a BEIR folder.",
+            file=file,
+        )
+    return found
+
+
+def _format(file: Path, source: Source) -> str:
     if file.is_dir():
-        return file, "beir"
+        return "beir"
     if not os.access(file, os.R_OK):
         raise DataError("it may not be read.", "Give yourself the right to read it.", file=file)
     kind = source.format if source.format != "auto" else _ENDINGS.get(file.suffix.lower(), "")
@@ -106,7 +123,7 @@ def _located(source: Source, settings: Settings) -> tuple[Path, str]:
         )
     if not file.stat().st_size:
         raise DataError("the file is empty.", "Write it again, or take it out of the data.", file=file)
-    return file, kind
+    return kind
 
 
 def holds_pairs(folder: Path) -> bool:

@@ -53,7 +53,8 @@ def export_round(
         raise WorkspaceError(f"{tracer_db} holds no spans of the trace {trace_id}.")
     tree = build_tree(spans)
     count = sum(1 for _ in tree.walk())
-    with mlflow_errors(mlflow_uri, "did not take the trace", _REMEDY), _mlflow_at(mlflow_uri):
+    failed, asked = "did not take the trace", f"the trace {trace_id}"
+    with mlflow_errors(mlflow_uri, failed, _REMEDY, asked), _mlflow_at(mlflow_uri):
         experiment_id = experiment_of(mlflow.MlflowClient(), mlflow_uri, experiment)
         found = _find(experiment_id, trace_id, count)
         if found is None:
@@ -157,18 +158,26 @@ _VARIABLES: Final = {
 def _mlflow_at(uri: str) -> Iterator[None]:
     """MLflow's global state set to `uri` and to batches of spans, its INFO lines off; then as before."""
     before = mlflow.get_tracking_uri() if mlflow.is_tracking_uri_set() else None
-    variables = {name: os.environ.get(name) for name in _VARIABLES}
-    os.environ.update(_VARIABLES)
-    try:
-        with quiet_mlflow():
-            mlflow.set_tracking_uri(uri)
+    with _environment(_VARIABLES):
+        try:
+            with quiet_mlflow():
+                mlflow.set_tracking_uri(uri)
+                mlflow.tracing.reset()
+                yield
+                mlflow.flush_trace_async_logging(terminate=True)
+        finally:
+            mlflow.set_tracking_uri(before)
             mlflow.tracing.reset()
-            yield
-            mlflow.flush_trace_async_logging(terminate=True)
+
+
+@contextmanager
+def _environment(variables: Mapping[str, str]) -> Iterator[None]:
+    before = {name: os.environ.get(name) for name in variables}
+    os.environ.update(variables)
+    try:
+        yield
     finally:
-        mlflow.set_tracking_uri(before)
-        mlflow.tracing.reset()
-        for name, value in variables.items():
+        for name, value in before.items():
             if value is None:
                 os.environ.pop(name, None)
             else:
@@ -177,13 +186,15 @@ def _mlflow_at(uri: str) -> Iterator[None]:
 
 @contextmanager
 def quiet_mlflow() -> Iterator[None]:
-    """Keep MLflow's and Alembic's INFO lines (creating tables and the like) off the console inside."""
+    """Keep MLflow's and Alembic's INFO lines (creating tables and the like) off the console inside, and the
+    addresses of runs, which MLflow prints where it asks a server."""
     loggers = [logging.getLogger(name) for name in ("mlflow", "alembic")]
     levels = [logger.level for logger in loggers]
     for logger in loggers:
         logger.setLevel(logging.WARNING)
     try:
-        yield
+        with _environment({"MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT": "true"}):
+            yield
     finally:
         for logger, level in zip(loggers, levels, strict=True):
             logger.setLevel(level)

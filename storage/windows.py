@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 
 from serm.core.errors import ConfigError
 from serm.core.settings_data import WindowSettings
@@ -33,6 +34,20 @@ def cut_windows(keys: pd.DataFrame, settings: WindowSettings, stream: Mask, gate
     return keep_windows(_WAYS[settings.by](keys, settings, stream, gate), stream)
 
 
+def held_back(keys: pd.DataFrame, settings: WindowSettings, stream: Mask) -> Mask:
+    """Rows that wait until the stream's newest period is over: those dated in it, or behind it. (n,) bool.
+
+    It is over once a stream row is dated behind its end. None waits unless `open: hold` says so.
+    """
+    moments = keys["timestamp"].to_numpy("datetime64[us]")
+    dated = ~np.isnat(moments) & stream
+    if settings.open == "use" or not dated.any():
+        return np.zeros(len(keys), dtype=bool)
+    origin, step = _origin(moments[dated]), _period(settings.period)
+    newest = (moments[dated].max() - origin) // step
+    return np.asarray(moments >= origin + newest * step, dtype=bool)  # NaT is not
+
+
 def keep_windows(cut: Cut, rows: Mask) -> Cut:
     """Leave out the windows that hold none of `rows`, and number the others anew."""
     alive = sorted(set(np.unique(cut.of_row[rows]).tolist()) - {NONE})
@@ -53,7 +68,7 @@ def _by_time(keys: pd.DataFrame, settings: WindowSettings, stream: Mask, gate: M
     of_row = np.full(len(keys), NONE, dtype=np.int32)
     if not (dated & stream).any():
         return Cut((), of_row)
-    origin = moments[dated & stream].min().astype("datetime64[D]").astype("datetime64[us]")
+    origin = _origin(moments[dated & stream])
     step = _period(settings.period)
     starts, index = np.unique((moments[dated & stream] - origin) // step, return_inverse=True)
     of_row[dated & stream] = index
@@ -61,6 +76,12 @@ def _by_time(keys: pd.DataFrame, settings: WindowSettings, stream: Mask, gate: M
     of_row[dated & gate] = np.searchsorted(starts, late, side="right") - 1
     names = tuple(_moment_name(origin + start * step, step) for start in starts)
     return Cut(names, of_row)
+
+
+def _origin(moments: NDArray[np.datetime64]) -> np.datetime64:
+    """The day of the first of some moments (n,), from which periods count."""
+    first: np.datetime64 = moments.min().astype("datetime64[D]").astype("datetime64[us]")
+    return first
 
 
 def _by_size(keys: pd.DataFrame, settings: WindowSettings, stream: Mask, gate: Mask) -> Cut:

@@ -213,6 +213,12 @@ def _lock(folder: Path) -> IO[str]:
         file.seek(0)
         holder = file.read().strip() or "unknown"
         file.close()
+        if holder == str(os.getpid()):
+            raise WorkspaceLockedError(
+                f"this process itself already works in {folder}.",
+                "End the block that works in it (`with open_supervisor_graph(settings) as graph:`), or drop "
+                "the graph that holds it (`del graph; gc.collect()`).",
+            ) from None
         raise WorkspaceLockedError(
             f"process {holder} already works in {folder}.",
             "Wait until it ends, end it, or choose another `workspace:`.",

@@ -15,7 +15,7 @@ from serm.benchmarks.runs import runs_of
 
 ROLES = {"untrained": 0.4, "frozen": 0.5, "champion": 0.5}
 QUERIES = 60
-GAINS = {"ours": 0.2, "random": 0.1, "third": 0.2}
+GAINS = {"ours": 0.2, "random": 0.1, "third": 0.2, "fourth": 0.2}
 ARMS = ("ours", "random")
 
 

@@ -49,10 +49,10 @@ class OverDraws:
 
     def against(self, other: OverDraws, measure: str) -> str:
         """What the mean adds to another's on the same queries, with its interval over queries and draws."""
-        draws, queries = self.tables.shape[:2]
-        by_draw = zip(self.tables, other.tables, strict=True)
+        ours, theirs = np.broadcast_arrays(self.tables, other.tables)  # one of a single draw meets all
+        draws, queries = ours.shape[:2]
         (found,) = statistics_intervals(
-            [_difference(MEASURES[measure], one, two) for one, two in by_draw],
+            [_difference(MEASURES[measure], one, two) for one, two in zip(ours, theirs, strict=True)],
             [queries] * draws,
             LEVEL,
             RESAMPLES,

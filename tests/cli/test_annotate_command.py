@@ -222,3 +222,24 @@ def test_a_config_of_judges_alone_runs_no_loop(command: Command, capfd: Out) -> 
     assert run(["evolve", "judges.yaml"]) == 2
     assert "the config names no data" in capfd.readouterr().err
     assert not Path(".serm").exists()
+
+
+def test_its_traces_are_found_by_the_config_and_by_the_workspace(command: Command, capfd: Out) -> None:
+    assert run(command("labels.csv")) == 0
+    capfd.readouterr()
+    for place in ("judges.yaml", ".serm", ".serm/annotate"):
+        assert run(["trace", place]) == 0
+        assert "judge ann" in capfd.readouterr().out
+    assert run(["trace", "judges.yaml", "--pair", "q0", "d0"]) == 0
+    assert "d0" in capfd.readouterr().out
+
+
+def test_a_model_that_does_not_decide_for_the_chair_is_told_of(command: Command, capfd: Out) -> None:
+    config = yaml.safe_load(Path("judges.yaml").read_text(encoding="utf-8"))
+    config |= {"agents": {"llm": "http://127.0.0.1:9/v1#none"}, "llm": {"retries": 0, "timeout": 5.0}}
+    Path("judges.yaml").write_text(yaml.safe_dump(config), encoding="utf-8")
+    assert run(command("labels.csv")) == 0
+    told = " ".join(capfd.readouterr().out.split())
+    assert "did not decide for chair: the model failed: " in told
+    assert "Rules did in its place." in told
+    assert read_labels_any(Path("labels.csv"))["grade"].notna().any()

@@ -9,7 +9,7 @@ from small_world import distinct_pairs, world
 
 from serm.cli.main import run
 from serm.core import Settings
-from serm.graphs.mine import mine
+from serm.graphs import mine
 
 
 @pytest.fixture(scope="module")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
+from dataclasses import asdict
 from pathlib import Path
 
 import pytest
@@ -134,3 +135,25 @@ def test_markup_in_a_judges_words_is_shown_as_it_stands(workspace: Workspace) ->
     with console.capture() as captured:
         console.print(render_tree(build_tree(read_spans(workspace.traces, "aaa"))))
     assert "[bold]not markup[/bold]" in captured.get()
+
+
+def test_the_spans_of_a_round_are_to_be_had_whole(
+    workspace: Workspace, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    tracer = Tracer(workspace.traces, "aaa")
+    long = "a reason that goes on and on, " * 20
+    with tracer.active(), span("round 1", SpanKind.ROUND), span("mine", SpanKind.NODE, round=1):
+        with span("chair", SpanKind.AGENT) as agent:
+            agent.attributes |= {"fell_back": True, "reason": long}
+        with span("finish", SpanKind.TOOL, reason=long) as tool:
+            tool.error = long
+    tracer.close()
+    finish_round(workspace, 1, "aaa")
+    whole = " ".join(long.split())
+    assert whole not in " ".join(shown(tmp_path, capsys).split())
+    assert " ".join(shown(tmp_path, capsys, "--full").split()).count(whole) == 3
+    spans = json.loads(shown(tmp_path, capsys, "--json"))
+    assert spans == [{**asdict(item)} for item in read_spans(workspace.traces, "aaa")]
+    assert next(item for item in spans if item["name"] == "chair")["attributes"]["reason"] == long
+    assert run(["trace", str(tmp_path / "work"), "--json", "--pair", "q", "d"]) == 2
+    assert "Leave one of them out" in capsys.readouterr().err

@@ -77,6 +77,12 @@ def test_the_models_tool_calls_and_their_results_are_in_the_trace(tmp_path: Path
     for broken in ("disagreement", "feedback"):  # one calls what is not there, the other calls nothing
         assert by_agent[broken].attributes["fell_back"]
         assert by_agent[broken].attributes["policy"] == "rules"
+    fallen = {s.name for s in spans if s.kind is SpanKind.AGENT and s.attributes.get("fell_back")}
+    assert set(report["fell_back"]) == fallen
+    assert fallen >= {"disagreement", "feedback"}
+    assert "uncertainty" not in fallen
+    assert report["fell_back"]["feedback"]["model"] == "scripted:script.yaml"
+    assert report["fell_back"]["feedback"]["reason"] == by_agent["feedback"].attributes["reason"]
     assert report["counts"]["mined"] == 40
     plan = tool("planner", "set_quotas")
     assert sum(json.loads(plan.outputs)["pairs"].values()) == 40

@@ -11,7 +11,16 @@ import pytest
 from small_world import make_pairs, registry_of, world
 
 from serm.core import Settings
-from serm.graphs import EvolutionResult, build_supervisor_graph, evolve, run_config
+from serm.core.errors import WorkspaceError, WorkspaceLockedError
+from serm.graphs import (
+    EvolutionResult,
+    build_supervisor_graph,
+    evolve,
+    open_supervisor_graph,
+    read_trace,
+    run_config,
+    run_input,
+)
 from serm.graphs.events import Event
 from serm.relevance_model.registry import ModelRegistry
 
@@ -114,14 +123,43 @@ def test_each_round_replays_other_queries_of_the_seed(finished: Any) -> None:
 
 def test_the_graph_can_be_streamed_drawn_and_travelled_in_time(tmp_path: Path, tiny_encoder: Path) -> None:
     settings = settings_in(tmp_path, tiny_encoder, evolution={"rounds": 1})
-    graph = build_supervisor_graph(settings)
     config = run_config(settings)
-    steps = [name for update in graph.stream({"stop": ""}, config, stream_mode="updates") for name in update]
-    assert steps[:4] == ["prepare", "open_window", "mine", "annotate"]
-    assert "roll_back" in graph.get_graph().draw_mermaid()
-    history = list(graph.get_state_history(config))
-    before_gate = next(state for state in history if state.next == ("gate",))
-    assert before_gate.values["challenger"]
+    with open_supervisor_graph(settings) as graph:
+        begin = run_input(graph, settings)
+        assert begin == {"stop": ""}
+        steps = [name for update in graph.stream(begin, config, stream_mode="updates") for name in update]
+        assert steps[:4] == ["prepare", "open_window", "mine", "annotate"]
+        assert "roll_back" in graph.get_graph().draw_mermaid()
+        assert "stop" in graph.get_input_jsonschema()["properties"]
+        history = list(graph.get_state_history(config))
+        before_gate = next(state for state in history if state.next == ("gate",))
+        assert before_gate.values["challenger"]
+        with pytest.raises(WorkspaceLockedError, match="this process itself already works in"):
+            evolve(settings)
+    assert [report["round"] for report in evolve(settings).rounds] == [0, 1]  # the block has freed it
+    spans = read_trace(settings)
+    assert {"mine", "annotate", "gate"} <= {item.name for item in spans}
+    assert read_trace(settings, 1) == spans
+    with pytest.raises(WorkspaceError, match=r"round 7 has no trace .* The rounds that were run: 0, 1"):
+        read_trace(settings, 7)
+
+
+def test_a_graph_that_was_stopped_on_its_way_goes_on_without_an_input(
+    tmp_path: Path, tiny_encoder: Path
+) -> None:
+    settings = settings_in(tmp_path, tiny_encoder, evolution={"rounds": 1})
+    with open_supervisor_graph(settings) as graph:
+        for update in graph.stream({"stop": ""}, run_config(settings), stream_mode="updates"):
+            if "mine" in update:
+                break
+    graph = build_supervisor_graph(settings)
+    assert run_input(graph, settings) is None
+    rest = [
+        name for update in graph.stream(None, run_config(settings), stream_mode="updates") for name in update
+    ]
+    assert rest[0] in {"mine", "annotate"}  # the step whose checkpoint had not been written is taken again
+    assert "prepare" not in rest
+    assert run_input(graph, settings) == {"stop": ""}
 
 
 def test_with_the_gate_off_every_challenger_becomes_champion(tmp_path: Path, tiny_encoder: Path) -> None:

@@ -82,7 +82,7 @@ def test_a_model_behind_a_server_calls_the_tools_and_its_tokens_are_in_the_trace
 @pytest.mark.parametrize(
     ("move", "reason", "requests"),
     [
-        (Status(401), "Error code: 401", 1),
+        (Status(401), "HTTP 401: no. It was sent no key: name the variable that holds its key in", 1),
         (Status(500), "Error code: 500", 2),
         (Say("I would rather not."), "You called no tool", 2),
         (say_call("nominate", "{not json"), "the arguments are not a JSON object", 2),

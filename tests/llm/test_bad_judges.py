@@ -176,7 +176,7 @@ def test_a_server_that_is_not_there_is_a_failure_of_kind_server(
 @pytest.mark.parametrize(
     ("move", "says"),
     [
-        (Status(401, "bad key"), "OPENAI_API_KEY"),
+        (Status(401, "bad key"), "name the variable that holds its key in `api_key_env`"),
         (Status(404, "The model `stub` does not exist"), "model's name"),
         (Status(500), "does not answer (server)"),
         (Say("prose"), "does not answer (unparsable)"),

@@ -25,9 +25,8 @@ PairsOf = Callable[..., list[Pair]]
 
 
 def test_the_request_has_the_rubric_first_the_document_last_and_a_schema(
-    stub: ChatStub, store: JudgmentStore, settings_with: SettingsWith, monkeypatch: pytest.MonkeyPatch
+    stub: ChatStub, store: JudgmentStore, settings_with: SettingsWith
 ) -> None:
-    monkeypatch.setenv("OPENAI_API_KEY", "sk-secret")
     pair = Pair("q", "d", "red {document} shoes", "Made of leather {query}.", title="Shoe")
     with open_panel(settings_with({"backend": f"{stub.url}#m/odel", "name": "j"})) as panel:
         panel.judge("j", [pair], store)
@@ -40,52 +39,6 @@ def test_the_request_has_the_rubric_first_the_document_last_and_a_schema(
     assert schema["properties"]["grade"] == {"type": "integer", "enum": [0, 1, 2, 3]}
     assert schema["required"] == ["grade", "reason"]
     assert (body["temperature"], body["max_tokens"]) == (0.0, 512)
-    assert stub.keys == ["Bearer sk-secret"]
-
-
-def test_a_local_server_is_sent_a_placeholder_where_there_is_no_key(
-    stub: ChatStub, store: JudgmentStore, settings_with: SettingsWith, pairs: PairsOf
-) -> None:
-    with open_panel(settings_with(f"{stub.url}#stub")) as panel:
-        panel.judge("stub", pairs("a"), store)
-    assert stub.keys == ["Bearer EMPTY"]
-
-
-def test_openai_without_a_key_is_a_config_error(
-    settings_with: SettingsWith, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.delenv("OPENAI_API_KEY", raising=False)
-    with pytest.raises(ConfigError, match="OPENAI_API_KEY is not set"):
-        open_panel(settings_with("openai:gpt-4o"))
-
-
-def test_white_space_around_a_key_is_not_sent(
-    stub: ChatStub,
-    store: JudgmentStore,
-    settings_with: SettingsWith,
-    pairs: PairsOf,
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    monkeypatch.setenv("OPENAI_API_KEY", " sk-0123456789\r\n")
-    stub.play = lambda body, times: Status(401, "no sk-0123456789 here")
-    with open_panel(settings_with(f"{stub.url}#stub")) as panel:
-        panel.judge("stub", pairs("a"), store)
-    assert stub.keys == ["Bearer sk-0123456789"]
-    (judgment,) = store.for_pair("q-a", "d-a")
-    assert judgment.failure is not None
-    assert judgment.failure.message == "HTTP 401: no *** here"
-
-
-@pytest.mark.parametrize("key", ["sk-clé", "sk-one\nsk-two", "sk-\x7f"])
-@pytest.mark.parametrize("backend", ["openai:gpt-4o", "http://127.0.0.1:9/v1#stub"])
-def test_a_key_that_no_request_can_bear_is_a_config_error_that_does_not_show_it(
-    settings_with: SettingsWith, monkeypatch: pytest.MonkeyPatch, key: str, backend: str
-) -> None:
-    monkeypatch.setenv("OPENAI_API_KEY", key)
-    with pytest.raises(ConfigError, match="OPENAI_API_KEY holds a character") as error:
-        open_panel(settings_with(backend))
-    assert error.value.remedy
-    assert "sk-" not in str(error.value)
 
 
 def test_further_paths_are_warmer_and_have_seeds_of_their_own_and_a_majority_stops_them(

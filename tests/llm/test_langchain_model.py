@@ -202,7 +202,7 @@ def test_without_langchain_the_extra_is_named(
     monkeypatch.setitem(__import__("sys").modules, "langchain.chat_models", None)
     with pytest.raises(MissingDependencyError) as error:
         open_panel(settings_with("ollama:qwen3"))
-    assert error.value.remedy == "pip install 'serm[providers]'"
+    assert error.value.remedy == "pip install langchain"
 
 
 @pytest.mark.parametrize(

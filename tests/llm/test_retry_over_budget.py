@@ -10,9 +10,11 @@ from typing import Any
 import pandas as pd
 import pytest
 from chat_stub import ChatStub, Move, Say, grade
+from rich.console import Console
 from small_world import world
 
 from serm.agents.panel import open_panel
+from serm.cli.evolve import tell
 from serm.core import Pair, Settings
 from serm.core.errors import BudgetExceededError
 from serm.graphs import annotate, evolve
@@ -161,6 +163,12 @@ def test_a_round_that_stopped_at_a_retry_labels_the_pair_once_there_is_money(
     broke = run(6.0)
     assert broke.out_of_money
     assert len(broke.rounds) == 1
+    console = Console(record=True, width=200)
+    tell(console, broke, tmp_path / "serm.yaml")
+    told = console.export_text()
+    assert "Stopped: " in told
+    assert "Raise `budget.currency`, and `serm evolve" in told
+    assert ".." not in told
     report = run(100.0).rounds[1]
     assert report["counts"]["outcomes"] == {"unanimous": 40}
     assert stub.asked(asked[19]) == 2

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from pathlib import Path
 
 import pytest
 
@@ -72,3 +73,12 @@ def test_two_judges_of_one_name_are_refused(settings_with: SettingsWith) -> None
 def test_a_panel_without_judges_is_refused(settings_with: SettingsWith) -> None:
     with pytest.raises(ConfigError, match="names no judge"):
         open_panel(settings_with())
+
+
+def test_a_judge_without_a_name_is_called_by_its_model_else_by_its_file_or_kind_and_its_place(
+    settings_with: SettingsWith, tmp_path: Path
+) -> None:
+    (tmp_path / "turns.yaml").write_text("turns: ['{\"grade\": 2}']")
+    judges = ("http://h/v1#Qwen/Qwen3-8B", "scripted:turns.yaml", "scripted:turns.yaml#anna", "simulated:")
+    with open_panel(settings_with(*judges), {}) as panel:
+        assert panel.names == ("Qwen/Qwen3-8B", "turns.yaml-2", "anna", "simulated-4")

@@ -19,7 +19,7 @@ from serm.llm.vllm_engine import ENGINES
 from serm.storage.judgments import JudgmentStore
 
 pytestmark = [
-    pytest.mark.skipif(find_spec("vllm") is None, reason="vLLM is not installed (pip install 'serm[vllm]')"),
+    pytest.mark.skipif(find_spec("vllm") is None, reason="vLLM is not installed (pip install vllm)"),
     pytest.mark.timeout(1_200),
 ]
 

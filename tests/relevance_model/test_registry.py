@@ -3,6 +3,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+import mlflow
 import pytest
 import sqlalchemy as sa
 from mlflow.tracking import MlflowClient
@@ -40,6 +41,15 @@ def test_the_registry_points_to_the_folder_and_copies_no_weights(
     registry.register(tmp_path / "m", "abc", {})
     assert registry.versions()[0].folder == (tmp_path / "m").as_uri()
     assert list((tmp_path / "m").iterdir()) == []
+
+
+def test_the_uri_of_an_alias_is_the_folder_of_its_weights(
+    registry: ModelRegistry, database: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    registry.set_alias("champion", registry.register(tmp_path, "abc", {}))
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", database)
+    found = mlflow.artifacts.download_artifacts(f"models:/{registry.name}@champion")
+    assert Path(found) == tmp_path
 
 
 def test_an_alias_moves_from_one_version_to_another(registry: ModelRegistry, tmp_path: Path) -> None:

@@ -250,8 +250,17 @@ def test_a_stream_that_grew_is_gone_on_with(ingested: Ingested, four_sets: Any, 
     assert len(two.windows) == 2
 
 
-def test_a_window_that_changed_under_the_workspace_is_refused(ingested: Ingested, four_sets: Any) -> None:
+def begin_rounds(folder: Path, last: int) -> None:
+    """As rounds 0 to `last` do once they have labels."""
+    for number in range(last + 1):
+        (folder / "work" / "rounds" / f"{number:03d}").mkdir(exist_ok=True)
+
+
+def test_a_window_that_changed_under_a_round_that_used_it_is_refused(
+    tmp_path: Path, ingested: Ingested, four_sets: Any
+) -> None:
     ingested(four_sets, sets=SPLIT_SETS, windows=LANGUAGE_WINDOWS)
+    begin_rounds(tmp_path, 2)
     changed = [{**row, "text": "new"} if row["query_id"] == "q25" else row for row in four_sets]
     with pytest.raises(WorkspaceMismatchError, match="window de is another") as raised:
         ingested(changed, sets=SPLIT_SETS, windows=LANGUAGE_WINDOWS)
@@ -270,20 +279,20 @@ def test_grades_that_were_corrected_under_the_workspace_are_refused(
     tmp_path: Path, ingested: Ingested, four_sets: Any, *, query: str, words: str
 ) -> None:
     ingested(four_sets, sets=SPLIT_SETS, windows=LANGUAGE_WINDOWS)
-    (tmp_path / "work" / "rounds" / "000").mkdir()
+    begin_rounds(tmp_path, 1)
     with pytest.raises(WorkspaceMismatchError, match=words) as raised:
         ingested(graded_anew(four_sets, query), sets=SPLIT_SETS, windows=LANGUAGE_WINDOWS)
     assert raised.value.remedy
     ingested(four_sets, sets=SPLIT_SETS, windows=LANGUAGE_WINDOWS)  # put back, it goes on
 
 
-def test_gate_grades_may_be_corrected_until_their_window_opens(
+def test_gate_grades_may_be_corrected_until_a_round_uses_their_window(
     tmp_path: Path, ingested: Ingested, four_sets: Any
 ) -> None:
     ingested(four_sets, sets=SPLIT_SETS, windows=LANGUAGE_WINDOWS)
-    (tmp_path / "work" / "rounds" / "000").mkdir()
+    begin_rounds(tmp_path, 1)
     ingested(graded_anew(four_sets, "q15"), sets=SPLIT_SETS, windows=LANGUAGE_WINDOWS)  # of the window de
-    (tmp_path / "work" / "rounds" / "001").mkdir()
+    begin_rounds(tmp_path, 2)
     with pytest.raises(WorkspaceMismatchError, match="the gate has other rows or grades"):
         ingested(four_sets, sets=SPLIT_SETS, windows=LANGUAGE_WINDOWS)
 
@@ -296,8 +305,7 @@ def test_gate_and_test_rows_may_come_with_a_stream_that_grew_and_only_with_it(
     # It opens with January, until March is there.
     rows += many_rows(1, 3, first=48, split="gate", timestamp="2024-03-02")
     ingested(rows, sets=SPLIT_SETS, windows=windows)
-    for number in range(2):
-        (tmp_path / "work" / "rounds" / f"{number:03d}").mkdir()
+    begin_rounds(tmp_path, 1)
     more = [
         item
         for place, split in enumerate(("stream", "gate", "test"))

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from serm.core.errors import ConfigError
 from serm.core.settings_data import WindowSettings
-from serm.storage.windows import Cut, cut_windows
+from serm.storage.windows import Cut, cut_windows, held_back
 
 
 def cut(
@@ -55,6 +55,23 @@ def test_by_time_a_gate_row_opens_with_the_last_window_that_has_begun() -> None:
 def test_by_time_periods_may_be_hours() -> None:
     made = cut([("a", "2024-01-01 00:30"), ("b", "2024-01-01 13:00")], by="time", period="12h")
     assert made.names == ("2024-01-01T00:00:00", "2024-01-01T12:00:00")
+
+
+def test_by_time_the_newest_period_may_wait_until_a_stream_row_is_behind_its_end() -> None:
+    days = ["2024-01-01", "2024-01-30", "2024-01-31", None, "2024-06-01"]
+    keys = pd.DataFrame({"timestamp": pd.Series(pd.to_datetime(days)).astype("datetime64[us]")})
+    stream = np.array([True, True, True, True, False])
+    hold = WindowSettings(by="time", open="hold")
+    assert held_back(keys, hold, stream).tolist() == [False, False, True, False, True]
+    early = stream & np.array([True, True, False, True, False])
+    assert held_back(keys, hold, early).tolist() == [True, True, True, False, True]
+    assert not held_back(keys, WindowSettings(by="time"), stream).any()
+    assert not held_back(keys, hold, ~stream & False).any()
+
+
+def test_only_periods_may_be_held_back() -> None:
+    with pytest.raises(ValueError, match="windows are cut by size; set `by: time`"):
+        WindowSettings(by="size", open="hold")
 
 
 @pytest.mark.parametrize("period", ["a month", "0D", "-3D"])

@@ -122,6 +122,19 @@ def test_what_decides_which_pairs_there_are_is_never_accepted(
     Workspace.open(settings(tmp_path)).close()
 
 
+def test_a_workspace_begins_to_hold_its_open_window_back(tmp_path: Path) -> None:
+    data: dict[str, object] = {"sources": [{"pairs": "pairs.parquet"}]}
+    bound(settings(tmp_path, data=data))
+    held = settings(tmp_path, data={**data, "windows": {"by": "time", "open": "hold"}})
+    with pytest.raises(WorkspaceMismatchError, match="cannot go on with another"):
+        Workspace.accept(held)  # `by` is another cut of the windows
+    bound_by_time = tmp_path / "timed"
+    bound(settings(bound_by_time, data={**data, "windows": {"by": "time"}}))
+    held = settings(bound_by_time, data={**data, "windows": {"by": "time", "open": "hold"}})
+    changes = Workspace.accept(held)
+    assert changes == ['data.windows.open: "use", now "hold"']
+
+
 def test_changes_are_not_accepted_while_a_process_works_there(tmp_path: Path) -> None:
     bound(settings(tmp_path))
     changed = settings(tmp_path, judges=["openai:b"])
