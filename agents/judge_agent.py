@@ -97,7 +97,7 @@ class JudgeAgent:
             if answer.failure is not None and answer.failure.kind is FailureKind.REFUSED:
                 raise JudgeError(
                     f"judge `{self.name}` was refused: {answer.failure.message}",
-                    "Check the model's name, the key (`api_key_env`) and the URL, and that tools are allowed.",
+                    "Check the model, the key (`api_key_env`) and the URL, and that the server allows tools.",
                 )
             called = any(not step.error for step in answer.steps if step.tool in (searching.NAME, SUBMIT))
             if called and answer.failure is None:

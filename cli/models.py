@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -34,7 +36,12 @@ def add_to(app: typer.Typer) -> None:
 
 
 @commands.command("list")
-def list_versions(place: Place) -> None:
+def list_versions(
+    place: Place,
+    as_json: Annotated[
+        bool, typer.Option("--json", help="The versions as a list, and nothing else.")
+    ] = False,
+) -> None:
     """List the versions (the default: `serm models CONFIG`)."""
     from rich import box
     from rich.console import Console
@@ -45,6 +52,9 @@ def list_versions(place: Place) -> None:
 
     registry = _registry(look_at(place))
     versions = registry.versions()
+    if as_json:
+        print(json.dumps([asdict(item) for item in versions], indent=2))
+        return
     if not versions:
         print("The registry knows no model of this workspace. `serm evolve` registers those that there are.")
         return

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 from pathlib import Path
 
@@ -63,6 +64,15 @@ def test_promote_asks_and_keeps_the_champion_when_told_no(config: Path) -> None:
     assert champion(config) == (1, "m0")
     assert CliRunner().invoke(app, ["models", "promote", str(config), "2"], input="y\n").exit_code == 0
     assert champion(config) == (2, "m1")
+
+
+def test_scripts_read_the_versions_as_json(config: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(["models", "list", str(config), "--json"]) == 0
+    told = json.loads(capsys.readouterr().out)
+    assert [(item["version"], item["model_id"], item["aliases"]) for item in told] == [
+        (1, "m0", ["champion"]),
+        (2, "m1", []),
+    ]
 
 
 def test_promoting_the_champion_changes_nothing(config: Path, capsys: pytest.CaptureFixture[str]) -> None:
