@@ -195,7 +195,7 @@ def test_without_vllm_the_extra_is_named(
     settings_with: SettingsWith, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(vllm_asker, "find_spec", lambda name: None)
-    with pytest.raises(MissingDependencyError, match=r"pip install 'serm\[vllm\]'"):
+    with pytest.raises(MissingDependencyError, match=r"pip install vllm"):
         open_panel(settings_with("vllm:Qwen/Qwen3-8B"))
 
 

