@@ -35,6 +35,7 @@ def html_report(tables: ReportTables, made_by: str, simulated: Sequence[str]) ->
         level=f"{LEVEL:.0%}",
         ours=ours,
         baseline=results.baseline,
+        others=[results.named(arm) for arm in results.arms if arm not in (ours, results.baseline)],
         curves=[(title, Markup(chart)) for title, chart in _charts(results, _curves, "the next window")],
         forests=[(title, Markup(chart)) for title, chart in _charts(results, _forest, "all windows")],
         captions=CAPTIONS,
