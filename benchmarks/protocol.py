@@ -51,7 +51,8 @@ class Arm(BaseModel):
 
     @model_validator(mode="after")
     def _a_budget_of_its_own_is_not_matched(self) -> Self:
-        if self.matched and set(self.change.get("budget") or {}) - {"currency"}:
+        budget = self.change.get("budget")  # one that is no section the settings refuse
+        if self.matched and isinstance(budget, dict) and set(budget) - {"currency"}:
             raise ValueError("it changes `budget`: say `matched: false`, and tables set it apart")
         return self
 

@@ -55,7 +55,7 @@ def made_on() -> dict[str, Any]:
         "ended": datetime.now(UTC).date().isoformat(),
         "machine": platform.machine(),
         "cores": cores(),
-        "threads": int(os.environ.get("OMP_NUM_THREADS", cores())),
+        "threads": _threads(),
         "python": platform.python_version(),
         "serm": code_version(),
         "torch": torch_version(),
@@ -66,6 +66,12 @@ def made_on() -> dict[str, Any]:
 def cores() -> int:
     """Those that this process may use."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def _threads() -> int:
+    """What OpenMP was told, of several the outermost number; without that it takes all cores."""
+    told = os.environ.get("OMP_NUM_THREADS", "").partition(",")[0].strip()
+    return int(told) if told.isdecimal() else cores()
 
 
 def where_and_when(runs: Sequence[Run]) -> str:

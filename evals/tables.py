@@ -42,7 +42,8 @@ def estimate(interval: Interval) -> str:
 
 def difference(interval: Interval, *, lower_is_better: bool = False) -> str:
     """A change in points with its interval, and what it amounts to: "+1.2 [+0.3, +2.1] better". Where a bound
-    that is not 0 would read so, everything has a digit more; a model and itself are "0.0 the same"."""
+    would read 0 and the interval does not hold it, all have so many digits more; a model and itself are
+    "0.0 the same"."""
     if math.isnan(interval.mean):
         return NOTHING
     if math.isnan(interval.low):
@@ -50,7 +51,8 @@ def difference(interval: Interval, *, lower_is_better: bool = False) -> str:
     if interval.low == interval.mean == interval.high == 0:
         return "0.0 the same"
     noise = within_noise(interval)
-    digits = 1 if noise or min(abs(interval.low), abs(interval.high)) >= 0.0005 else 2
+    nearest = 100 * min(abs(interval.low), abs(interval.high))
+    digits = 1 if noise else next((n for n in range(1, 6) if round(nearest, n)), 6)
     mean, low, high = (f"{100 * value:+.{digits}f}" for value in (interval.mean, interval.low, interval.high))
     span = f"{mean} [{low}, {high}]"
     if noise:

@@ -27,7 +27,7 @@ PER_CLUSTER = 25  # queries that a cluster holds on average; chosen
 MAX_CLUSTERS = 200
 SMALLEST = 5  # queries of a group; chosen: fewer prove nothing at any usual level
 
-_WORD = regex.compile(r"[\w\p{M}\u200c\u200d]+(?:(?<=\p{L})(?:\+\+|\#)(?!\w))?")
+_WORD = regex.compile(r"\w[\w\p{M}\u200c\u200d]*(?:(?<=\p{L})(?:\+\+|\#)(?!\w))?")
 """With the marks that write vowels, and joiners, which Python's own `\\w` cuts at; c++ and c# are not c."""
 _WITHOUT_SPACES = regex.compile(r"[\u3040-\u30ff\u3400-\u9fff\u0e00-\u0e7f]")  # kana, han, thai
 _CHARACTER = regex.compile(r"\X")  # with the marks upon it
@@ -47,9 +47,15 @@ def query_groups(
     return [*_words(texts), *_clusters(vectors, seed), *_languages(languages)]
 
 
+def whole_words(text: str) -> list[str]:
+    """Runs of letters, digits and their marks, in lower case, whatever the script."""
+    found: list[str] = _WORD.findall(text.lower())
+    return found
+
+
 def words_of(text: str) -> list[str]:
     """The words of a query, in lower case; pairs of characters in scripts that put no spaces between them."""
-    words: list[str] = _WORD.findall(text.lower())
+    words = whole_words(text)
     if not _WITHOUT_SPACES.search(text):
         return words
     found: list[str] = []

@@ -42,6 +42,7 @@ def test_a_model_against_itself_is_the_same_and_no_noise() -> None:
 def test_a_bound_that_is_not_zero_does_not_read_so() -> None:
     assert difference(Interval(0.0022, 0.0004, 0.004, 50)) == "+0.22 [+0.04, +0.40] better"
     assert difference(Interval(-0.0022, -0.004, -0.0004, 50)) == "-0.22 [-0.40, -0.04] worse"
+    assert difference(Interval(0.0022, 0.00003, 0.004, 50)) == "+0.220 [+0.003, +0.400] better"
     assert difference(Interval(0.001, -0.0001, 0.002, 50)) == "+0.1 [-0.0, +0.2] within noise"
 
 

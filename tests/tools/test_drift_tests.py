@@ -127,6 +127,7 @@ def test_words_keep_the_marks_that_write_their_vowels() -> None:
     assert words_of("काला कुर्ता") == ["काला", "कुर्ता"]
     assert words_of("می‌خواهم") == ["می‌خواهم"]  # a joiner of no width within a word
     assert words_of("cafe\u0301 au lait") == ["cafe\u0301", "au", "lait"]
+    assert words_of("red ❤️ lamp 👩‍💻 desk") == ["red", "lamp", "desk"]  # a mark alone is no word
     assert words_of("learn C++, C# and a+b") == ["learn", "c++", "c#", "and", "a", "b"]
 
 

@@ -54,6 +54,21 @@ def test_texts_with_other_numbers_are_never_alike() -> None:
     assert seen.find(" ".join([*words[1:], "size 40"])) == 0
 
 
+@pytest.mark.parametrize(
+    ("one", "other"),
+    [
+        ("10000毫安充电宝", "1000毫安充电宝"),
+        ("100元手机", "1000元手机"),
+        ("1000円以下", "10000円以下"),
+        ("22インチ", "222インチ"),
+        ("500ml水", "5000ml水"),
+    ],
+)
+def test_numbers_in_scripts_without_spaces_are_whole(one: str, other: str) -> None:
+    seen = SeenTexts(0.5, 1)
+    assert [seen.add(text) for text in (one, other, f" {one} ")] == [0, 1, 0]
+
+
 def test_a_text_without_words_is_like_itself_alone() -> None:
     seen = SeenTexts(0.9, 1)
     assert [seen.add(text) for text in ("", "?!", "  ", "...")] == [0, 1, 0, 2]
