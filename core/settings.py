@@ -70,6 +70,8 @@ ACCEPTED = (
 and trained before stays what it is, and what comes is made by the new ones. Data, base model and random seed
 are not among them: they decide what may be mined, trained on and measured at all. But for
 `data.windows.open`: windows that a round has used stay what they are."""
+NEVER_ACCEPTED = ("gate.judged_share",)
+"""Keys of these sections that shape the data."""
 
 
 _SECTIONS = ("model_type", "dict_type", "model_attributes_type")
@@ -182,6 +184,11 @@ class Settings(BaseModel):
         Raises ConfigError with the key's name where a key is unknown or a value does not fit.
         """
         values = self.model_dump(mode="json", exclude_unset=True)
+        with_keys: list[JudgeSettings | AgentSettings] = [*self.judges, self.agents]
+        dumped = [*values.get("judges", [{}] * len(self.judges)), values.get("agents", {})]
+        for given, there in zip(with_keys, dumped, strict=True):
+            if given.api_key_env:  # dumps leave the names of keys' variables out
+                there["api_key_env"] = given.api_key_env
         for name, value in sections.items():
             section = values.get(name)
             if isinstance(section, dict) and isinstance(value, Mapping):

@@ -20,6 +20,7 @@ from serm.graphs.events import Listener, nobody
 from serm.llm.purse import Purse
 from serm.storage.judgments import JudgmentStore
 from serm.storage.knowledge import Knowledge
+from serm.storage.round_traces import begun_traces
 from serm.storage.trace import Tracer
 from serm.storage.workspace import Workspace
 
@@ -40,6 +41,7 @@ class PanelResources(ABC):
         self._panel: tuple[int, Panel] | None = None  # of the round in progress, and so with the tracer
         self._tracer: tuple[int, Tracer] | None = None
         self._knowledge: tuple[int, Knowledge] | None = None  # likewise, where a judge searches
+        self._traces: dict[int, str] = {}
         self._made: dict[Hashable, tuple[Any, ...]] = {}
         self._lock = threading.RLock()
         self._making = threading.RLock()
@@ -160,8 +162,13 @@ class PanelResources(ABC):
             self._panel[1].rest()
 
     def trace_id(self, number: int) -> str:
-        """The trace of a round: the same name in every process that works on it."""
-        return digest([self.settings.fingerprint(), str(self.workspace.folder), "round", number])
+        """The trace of a round: the same name in every process that works on it. One that has begun keeps it,
+        whatever changes of the settings, or of what serm takes for deciding among them."""
+        with self._lock:
+            if number not in self._traces:
+                named = digest([self.settings.fingerprint(), str(self.workspace.folder), "round", number])
+                self._traces[number] = begun_traces(self.workspace).get(number, named)
+            return self._traces[number]
 
     def tracer(self, number: int) -> Tracer:
         """Writes the spans of a round."""

@@ -136,10 +136,14 @@ def open_supervisor_graph(settings: Settings, on_event: Listener = nobody) -> It
         yield _compile(resources)
 
 
-def run_input(graph: Graph, settings: Settings) -> dict[str, str] | None:
+def run_input(graph: Graph, settings: Settings) -> Any:
     """What to give the graph: {"stop": ""} begins a run, or goes on with one that had ended; None goes on
-    with one that was stopped or killed on its way."""
-    return _input(graph.get_state(run_config(settings)))
+    with one that was stopped or killed on its way; a Command with one that waited for a person and has the
+    answers. While it waits it interrupts again: `pending_review` and `pending_question` say for what."""
+    found = graph.get_state(run_config(settings))
+    if found.interrupts and not what_waits(settings.workspace_path, found.interrupts[0].value):
+        return Command(resume=True)
+    return _input(found)
 
 
 def run_config(settings: Settings, windows: int = 1_000) -> RunnableConfig:

@@ -62,7 +62,8 @@ class SupervisorNodes:
             "round": state["round"] + 1,
             "started": time.time_ns(),
             "champion": champion,
-            **({"supervision": FRESH} if self.supervising.supervised else {}),
+            "supervision": FRESH,  # under rules, too: what a model wanted of the last round is over
+            "pairs": 0,
         }
 
     def mine(self, state: SupervisorState) -> Update:

@@ -82,15 +82,16 @@ def body_without_key(body: bytes, key: str) -> bytes:
     return body if len(key) < _SHORTEST else body.replace(key.encode(), b"***")
 
 
-def hide_key(error: openai.APIStatusError, key: str) -> None:
+def hide_key(error: Exception, key: str) -> None:
     """The same for an error, which is then the one to raise, read and show."""
 
     def hidden(text: str) -> str:
         return text if len(key) < _SHORTEST else text.replace(key, "***")
 
-    error.message = hidden(error.message)
-    error.args = each_text(list(error.args), hidden)
-    error.body = each_text(error.body, hidden)
+    error.args = tuple(each_text(list(error.args), hidden))
+    if isinstance(error, openai.APIStatusError):
+        error.message = hidden(error.message)
+        error.body = each_text(error.body, hidden)
 
 
 def _is_openai(spec: BackendSpec) -> bool:

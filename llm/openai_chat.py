@@ -42,6 +42,9 @@ class OpenAIChat(ChatOpenAI):
         except openai.APIStatusError as error:
             self._refused(error)
             raise
+        except Exception as error:  # of a gateway that answers 200 with an error in it: LangChain raises that
+            self._hide_key(error)
+            raise
 
     async def _agenerate(
         self,
@@ -55,11 +58,17 @@ class OpenAIChat(ChatOpenAI):
         except openai.APIStatusError as error:
             self._refused(error)
             raise
+        except Exception as error:
+            self._hide_key(error)
+            raise
+
+    def _hide_key(self, error: Exception) -> None:
+        if isinstance(self.openai_api_key, SecretStr):
+            hide_key(error, self.openai_api_key.get_secret_value())
 
     def _refused(self, error: openai.APIStatusError) -> None:
         """Raises AgentError where it is the key that is refused, and takes the key out of other errors."""
-        if isinstance(self.openai_api_key, SecretStr):
-            hide_key(error, self.openai_api_key.get_secret_value())
+        self._hide_key(error)
         said = problem_of(error).failure.message
         if self.key_hint and said.startswith(KEY_REFUSED):
             raise AgentError(

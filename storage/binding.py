@@ -12,12 +12,14 @@ from pydantic import ValidationError
 
 from serm.core.discretion import without_logins
 from serm.core.errors import WorkspaceError, WorkspaceMismatchError
-from serm.core.settings import ACCEPTED, Settings
+from serm.core.settings import ACCEPTED, NEVER_ACCEPTED, Settings
 from serm.storage.artifacts import write_file
 
 CHANGES = "changes.jsonl"
 """A line for each time that a workspace went on under changed settings."""
 _ACCEPTED = tuple(f"{name}." for name in ACCEPTED)
+_IN_A_ROUND = ("judges.", "budget.")
+"""What a round that is under way can go on with other values of."""
 _SHOWN = 5  # differences that a refusal names; chosen
 
 
@@ -58,17 +60,23 @@ def bind(path: Path, settings: Settings, *, again: bool = False) -> None:
     )
 
 
-def rebind(path: Path, settings: Settings) -> list[str]:
+def rebind(path: Path, settings: Settings, *, under_way: bool = False) -> list[str]:
     """Bind a workspace to changed settings, and write down in `CHANGES` beside `path` what changed and when.
 
+    `under_way`: a round has begun, which is to end as it is: its judges may be others, and its budget.
     Returns the changes, "judges.0.backend: A, now B" each; [] where there are none. Raises
-    WorkspaceMismatchError where a key differs that no workspace can go on with (see `ACCEPTED`).
+    WorkspaceMismatchError where a key differs that no workspace, or no round, can go on with.
     """
     there, here = compared(recorded(path), settings)
     if wrong := _unacceptable(there, here):
         raise WorkspaceMismatchError(
             f"{path.parent} cannot go on with another {', '.join(wrong)}.",
             "Set these keys back, or name a new `workspace:`.",
+        )
+    if under_way and (early := _outside(_IN_A_ROUND, there, here)):
+        raise WorkspaceMismatchError(
+            f"a round of {path.parent} is under way, and cannot go on with another {', '.join(early)}.",
+            "Set these keys back, let it end (`serm evolve --rounds N`), and change them then.",
         )
     changes = [
         f"{key}: {there.get(key, 'not set')}, now {here.get(key, 'not set')}"
@@ -86,8 +94,14 @@ def rebind(path: Path, settings: Settings) -> list[str]:
 
 def _unacceptable(there: Mapping[str, str], here: Mapping[str, str]) -> list[str]:
     """The keys that differ and that no workspace can go on with another value of."""
+    shaping = [key for key in NEVER_ACCEPTED if there.get(key) != here.get(key)]
+    return sorted({*_outside(_ACCEPTED, there, here), *shaping})
+
+
+def _outside(sections: tuple[str, ...], there: Mapping[str, str], here: Mapping[str, str]) -> list[str]:
+    """The keys that differ and are of none of these sections."""
     differing = (key for key in there.keys() | here.keys() if there.get(key) != here.get(key))
-    return sorted(key for key in differing if not f"{key}.".startswith(_ACCEPTED))
+    return sorted(key for key in differing if not f"{key}.".startswith(sections))
 
 
 def compared(identity: Mapping[str, Any], settings: Settings) -> tuple[dict[str, str], dict[str, str]]:

@@ -88,8 +88,13 @@ def source_digest(source: Source, settings: Settings, of: Callable[[Path], str] 
 
 
 def _located(source: Source, settings: Settings) -> list[tuple[Path, str]]:
-    """The files or the BEIR folder of a source, each with its format: the config's, or that of its ending."""
-    return [(file, _format(file, source)) for file in _files(source, settings)]
+    """The files or the BEIR folder of a source, each with its format: the config's, or that of its ending.
+
+    A file under two names (a link `latest.jsonl`) is read once; of several those without a byte are left out,
+    as days without a request leave them."""
+    files = list({file.resolve(): file for file in reversed(_files(source, settings))}.values())[::-1]
+    some = [file for file in files if file.is_dir() or file.stat().st_size] if len(files) > 1 else files
+    return [(file, _format(file, source)) for file in some or files[:1]]
 
 
 def _files(source: Source, settings: Settings) -> list[Path]:

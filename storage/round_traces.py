@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import sqlite3
 from contextlib import closing
-from pathlib import Path
 
 from serm.core.errors import WorkspaceError
 from serm.storage.artifacts import storage_errors
@@ -18,7 +17,7 @@ def trace_of(workspace: Workspace, number: int | None) -> str:
     Raises WorkspaceError that names the rounds there are.
     """
     finished = {int(report["round"]): str(report["trace_id"]) for report in read_rounds(workspace.rounds)}
-    begun = _traced_rounds(workspace.traces)
+    begun = begun_traces(workspace)
     mined = [key for key in finished if key > 0] or [key for key in begun if key > 0] or [0]
     wanted = max(mined) if number is None else number
     found = finished.get(wanted) or begun.get(wanted)
@@ -30,8 +29,9 @@ def trace_of(workspace: Workspace, number: int | None) -> str:
     return found
 
 
-def _traced_rounds(database: Path) -> dict[int, str]:
-    """Rounds that left spans: the state that a node read names its round."""
+def begun_traces(workspace: Workspace) -> dict[int, str]:
+    """By round that left spans its trace: the state that a node read names its round."""
+    database = workspace.traces
     if not database.is_file():
         return {}
     with storage_errors(database), closing(sqlite3.connect(database)) as connection:

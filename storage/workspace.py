@@ -13,6 +13,8 @@ from serm.core.settings import Settings
 from serm.storage.artifacts import storage_errors
 from serm.storage.binding import bind, rebind, recorded
 from serm.storage.identity import recorded_id, workspace_id
+from serm.storage.rounds import read_rounds
+from serm.storage.windows_used import windows_used
 
 CONFIG, LOCK, JUDGMENTS = "config.json", "lock", "judgments.sqlite"
 CURRENT = "current.json"
@@ -101,7 +103,9 @@ class Workspace:
         if not (folder / CONFIG).is_file():
             return []
         with storage_errors(folder), _lock(folder):
-            return rebind(folder / CONFIG, settings)
+            if not _begun(folder):  # it is free to be bound to any
+                return []
+            return rebind(folder / CONFIG, settings, under_way=_under_way(folder))
 
     @classmethod
     def read(cls, path: Path | str, settings: Settings | None = None) -> Self:
@@ -201,6 +205,13 @@ def _begun(folder: Path) -> bool:
     """Whether a run has come as far as its data: before that nothing hangs on the config, and a first run
     that failed, as by a column that is missing, leaves it free to be mended."""
     return (folder / "data" / CURRENT).is_file() or any((folder / "rounds").glob("*"))
+
+
+def _under_way(folder: Path) -> bool:
+    """Whether a round has begun and not ended."""
+    ended = [int(report["round"]) for report in read_rounds(folder / "rounds")]
+    used = windows_used(folder)
+    return used is not None and used > max(ended, default=-1)
 
 
 def _lock(folder: Path) -> IO[str]:

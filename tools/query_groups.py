@@ -27,7 +27,9 @@ PER_CLUSTER = 25  # queries that a cluster holds on average; chosen
 MAX_CLUSTERS = 200
 SMALLEST = 5  # queries of a group; chosen: fewer prove nothing at any usual level
 
-_WORD = regex.compile(r"\w[\w\p{M}\u200c\u200d]*(?:(?<=\p{L})(?:\+\+|\#)(?!\w))?")
+_WORD = regex.compile(
+    r"[\p{L}\p{N}\p{Pc}][\p{L}\p{N}\p{Pc}\p{M}\u200c\u200d]*(?:(?<=\p{L})(?:\+\+|\#)(?![\p{L}\p{N}]))?"
+)
 """With the marks that write vowels, and joiners, which Python's own `\\w` cuts at; c++ and c# are not c."""
 _WITHOUT_SPACES = regex.compile(r"[\u3040-\u30ff\u3400-\u9fff\u0e00-\u0e7f]")  # kana, han, thai
 _CHARACTER = regex.compile(r"\X")  # with the marks upon it

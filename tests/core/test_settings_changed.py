@@ -28,6 +28,16 @@ def test_keys_are_laid_over_a_sections_own_and_a_list_takes_a_lists_place(tmp_pa
     assert settings.changed().judges[1].grades == {2: 1}
 
 
+def test_the_variables_of_keys_stay_though_a_dump_leaves_them_out() -> None:
+    judges = [{"backend": "http://host/v1#a", "api_key_env": "GATEWAY"}, "openai:b"]
+    agents = {"llm": "http://host/v1#a", "api_key_env": "OTHER"}
+    settings = Settings.from_mapping({"judges": judges, "agents": agents}, environment={})
+    changed = settings.changed(budget={"pairs_per_round": 300})
+    assert [judge.api_key_env for judge in changed.judges] == ["GATEWAY", ""]
+    assert changed.agents.api_key_env == "OTHER"
+    assert Settings.from_mapping({}, environment={}).changed(random_seed=3).random_seed == 3
+
+
 @pytest.mark.parametrize(
     ("change", "told"),
     [

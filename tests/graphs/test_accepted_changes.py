@@ -11,6 +11,7 @@ from small_world import world
 
 from serm.core.errors import WorkspaceMismatchError
 from serm.core.settings import Settings
+from serm.graphs.resources import Resources
 from serm.graphs.run import evolve
 
 NEW = [
@@ -29,6 +30,10 @@ def test_a_run_goes_on_under_other_judges_and_keeps_what_the_first_ones_said(
         evolve(changed, rounds=2)
     result = evolve(changed, rounds=2, accept_changes=True)
     assert result.rounds[:2] == first.rounds
+    with Resources(changed) as resources:  # a round keeps the trace that its first half and its money have
+        traces = [report["trace_id"] for report in result.rounds[1:]]
+        assert [resources.trace_id(number) for number in (1, 2)] == traces
+        assert before.fingerprint() != changed.fingerprint()
     said = [
         pd.read_parquet(result.workspace / report["labels"])["votes"].map(
             lambda votes: [name for name, _ in json.loads(votes)]

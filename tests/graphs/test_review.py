@@ -24,8 +24,11 @@ from serm.graphs import (
     evolve,
     pending_review,
     run_config,
+    run_input,
 )
+from serm.graphs import run as graph_run
 from serm.graphs.events import Event
+from serm.graphs.waiting import Wait
 from serm.storage.labels import read_labels
 from serm.storage.trace import SpanKind, read_spans
 
@@ -218,7 +221,7 @@ def test_what_nobody_was_asked_about_is_as_without_a_review(
 
 
 def test_whoever_drives_the_graph_by_hand_is_interrupted_and_resumes_with_a_command(
-    tmp_path: Path, tiny_encoder: Path
+    tmp_path: Path, tiny_encoder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     from langgraph.types import Command
 
@@ -236,6 +239,9 @@ def test_whoever_drives_the_graph_by_hand_is_interrupted_and_resumes_with_a_comm
     assert interrupt.value["review"] == f"reviews/{review.folder.name}"
     one = review.open()[0]
     answer_review(settings, {one: 3}, reviewer="anna")
+    assert run_input(graph, settings) is None  # others wait still, and it would ask again
+    monkeypatch.setattr(graph_run, "what_waits", lambda *_: Wait())
+    assert run_input(graph, settings) == Command(resume=True)
     steps = [name for update in graph.stream(Command(resume=True), config) for name in update]
     assert steps[:2] == ["review", "snapshot"]  # what nobody has answered stays dropped
     labels = read_labels(

@@ -224,18 +224,21 @@ def test_a_key_is_not_kept_whatever_its_variable_is_called(
 def test_agents_have_a_key_of_their_own_and_no_trace_holds_it(
     stub: ChatStub, settings_with: SettingsWith, tmp_path: Path
 ) -> None:
-    moves = iter([Status(500, f"no {OURS}"), Status(401, f"no {OURS}")])
+    gateways = json.dumps({"error": {"message": f"no {OURS}"}}).encode()  # under status 200
+    moves = iter([Status(500, f"no {OURS}"), Status(401, f"no {OURS}"), Raw(gateways)])
     stub.play = lambda body, times: next(moves)
     agents = {"policy": "llm", "llm": f"{stub.url}#stub", "api_key_env": "GATEWAY"}
     decide = decider(settings_with(agents=agents, llm={"retries": 0}), "uncertainty")
-    for name in ("t", "u"):
+    names = ("t", "u", "v")
+    for name in names:
         tracer = Tracer(tmp_path / "traces.sqlite", name)
         with tracer.active():
             mine_with("uncertainty", make_desk(), decide, 20, max_steps=6)
         tracer.close()
-    assert stub.keys == [f"Bearer {OURS}"] * 2
-    spans = [*read_spans(tmp_path / "traces.sqlite", "t"), *read_spans(tmp_path / "traces.sqlite", "u")]
+    assert stub.keys == [f"Bearer {OURS}"] * 3
+    spans = [item for name in names for item in read_spans(tmp_path / "traces.sqlite", name)]
     told = json.dumps([asdict(item) for item in spans])
+    assert OURS not in told
     assert "no ***" in told
     assert "HTTP 401: no ***. It was sent the key in GATEWAY (`api_key_env`)" in told
     assert OURS not in told

@@ -131,3 +131,19 @@ def test_a_further_part_goes_on_in_the_same_workspace(
         two = ingest(settings, workspace)
     assert [window.id for window in two.windows][: len(one.windows)] == [w.id for w in one.windows]
     assert len(two.windows) == len(one.windows) + 1
+
+
+def test_a_link_to_a_part_and_a_part_without_a_byte_add_nothing(logs: Path, read: Rows) -> None:
+    (logs / "2026-03.csv").touch()  # a day without a request
+    (logs / "latest.parquet").symlink_to(logs / "2026-02.parquet")
+    frame, _ = read(logs)
+    assert frame["query_id"].tolist() == ["q1", "q2"]
+    (logs / "_part.parquet").unlink()  # a pattern names it
+    assert read(f"{logs}/*.parquet")[0]["query_id"].tolist() == ["q2"]
+    for file in logs.iterdir():
+        if file.suffix in {".csv", ".parquet"} and not file.name.startswith((".", "_")):
+            file.unlink()
+    for name in ("a.csv", "b.csv"):
+        (logs / name).touch()
+    with pytest.raises(DataError, match=r"a\.csv.*the file is empty"):
+        read(logs)

@@ -135,6 +135,32 @@ def test_a_workspace_begins_to_hold_its_open_window_back(tmp_path: Path) -> None
     assert changes == ['data.windows.open: "use", now "hold"']
 
 
+def test_a_round_that_is_under_way_goes_on_under_other_judges_alone(tmp_path: Path) -> None:
+    bound(settings(tmp_path))
+    (tmp_path / "work" / "rounds" / "001").mkdir(parents=True)
+    for changes in ({"gate": {"margin": 0.02}}, {"agents": {"policy": "rules"}}):
+        with pytest.raises(WorkspaceMismatchError, match=r"a round of .* is under way"):
+            Workspace.accept(settings(tmp_path, **changes))
+    judged = settings(tmp_path, judges=["openai:b"], budget={"pairs_per_round": 30})
+    assert len(Workspace.accept(judged)) > 1
+    report = {"round": 1}
+    (tmp_path / "work" / "rounds" / "001" / "round.json").write_text(json.dumps(report), encoding="utf-8")
+    changed = settings(tmp_path, judges=["openai:b"], budget={"pairs_per_round": 30}, gate={"margin": 0.02})
+    assert Workspace.accept(changed) == ["gate.margin: 0.01, now 0.02"]
+
+
+def test_what_shapes_the_data_is_not_accepted_though_its_section_is(tmp_path: Path) -> None:
+    bound(settings(tmp_path))
+    with pytest.raises(WorkspaceMismatchError, match=r"another gate\.judged_share"):
+        Workspace.accept(settings(tmp_path, gate={"judged_share": 0.2}))
+
+
+def test_a_workspace_that_has_not_begun_is_free_and_has_nothing_to_accept(tmp_path: Path) -> None:
+    Workspace.open(settings(tmp_path)).close()
+    assert Workspace.accept(settings(tmp_path, random_seed=8)) == []
+    Workspace.open(settings(tmp_path, random_seed=8)).close()
+
+
 def test_changes_are_not_accepted_while_a_process_works_there(tmp_path: Path) -> None:
     bound(settings(tmp_path))
     changed = settings(tmp_path, judges=["openai:b"])
