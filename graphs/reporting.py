@@ -75,7 +75,10 @@ def report_round(resources: Resources, state: SupervisorState) -> None:
         "outside": {name: told.get("outside") for name, told in annotation.get("judges", {}).items()},
         "human": human or None,
         "fell_back": fallen_back(resources.workspace.traces, resources.trace_id(number)),
-        "simulated_judges": list(resources.panel(number).simulated),
+        # Of those that made the labels, and of those of now, who may have judged for the gate.
+        "simulated_judges": sorted(
+            {*annotation.get("simulated_judges", ()), *resources.panel(number).simulated}
+        ),
         "decision": decision,
         "leakage": _read_json(round_folder(resources, number) / LEAKAGE),
         "evaluations": _evaluations(resources, state),

@@ -25,6 +25,7 @@ def told(
         "grades": tallies.grades(labels),
         "judging": tallies.tally(tallies.together(said)),
         "judges": tallies.by_judge(panel, frame, said),
+        "simulated_judges": list(panel.simulated),
         "saved": tallies.saved(panel, frame, said),
         "calibration": _calibration(bench, state),
         "debate": debate,
