@@ -8,7 +8,7 @@ from pathlib import Path
 
 from serm.agents.prompt import OWN
 from serm.core.errors import SermError
-from serm.core.hashing import digest, digest_file
+from serm.core.hashing import digest_file
 from serm.core.settings import Settings
 from serm.core.settings_loop import PACKAGED_MODEL
 from serm.llm.spec import OF_A_FILE, parse_backend
@@ -49,7 +49,9 @@ def _of_model(settings: Settings) -> dict[str, str]:
     base = settings.base_model.base
     if base == PACKAGED_MODEL or not Path(base).is_dir():
         return {}
-    return {"model.base": _unless_gone(partial(_digest_folder, Path(base)))}
+    from serm.relevance_model.identity import folder_id  # imports torch: where there is a folder alone
+
+    return {"model.base": _unless_gone(partial(folder_id, Path(base)))}
 
 
 def _of_sources(settings: Settings) -> dict[str, str]:
@@ -70,11 +72,6 @@ def _unless_gone(digest: Callable[[], str]) -> str:
 def _digest(file: Path) -> str:
     told = file.stat()
     return _of_file(file, told.st_mtime_ns, told.st_size)
-
-
-def _digest_folder(folder: Path) -> str:
-    files = sorted(item for item in folder.rglob("*") if item.is_file())
-    return digest([[item.relative_to(folder).as_posix(), _digest(item)] for item in files])
 
 
 @cache

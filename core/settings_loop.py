@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import json
 import math
 import re
-from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Any, Final, Literal, Self, get_args
+from typing import Annotated, Any, Literal, Self, get_args
 
 from pydantic import (
     AfterValidator,
@@ -20,6 +18,7 @@ from pydantic import (
 )
 
 from serm.core.discretion import without_login
+from serm.core.judge_options import check_options
 from serm.core.settings_data import Section
 
 AgentName = Literal[
@@ -166,38 +165,6 @@ class MinerSettings(Section):
         return self
 
 
-_MODEL: Final = "the backend's string names the model"
-_TOOLS: Final = "`knowledge` decides whether there are tools"
-_LENGTH: Final = "`llm.max_tokens` sets it, and the budget counts on it"
-_PATHS: Final = "answers are asked for one by one: `agreement.paths`"
-_WHOLE: Final = "answers are read whole"
-_LOGPROBS: Final = "`logprobs` of the judge sets it"
-_BODY: Final = "options are parts of the body: write them side by side under `options`"
-_NO_OPTIONS: Final[Mapping[str, str]] = {
-    "model": _MODEL,
-    "messages": "the prompt makes them",
-    "n": _PATHS,
-    "best_of": _PATHS,
-    "stream": _WHOLE,
-    "stream_options": _WHOLE,
-    "temperature": "`llm.temperature` and `llm.path_temperature` set it",
-    "seed": "`random_seed` and the path set it",
-    "max_tokens": _LENGTH,
-    "max_completion_tokens": _LENGTH,
-    "response_format": "the prompt's `fields` make the schema of an answer",
-    "tools": _TOOLS,
-    "tool_choice": _TOOLS,
-    "functions": _TOOLS,
-    "function_call": _TOOLS,
-    "logprobs": _LOGPROBS,
-    "top_logprobs": _LOGPROBS,
-    "extra_body": _BODY,
-    "extra_headers": _BODY,
-    "extra_query": _BODY,
-}
-"""Parts of a request that serm sets itself, or that are none, and what to do instead."""
-
-
 class JudgeSettings(Section):
     backend: str
     """`openai:gpt-4o`, `http://host:8000/v1#model`, `replay:FILE#judge`, `simulated:accuracy=0.85,...`;
@@ -231,12 +198,7 @@ class JudgeSettings(Section):
     @field_validator("options")
     @classmethod
     def _options_are_not_what_serm_sets(cls, value: dict[str, JsonValue]) -> dict[str, JsonValue]:
-        if name := next(filter(_NO_OPTIONS.__contains__, value), None):
-            raise ValueError(f"`{name}` is no option: {_NO_OPTIONS[name]}")
-        try:
-            json.dumps(value, allow_nan=False)
-        except ValueError:
-            raise ValueError("it holds a number that JSON has not: .nan or .inf") from None
+        check_options(value)
         return value
 
     @model_serializer(mode="wrap")

@@ -17,11 +17,10 @@ from serm.graphs.events import Listener, nobody
 from serm.graphs.resources import Resources
 from serm.graphs.state import MinerState
 from serm.graphs.training import train_seed_model
+from serm.relevance_model.registry import CHAMPION
 from serm.storage.dataset import DataSet
 from serm.storage.rounds import read_rounds
 from serm.storage.workspace import CONFIG
-
-ALIAS = "champion"
 
 
 @contextmanager
@@ -84,7 +83,7 @@ def standing(resources: Resources, number: int, *, trained: bool) -> MinerState:
         champion = str(report["models"]["champion_after"])
         state["earlier_labels"].append(Path(report["labels"]).parent.name)
     else:
-        bearer = resources.registry.alias(ALIAS)  # a person may have moved it
+        bearer = resources.registry.alias(CHAMPION)  # a person may have moved it
         champion = bearer[1] if bearer else champion
     state["champion"] = champion
     return state

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any, Final
 
 import openai
@@ -37,14 +39,8 @@ class OpenAIChat(ChatOpenAI):
         run_manager: CallbackManagerForLLMRun | None = None,
         **kwargs: Any,
     ) -> ChatResult:
-        try:
+        with self._without_key():
             return super()._generate(messages, stop, run_manager, **kwargs)
-        except openai.APIStatusError as error:
-            self._refused(error)
-            raise
-        except Exception as error:  # of a gateway that answers 200 with an error in it: LangChain raises that
-            self._hide_key(error)
-            raise
 
     async def _agenerate(
         self,
@@ -53,22 +49,24 @@ class OpenAIChat(ChatOpenAI):
         run_manager: AsyncCallbackManagerForLLMRun | None = None,
         **kwargs: Any,
     ) -> ChatResult:
-        try:
+        with self._without_key():
             return await super()._agenerate(messages, stop, run_manager, **kwargs)
-        except openai.APIStatusError as error:
-            self._refused(error)
-            raise
+
+    @contextmanager
+    def _without_key(self) -> Iterator[None]:
+        """Take the key out of any error: a gateway that answers 200 with an error in it has LangChain raise
+        its words."""
+        try:
+            yield
         except Exception as error:
-            self._hide_key(error)
+            if isinstance(self.openai_api_key, SecretStr):
+                hide_key(error, self.openai_api_key.get_secret_value())
+            if isinstance(error, openai.APIStatusError):
+                self._tell_refusal(error)
             raise
 
-    def _hide_key(self, error: Exception) -> None:
-        if isinstance(self.openai_api_key, SecretStr):
-            hide_key(error, self.openai_api_key.get_secret_value())
-
-    def _refused(self, error: openai.APIStatusError) -> None:
-        """Raises AgentError where it is the key that is refused, and takes the key out of other errors."""
-        self._hide_key(error)
+    def _tell_refusal(self, error: openai.APIStatusError) -> None:
+        """Raises AgentError where it is the key that is refused."""
         said = problem_of(error).failure.message
         if self.key_hint and said.startswith(KEY_REFUSED):
             raise AgentError(

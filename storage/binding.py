@@ -80,8 +80,7 @@ def rebind(path: Path, settings: Settings, *, under_way: bool = False) -> list[s
         )
     changes = [
         f"{key}: {there.get(key, 'not set')}, now {here.get(key, 'not set')}"
-        for key in sorted(there.keys() | here.keys())
-        if there.get(key) != here.get(key)
+        for key in _differing(there, here)
     ]
     if changes:
         # Written before the binding: a kill between the two writes it twice, and loses nothing.
@@ -94,14 +93,17 @@ def rebind(path: Path, settings: Settings, *, under_way: bool = False) -> list[s
 
 def _unacceptable(there: Mapping[str, str], here: Mapping[str, str]) -> list[str]:
     """The keys that differ and that no workspace can go on with another value of."""
-    shaping = [key for key in NEVER_ACCEPTED if there.get(key) != here.get(key)]
+    shaping = {*NEVER_ACCEPTED}.intersection(_differing(there, here))
     return sorted({*_outside(_ACCEPTED, there, here), *shaping})
 
 
 def _outside(sections: tuple[str, ...], there: Mapping[str, str], here: Mapping[str, str]) -> list[str]:
     """The keys that differ and are of none of these sections."""
-    differing = (key for key in there.keys() | here.keys() if there.get(key) != here.get(key))
-    return sorted(key for key in differing if not f"{key}.".startswith(sections))
+    return [key for key in _differing(there, here) if not f"{key}.".startswith(sections)]
+
+
+def _differing(there: Mapping[str, str], here: Mapping[str, str]) -> list[str]:
+    return sorted(key for key in there.keys() | here.keys() if there.get(key) != here.get(key))
 
 
 def compared(identity: Mapping[str, Any], settings: Settings) -> tuple[dict[str, str], dict[str, str]]:
@@ -154,8 +156,7 @@ def difference(there: Mapping[str, str], here: Mapping[str, str], its: str, ours
     """The keys in which two settings differ, made flat: "a.b: 1 in ITS, 2 in OURS; and 3 more"."""
     different = [
         f"{key}: {there.get(key, 'not set')} in {its}, {here.get(key, 'not set')} in {ours}"
-        for key in sorted(there.keys() | here.keys())
-        if there.get(key) != here.get(key)
+        for key in _differing(there, here)
     ]
     more = f"; and {len(different) - _SHOWN} more" if len(different) > _SHOWN else ""
     return f"{'; '.join(different[:_SHOWN])}{more}"

@@ -168,15 +168,15 @@ def _keep(tracer: Tracer | None, item: Span) -> None:
         tracer.write(item)
 
 
-def read_spans(database: Path, trace_id: str) -> list[Span]:
-    """All spans of a trace in the order in which they started; [] where there are none."""
+def read_spans(database: Path, trace_id: str, kind: SpanKind | None = None) -> list[Span]:
+    """A trace's spans, or those of a kind, in the order in which they started; [] where there are none."""
     if not database.is_file():
         return []
     with storage_errors(database), closing(sqlite3.connect(database)) as connection:
         rows = connection.execute(
             "SELECT trace_id, span_id, parent_id, name, kind, started, inputs, outputs, attributes, ended,"
-            " error FROM spans WHERE trace_id = ? ORDER BY started, rowid",
-            (trace_id,),
+            " error FROM spans WHERE trace_id = ?1 AND (?2 IS NULL OR kind = ?2) ORDER BY started, rowid",
+            (trace_id, kind),
         ).fetchall()
     return [
         Span(
@@ -215,13 +215,11 @@ def fallen_back(database: Path, trace_id: str) -> dict[str, dict[str, str]]:
     """Agents of a trace whose model did not decide, the last time, and whose rules did in its place: by agent
     the `model` and the `reason`."""
     found: dict[str, dict[str, str]] = {}
-    for item in read_spans(database, trace_id):
-        said = item.attributes if item.kind is SpanKind.AGENT else {}
+    for item in read_spans(database, trace_id, SpanKind.AGENT):
+        said = item.attributes
         if said.get("fell_back"):
             found[item.name] = {"model": str(said["attempted"]), "reason": str(said["reason"])}
-        elif (
-            said.get("policy", _RULES) != _RULES
-        ):  # a later attempt, after a kill, at which the model did decide
+        elif said.get("policy", _RULES) != _RULES:  # after a kill the model did decide
             found.pop(item.name, None)
     return found
 
