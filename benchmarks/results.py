@@ -11,8 +11,8 @@ from pathlib import Path
 from typing import Any
 
 from serm.core.records import Interval
-from serm.evals.evaluate import LOWER_IS_BETTER
-from serm.evals.tables import NOTHING, Cells, difference, markdown, points
+from serm.evals.evaluate import LOWER_IS_BETTER, WITHOUT_VERDICT
+from serm.evals.tables import NOTHING, Cells, change, difference, markdown, points
 from serm.storage.rounds import read_rounds
 
 Report = Mapping[str, Any]
@@ -95,8 +95,8 @@ def grades_table(reports: Sequence[Report]) -> Cells:
         for measure in GRADES:
             model = table["champion"]
             gain = _gain(report, table["differences"], measure)
-            change = "" if gain == NOTHING else f"; {gain}"
-            cells.append(f"{points(model[measure])} ({points(model['commonest'][measure])}){change}")
+            more = "" if gain == NOTHING else f"; {gain}"
+            cells.append(f"{points(model[measure])} ({points(model['commonest'][measure])}){more}")
         rows.append((str(report["round"]), name, *cells))
     return Cells(headers, tuple(rows), frozenset(headers[1:]))
 
@@ -106,6 +106,8 @@ def _gain(report: Report, changes: Mapping[str, Any], measure: str) -> str:
     if report["models"]["champion_after"] == report["models"]["frozen"]:
         return NOTHING
     interval = _interval(changes["champion - frozen"][measure])
+    if measure in WITHOUT_VERDICT:
+        return change(interval)
     return difference(interval, lower_is_better=measure in LOWER_IS_BETTER)
 
 

@@ -120,7 +120,19 @@ def _read_grades(path: Path) -> pd.DataFrame:
             row=int(frame.index[row]) + 1,
             field="grade",
         )
-    return frame.assign(grade=number.astype(int)).astype(dict.fromkeys(KEY, str)).drop_duplicates(list(KEY))
+    graded = frame.assign(grade=number.astype(int)).astype(dict.fromkeys(KEY, str))
+    graded = graded.drop_duplicates([*KEY, "grade"])
+    twice = graded.duplicated(list(KEY)).to_numpy()
+    if twice.any():
+        query, doc = graded[list(KEY)].iloc[int(twice.argmax())]
+        raise DataError(
+            f"query {query!r}, document {doc!r} has two grades.",
+            "Give each pair one grade: where two people graded it, the one that they agree on.",
+            file=path,
+            row=int(graded.index[int(twice.argmax())]) + 1,
+            field="grade",
+        )
+    return graded
 
 
 def _tell(console: Console, found: Audit, margin: float) -> None:
@@ -133,6 +145,14 @@ def _tell(console: Console, found: Audit, margin: float) -> None:
 
     console.print(headline(found.found), markup=False)
     console.print(_sentence(found, margin), markup=False)
+    if found.unlike is not None:
+        console.print(
+            "The stream is not like the gate's queries of this window: the model expects "
+            f"{_mean(found.unlike.now)} of the one and {_mean(found.unlike.before)} of the other. Here the "
+            "stream's queries are held against the gate's of before, and a part of the change may be that "
+            "difference.",
+            markup=False,
+        )
     if found.elsewhere:
         console.print(f"{count(found.elsewhere, 'given grade')} of no pair of this window: left out.")
     if found.in_part:
@@ -173,6 +193,11 @@ def _sentence(found: Audit, margin: float) -> str:
         if change.measured
         else "by the model's own expectation, without human grades"
     )
+    if change.change.n < 2:
+        return (
+            f"It cannot be told whether the model has decayed: {change.now.interval.n} and "
+            f"{change.before.interval.n} queries, now and before, are too few to compare."
+        )
     reach = (change.change.high - change.change.low) / 2
     told = {
         "decayed": f"The model has decayed: {_points(change.change)} points NDCG@4, {basis}.",
@@ -210,6 +235,8 @@ def _as_json(found: Audit) -> dict[str, Any]:
             "model": found.found.model,
             "human_grades": found.human_grades,
             "grades_elsewhere": found.elsewhere,
+            "graded_in_part": found.in_part,
+            "stream_less_gate": None if found.unlike is None else _interval(found.unlike.change),
             "slices": [_slice_json(part) for part in found.slices],
             "drift": drift_json(found.found),
         }
@@ -233,4 +260,4 @@ def _slice_json(part: Slice) -> dict[str, Any]:
 
 
 def _interval(interval: Interval) -> dict[str, float]:
-    return {"mean": interval.mean, "low": interval.low, "high": interval.high}
+    return {"mean": interval.mean, "low": interval.low, "high": interval.high, "n": interval.n}

@@ -1,8 +1,10 @@
 """The bootstrap over queries: intervals of means and of paired differences, and what a sample could detect.
 
 A query is the unit that is drawn: its documents hang together, and new queries are what a search engine
-meets. Percentile intervals (Efron 1979), for NDCG the usual choice; they are a little narrow under about 20
-queries. Unmeasured queries (NaN) are left out; of a pair, both are.
+meets. Percentile intervals (Efron 1979), for NDCG the usual choice. Of few queries they are too narrow, as
+Hesterberg (arXiv 1411.5279, section 4) shows: samples of n vary by (n - 1) / n of what their population does,
+and a normal quantile stands where Student's t belongs. So their bounds are moved away from the middle by as
+much (`stretch`), by 58% at five queries, by 3% at 60. Unmeasured queries (NaN) are left out, of a pair both.
 """
 
 from __future__ import annotations
@@ -37,8 +39,8 @@ def mean_interval(
         mean = float(kept[0]) if len(kept) else math.nan
         return Interval(mean, math.nan, math.nan, len(kept), level)
     means = np.concatenate([kept[rows].mean(axis=1) for rows in drawn_rows(len(kept), resamples, seed)])
-    low, high = np.quantile(means, tails(level, one_sided))
-    return Interval(float(kept.mean()), float(low), float(high), len(kept), level)
+    bounds = _bounds(means, len(kept), level, one_sided)
+    return Interval(float(kept.mean()), *bounds, len(kept), level)
 
 
 def difference_interval(
@@ -70,8 +72,8 @@ def statistic_intervals(
     found = []
     for value, column in zip(whole, drawn.T, strict=True):
         kept = measured(column)
-        low, high = np.quantile(kept, tails(level, False)) if len(kept) else (math.nan, math.nan)
-        found.append(Interval(float(value), float(low), float(high), n, level))
+        bounds = _bounds(kept, n, level, False) if len(kept) else (math.nan, math.nan)
+        found.append(Interval(float(value), *bounds, n, level))
     return found
 
 
@@ -115,6 +117,27 @@ def queries_needed(
         if reach * deviation / math.sqrt(n) <= change:
             return n - len(kept)
     return math.ceil(total) - len(kept)
+
+
+def _bounds(drawn: Floats, n: int, level: float, one_sided: bool) -> tuple[float, float]:
+    """Of an interval, from the values of samples of n queries."""
+    below, above = tails(level, one_sided)
+    low, middle, high = (float(value) for value in np.quantile(drawn, (below, 0.5, above)))
+    return stretched(middle, low, high, stretch(n, above))
+
+
+def stretch(n: float, tail: float, freedom: float | None = None) -> float:
+    """By which factor a percentile interval of n >= 2 queries is narrower than Student's. `tail`: the upper
+    quantile; `freedom`: the degrees of freedom (None: n - 1)."""
+    spread = math.sqrt(n / (n - 1))
+    if tail <= 0.5:
+        return spread
+    return spread * float(t(df=n - 1 if freedom is None else freedom).ppf(tail) / norm.ppf(tail))
+
+
+def stretched(middle: float, low: float, high: float, by: float) -> tuple[float, float]:
+    """Bounds, moved away from the middle by a factor."""
+    return middle - by * (middle - low), middle + by * (high - middle)
 
 
 def measured(values: Floats) -> Floats:

@@ -8,7 +8,8 @@ truth, and the expectation only makes the interval narrower (prediction-powered 
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
 from typing import Final, Literal
 
 import numpy as np
@@ -30,10 +31,14 @@ DRAWS: Final = 32
 @dataclass(frozen=True, slots=True)
 class Measured:
     """Mean NDCG@4 over queries. `n` of the interval counts queries with human grades, or all where `graded`
-    is 0: then the mean is what the model expects of itself."""
+    is 0: then the mean is what the model expects of itself.
+
+    `pulls`: by how much each query, by its name, pulls the mean away from what it would be without it; its
+    squares sum up to the mean's variance. Empty where the mean is no plain one."""
 
     interval: Interval
     graded: int
+    pulls: Mapping[str, float] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,33 +87,57 @@ def expected_ndcg(query_index: NDArray[np.int64], scores: Scores, *, seed: int, 
     return result
 
 
-def measured_mean(human: ArrayLike, expected: ArrayLike, others: ArrayLike, level: float) -> Measured:
+def measured_mean(
+    human: ArrayLike, expected: ArrayLike, others: ArrayLike, level: float, *, names: Iterable[str] = ()
+) -> Measured:
     """The mean over the queries of a set that have two grades. `human` and `expected` (n,): NDCG by human
-    grades, NaN where people gave one grade alone, and the model's expectation, of the graded queries;
-    `others` (m,): its expectation of those that are not graded."""
-    measured = int((~np.isnan(np.asarray(human, dtype=np.float64))).sum())
-    if measured >= 2:
-        return Measured(prediction_powered(human, expected, others, level).interval, measured)
-    values = np.asarray(others, dtype=np.float64)
-    values = values[~np.isnan(values)]
-    return Measured(
-        _interval(float(values.mean()) if len(values) else math.nan, _error(values), len(values), level), 0
-    )
+    grades, NaN where people gave one grade alone, and the model's expectation, of the graded queries, which
+    are called `names`; `others` (m,): its expectation of those that are not graded."""
+    values = np.asarray(human, dtype=np.float64)
+    measured = int((~np.isnan(values)).sum())
+    if measured < 2:
+        return expected_mean(others, level)
+    found = prediction_powered(values, expected, others, level)
+    pulls = {} if found.weight else _pulls(values, names)
+    return Measured(found.interval, measured, pulls)
+
+
+def expected_mean(expected: ArrayLike, level: float, *, names: Iterable[str] = ()) -> Measured:
+    """The mean of what a model expects of its ranking of (m,) queries; NaN: it expects nothing of one."""
+    every = np.asarray(expected, dtype=np.float64)
+    values = every[~np.isnan(every)]
+    mean = float(values.mean()) if len(values) else math.nan
+    return Measured(_interval(mean, _error(values), len(values), level), 0, _pulls(every, names))
 
 
 def compare(now: Measured, before: Measured, *, margin: float, level: float) -> Change:
-    """The change between two sets of different queries, and what can be said of it: `decayed` where it is
-    surely below 0, `holds` where it is surely above minus `margin`, else `cannot tell`."""
+    """The change between two sets of queries, and what can be said of it: `decayed` where it is surely below
+    0, `holds` where it is surely above minus `margin`, else `cannot tell`. A query that is in both sets is
+    compared with itself."""
     mean = now.interval.mean - before.interval.mean
-    errors = [_error_of(side.interval) for side in (now, before)]
+    variance = sum(_error_of(side.interval) ** 2 for side in (now, before))
+    together = sum(pull * before.pulls.get(name, 0.0) for name, pull in now.pulls.items())
     n = min(now.interval.n, before.interval.n)
-    change = _interval(mean, math.hypot(*errors), n, level)
+    change = _interval(mean, math.sqrt(max(0.0, variance - 2 * together)), n, level)
     verdict: Verdict = "cannot tell"
     if change.high < 0:
         verdict = "decayed"
     elif change.low > -margin:
         verdict = "holds"
     return Change(now, before, change, verdict)
+
+
+def _pulls(values: Floats, names: Iterable[str]) -> dict[str, float]:
+    """A name may stand for several queries: their pulls go together."""
+    there = ~np.isnan(values)
+    n = int(there.sum())
+    pulls: dict[str, float] = {}
+    if n > 1:
+        scaled = (values - values[there].mean()) / math.sqrt(n * (n - 1))
+        for name, pull, known in zip(names, scaled.tolist(), there.tolist(), strict=False):
+            if known:
+                pulls[name] = pulls.get(name, 0.0) + pull
+    return pulls
 
 
 def _interval(mean: float, error: float, n: int, level: float) -> Interval:

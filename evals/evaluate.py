@@ -26,6 +26,10 @@ from serm.relevance_model.base import Scores
 
 LOWER_IS_BETTER: Final = frozenset({"brier", "ece"})
 
+WITHOUT_VERDICT: Final = frozenset({"ece"})
+"""A sum of absolute gaps grows with the number of bins that are filled, so that two models without any gap
+differ in it, and more surely so the more queries there are (docs/evaluation.md)."""
+
 _CONFUSION: Final = [f"confusion_{row}{column}" for row in range(N_GRADES) for column in range(N_GRADES)]
 _CALIBRATION: Final = [f"calibration_{number}" for number in range(BINS)]
 SUMS: Final = (*_CONFUSION, *_CALIBRATION, "brier")

@@ -1,6 +1,7 @@
 """The gate: may the challenger take the champion's place? Decided on human grades that no judge has touched.
 
-The rule, on the gate queries with more than one grade, of the paired change in NDCG@4:
+The rule, on the gate queries with more than one grade, of the paired change in NDCG@4 (one text under several
+ids is one query, by the mean of its changes):
 
 1. the one-sided lower bound (`gate.level`, bootstrap over queries) of the mean is above minus `gate.margin`;
 2. and the mean on the newest window's queries is above 0.
@@ -29,10 +30,11 @@ from serm.core.records import Decision, Interval, JudgedShare
 from serm.core.settings_loop import GateSettings
 from serm.evals.bootstrap import detectable, mean_interval, queries_needed
 from serm.evals.grades import always_commonest, grade_measures, query_sums
-from serm.evals.judged_gate import JudgedGate, powered_change
+from serm.evals.judged_gate import JudgedGate, TooFew, powered_change
 from serm.evals.listed import WindowRows, rows_by_window
 from serm.evals.measures import CUTOFFS, ndcg_column, per_query
 from serm.evals.prediction_powered import PredictionPowered
+from serm.evals.same_text import mean_by_text, texts_of
 from serm.relevance_model.base import Scores
 
 CUTOFF: Final = 4
@@ -53,7 +55,7 @@ def decide(
     looks: int,
     seed: int,
     asked: WindowRows | None = None,
-    judged: JudgedGate | None = None,
+    judged: JudgedGate | TooFew | None = None,
 ) -> Decision:
     """Promote or roll back, with the evidence.
 
@@ -68,11 +70,11 @@ def decide(
     newly = by_window.get(newest_window, every.head(0))
     table = every[every["mixed"]].reset_index(drop=True)
     change, newest = human, newest_human = tuple(
-        mean_interval(rows["change"], settings.level, settings.resamples, seed, one_sided=True)
+        mean_interval(_changes(rows), settings.level, settings.resamples, seed, one_sided=True)
         for rows in (table, newly[newly["mixed"]])
     )
     powered = None
-    if judged is not None:
+    if isinstance(judged, JudgedGate):
         powered, of_newest = (
             powered_change(rows, changes, settings.level, settings.judged_least)
             for rows, changes in ((every, judged.every), (newly, judged.newest))
@@ -83,6 +85,11 @@ def decide(
     promoted, reasons = _rule(change, newest, settings)
     if powered is not None:
         reasons.append(_of_panel(powered, human, settings))
+    if isinstance(judged, TooFew):
+        reasons.append(
+            f"the panel was not asked: in the windows of its queries people have graded {judged.queries}, "
+            f"and its grades count from {settings.judged_least} on"
+        )
     reasons += _of_slices(slices, settings)
     if settings.slice_veto and any(_surely_fell(interval, settings) for _, interval in slices):
         promoted = False
@@ -92,16 +99,17 @@ def decide(
             "the gate is off (gate.enabled: false), so every challenger is promoted",
             *reasons,
         ]
-    changes = table["change"].to_numpy(dtype=np.float64)
+    changes = _changes(table)
     reach = powered.detectable if powered and powered.weight else detectable(changes, settings.level)
-    unmoved = not np.any(changes)
-    underpowered = reach > settings.margin or (unmoved and len(changes) < settings.min_slice)
+    # Changes that are all alike have no spread, which of a few queries says nothing of how far others would.
+    alike = bool(len(changes)) and float(np.ptp(changes)) == 0
+    underpowered = reach > settings.margin or (alike and len(changes) < settings.min_slice)
     further = _further(changes, powered, settings) if underpowered else 0
     # A query counts once it has two grades; the others are graded, too, before anybody knows.
-    pairs_per_query = float(every["pairs"].sum() / len(table)) if len(table) else math.nan
+    pairs_per_query = float(every["pairs"].sum() / len(changes)) if len(changes) else math.nan
     if underpowered:
         reasons.append(_power(reach, further, pairs_per_query, len(changes), settings))
-    if len(table) and unmoved:
+    if alike and not changes[0]:
         reasons.append("the challenger ranks every gate query as the champion does")
     reasons.append(f"look {looks} at the gate")
     return Decision(
@@ -120,22 +128,28 @@ def decide(
         champion=_evidence(gate, champion, table, "champion"),
         challenger=_evidence(gate, challenger, table, "challenger"),
         note=_IN_SAMPLE if len(gate) else "",
-        judged=None if powered is None or judged is None else _share(powered, human, judged),
+        judged=_share(powered, human, judged) if powered and isinstance(judged, JudgedGate) else None,
     )
 
 
 def _paired(gate: pd.DataFrame, champion: Scores, challenger: Scores) -> pd.DataFrame:
-    """A row a gate query: champion@k, challenger@k, change (NDCG@4), pairs, mixed, language, window."""
+    """A row a gate query: champion@k, challenger@k, change (NDCG@4), pairs, mixed, language, window, text."""
     before, after = per_query(gate, champion.expected), per_query(gate, challenger.expected)
     first = gate.drop_duplicates("query_id")
     table = before[["query_id", "pairs", "mixed"]].copy()
     for column, default in (("language", ""), ("window", -1)):
         table[column] = first[column].to_numpy() if column in first else default
+    table["text"] = texts_of(first).to_numpy()
     for cutoff in CUTOFFS:
         table[f"champion@{cutoff}"] = before[ndcg_column(cutoff)]
         table[f"challenger@{cutoff}"] = after[ndcg_column(cutoff)]
     table["change"] = (table[f"challenger@{CUTOFF}"] - table[f"champion@{CUTOFF}"]).round(_DIGITS)
     return table
+
+
+def _changes(rows: pd.DataFrame) -> NDArray[np.float64]:
+    """(t,): the change of each text."""
+    return mean_by_text(rows["change"], rows["text"])
 
 
 def _by_window(
@@ -215,7 +229,7 @@ def _slices(
     return tuple(
         (
             f"{column}={name}",
-            mean_interval(rows["change"], settings.level, settings.resamples, seed, one_sided=True),
+            mean_interval(_changes(rows), settings.level, settings.resamples, seed, one_sided=True),
         )
         for column, slices in parts.items()
         if len(slices) > 1
@@ -240,7 +254,7 @@ def _power(reach: float, further: int, pairs: float, n: int, settings: GateSetti
     if further < 0 or not math.isfinite(pairs):
         return f"underpowered: {n} gate queries say nothing of how far changes spread"
     if further == 0:
-        return f"underpowered: no ranking changed on {n} gate queries, which are too few to rule a change out"
+        return f"underpowered: all of {n} gate queries changed alike, and so few do not tell how others would"
     return (
         f"underpowered: a change under {_points(reach)} points would go unseen (margin "
         f"{_points(settings.margin)}); it takes {further} more gate queries, about {round(further * pairs)} "

@@ -45,6 +45,14 @@ class JudgedGate:
     pairs: int = 0  # that the panel was asked to grade, for the first time or earlier
 
 
+@dataclass(frozen=True, slots=True)
+class TooFew:
+    """The panel was not asked: in the windows of the queries that it would grade people have graded
+    `queries`, fewer than it takes for its grades to count."""
+
+    queries: int
+
+
 def query_changes(
     frame: pd.DataFrame, champion: ArrayLike, challenger: ArrayLike, cutoff: int
 ) -> pd.DataFrame:
@@ -69,8 +77,17 @@ def panel_grades(frame: pd.DataFrame, said: Iterable[Judgment]) -> pd.Series[flo
     return pd.Series(grades, index=frame.index, dtype=float)
 
 
+def _by_text(table: pd.DataFrame) -> pd.DataFrame:
+    """window, change and judged of each text, in the means of its ids; of the first window that it is in."""
+    if "text" not in table or not table.duplicated("text").any():
+        return table
+    means = {"window": "min", "change": "mean", "judged": "mean"}
+    return table.groupby("text", sort=False).agg(means).reset_index()
+
+
 def powered_change(human: pd.DataFrame, judged: JudgedChanges, level: float, least: int) -> PredictionPowered:
-    """The mean change over the queries of `human` (query_id, window, change), by both kinds of grades.
+    """The mean change over the queries of `human` (query_id, window, change, and `text` where ids may share
+    one), by both kinds of grades.
 
     People may have graded a part of a query's list: the panel's change is that of whole lists on both sides,
     so what it differs by from theirs is the same for the queries that it alone has graded, and is taken out.
@@ -78,7 +95,7 @@ def powered_change(human: pd.DataFrame, judged: JudgedChanges, level: float, lea
     A window is a stratum; `low` is a one-sided bound. With fewer than `least` human-graded ones it is theirs.
     """
     by_judges = judged.gate.set_index("query_id")["change"].reindex(human["query_id"])
-    table = human.assign(judged=by_judges.to_numpy())
+    table = _by_text(human.assign(judged=by_judges.to_numpy()))
     strata = [
         Stratum.of(
             rows["change"],

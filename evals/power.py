@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import math
-from typing import Final
+from collections.abc import Mapping, Sequence
+from typing import Any, Final
 
 from scipy.stats import t
 
@@ -22,9 +23,29 @@ def queries_for(change: float, spread: float, level: float) -> int:
     return 2 + queries_needed([spread / math.sqrt(2), -spread / math.sqrt(2)], change, level)
 
 
+def seen_with(queries: int, spread: float, level: float) -> float:
+    """The smallest true mean change that so many queries (two or more) show with `bootstrap.POWER`."""
+    quantile = t(df=queries - 1).ppf
+    return float((quantile(level) + quantile(POWER)) * spread / math.sqrt(queries))
+
+
 def measured_spread(n: int, detectable: float, level: float) -> float | None:
     """The spread behind the smallest change that a gate over n queries could detect; None: none measured."""
     if n < 2 or not math.isfinite(detectable) or detectable <= 0:
         return None
     quantile = t(df=n - 1).ppf
     return float(detectable * math.sqrt(n) / (quantile(level) + quantile(POWER)))
+
+
+def last_spread(reports: Sequence[Mapping[str, Any]]) -> float | None:
+    """The spread of the newest round whose gate measured one."""
+    for report in reversed(reports):
+        decision = report["decision"]
+        change, reach = decision["change"], decision["detectable"]
+        if "spread" in decision:
+            found = decision["spread"] or None  # 0: no ranking changed, which says nothing of how far they do
+        else:  # a round of an earlier version
+            found = measured_spread(int(change["n"]), math.nan if reach is None else reach, change["level"])
+        if found is not None:
+            return float(found)
+    return None

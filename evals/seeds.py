@@ -4,7 +4,8 @@ A handful of seeds cannot be drawn from: of three, a sample with replacement hol
 than not, and counts the spread of its queries twice. So each sample draws queries with the seeds held, and
 the spread of the seeds' own values, as far as it is more than their queries account for, is a random effect:
 the interval is as much wider as the standard error is with it, times Student's t with the degrees of freedom
-that are left (Satterthwaite 1946). Where seeds differ by no more than their queries do, nothing is added.
+that are left (Satterthwaite 1946). Where seeds differ by no more than their queries do, nothing is added but
+what few queries take (`bootstrap.stretch`).
 
 tests/evals/test_seeds.py simulates it: where seeds add nothing, a 95% interval holds the true mean 92 to 99
 times of a hundred; where three or five seeds add as much as their queries do, or more, 90 times at least, and
@@ -23,7 +24,17 @@ from numpy.typing import ArrayLike
 from scipy.stats import norm, t
 
 from serm.core.records import Interval
-from serm.evals.bootstrap import POWER, Floats, drawn_counts, drawn_rows, mean_interval, measured, tails
+from serm.evals.bootstrap import (
+    POWER,
+    Floats,
+    drawn_counts,
+    drawn_rows,
+    mean_interval,
+    measured,
+    stretch,
+    stretched,
+    tails,
+)
 
 _STEP: Final = 1e-4  # of NDCG, for the slope of a measure
 _TINY: Final = 1e-18  # variance of NDCG: less is rounding
@@ -91,7 +102,8 @@ def measure_interval(
         drawn,
         np.stack([slope * side.means for slope, side in zip(slopes, sides, strict=True)]).sum(axis=0),
         np.stack([slope * side.drawn for slope, side in zip(slopes, sides, strict=True)]).sum(axis=0),
-        level,
+        level=level,
+        sizes=min((_sizes([table.shape[1] for table in group], common) for group in kept), key=sum),
     )
     return Interval(point, low, high, sides[0].n, level)
 
@@ -126,17 +138,26 @@ def statistics_intervals(
             for source, (statistic, size) in zip(_sources(seed, len(some), common), some, strict=True)
         ]
     )
-    return [_of_statistic(means[:, place], drawn[:, :, place], n, level) for place in range(means.shape[1])]
+    drawn_of = _sizes([size for _, size in some], common)
+    return [
+        _of_statistic(means[:, place], drawn[:, :, place], n, level, drawn_of)
+        for place in range(means.shape[1])
+    ]
 
 
-def _of_statistic(means: Floats, drawn: Floats, n: int, level: float) -> Interval:
+def _of_statistic(means: Floats, drawn: Floats, n: int, level: float, sizes: Sequence[int]) -> Interval:
     """(s,) measures and (s, b) those of samples."""
     kept = drawn[:, ~np.isnan(drawn).any(axis=0)]
     point = float(means.mean())
     if math.isnan(point) or not kept.size:
         return Interval(point, math.nan, math.nan, n, level)
-    low, high = _with_seeds(point, kept.mean(axis=0), means, kept, level)
+    low, high = _with_seeds(point, kept.mean(axis=0), means, kept, level=level, sizes=sizes)
     return Interval(point, low, high, n, level)
+
+
+def _sizes(sizes: Sequence[int], common: bool) -> Sequence[int]:
+    """The queries of each draw: one for all seeds where they share them."""
+    return sizes[:1] if common else sizes
 
 
 def _sources(seed: int, count: int, common: bool) -> list[int]:
@@ -193,13 +214,13 @@ def _sides(kept: Sequence[Floats], common: bool, resamples: int, seed: int) -> l
 
 
 def _with_seeds(
-    point: float, figures: Floats, means: Floats, drawn: Floats, level: float
+    point: float, figures: Floats, means: Floats, drawn: Floats, *, level: float, sizes: Sequence[int]
 ) -> tuple[float, float]:
     """The bounds of a figure, which hold the seeds as they are, with what the seeds add.
 
     figures: (b,) those of samples. means: (s,) values of the seeds. drawn: (s, b) those of samples of their
-    queries. A measure that samples overstate (the ECE) may lie outside of their bounds: its own are as far
-    from it as those of the samples are from their median.
+    queries; `sizes`: how many there are to draw. A measure that samples overstate (the ECE) may lie outside
+    of their bounds: its own are as far from it as those of the samples are from their median.
     """
     if not np.isfinite(figures).any():
         return math.nan, math.nan
@@ -207,23 +228,27 @@ def _with_seeds(
     middle = float(np.nanmedian(figures))
     if not low <= point <= high:
         low, middle, high = low + point - middle, point, high + point - middle
-    count = len(means)
+    tail = tails(level, False)[1]
+    n, freedom, count = sum(sizes) / len(sizes), sum(sizes) - len(sizes), len(means)
+    few = stretched(middle, low, high, stretch(n, tail, freedom))
     if count < 2:
-        return low, high
-    held = float(drawn.mean(axis=0).var())
+        return few
+    unbiased = n / (n - 1)  # samples of n queries vary by less than the queries do
+    held = float(drawn.mean(axis=0).var()) * unbiased
     # What queries alone make seeds differ by: of queries that all seeds share, the part that they do not.
-    by_queries = float((drawn - drawn.mean(axis=0)).var(axis=1).mean()) * count / (count - 1)
+    by_queries = float((drawn - drawn.mean(axis=0)).var(axis=1).mean()) * unbiased * count / (count - 1)
     of_seeds = float(means.var(ddof=1)) / count
     added = of_seeds - by_queries / count
     if added <= _TINY:
-        return low, high
-    tail = tails(level, False)[1]
-    # Of what makes up the variance, of_seeds alone is drawn so few times: its are the degrees of freedom.
-    quantile = float(t.ppf(tail, (count - 1) * ((held + added) / of_seeds) ** 2))
+        return few
+    both = held + added
+    # Of what makes up the variance each part has degrees of freedom of its own.
+    freedom_of_both = 1 / ((of_seeds / both) ** 2 / (count - 1) + (held / both) ** 2 / freedom)
+    quantile = float(t.ppf(tail, freedom_of_both))
     if held <= _TINY:
         return point - quantile * math.sqrt(added), point + quantile * math.sqrt(added)
-    stretch = math.sqrt(1 + added / held) * quantile / float(norm.ppf(tail))
-    return point - stretch * (middle - low), point + stretch * (high - middle)
+    wider = math.sqrt(unbiased * both / held) * quantile / float(norm.ppf(tail))
+    return point - wider * (middle - low), point + wider * (high - middle)
 
 
 def _slopes(measure: Callable[..., Floats], means: Sequence[float]) -> list[float]:

@@ -40,6 +40,13 @@ def estimate(interval: Interval) -> str:
     return f"{100 * interval.mean:.1f} [{100 * interval.low:.1f}, {100 * interval.high:.1f}]"
 
 
+def change(interval: Interval) -> str:
+    """A change in points with its interval and no word on it, where the interval cannot bear one."""
+    if math.isnan(interval.low):
+        return difference(interval)
+    return f"{100 * interval.mean:+.1f} [{100 * interval.low:+.1f}, {100 * interval.high:+.1f}]"
+
+
 def difference(interval: Interval, *, lower_is_better: bool = False) -> str:
     """A change in points with its interval, and what it amounts to: "+1.2 [+0.3, +2.1] better". Where a bound
     would read 0 and the interval does not hold it, all have so many digits more; a model and itself are

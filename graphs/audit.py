@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from functools import cached_property
 
 import numpy as np
 import pandas as pd
@@ -12,18 +11,17 @@ from numpy.typing import NDArray
 
 from serm.core.columns import KEY
 from serm.core.errors import DataError
-from serm.evals.decay import Change, compare, expected_ndcg, measured_mean
-from serm.graphs.audit_sides import Side, given_grades, joined, whole_lists
-from serm.graphs.drift import WindowDrift, drift_of
-from serm.graphs.gate_panel import scores_of
-from serm.graphs.reference import queries_of
+from serm.evals.decay import Change, compare
+from serm.graphs.audit_populations import Populations
+from serm.graphs.audit_sides import Side
+from serm.graphs.drift import WindowDrift
 from serm.graphs.resources import Resources
 from serm.graphs.state import MinerState
-from serm.relevance_model.base import Scores
-from serm.tools.language import with_languages
-from serm.tools.strata import STRATA, strata_by_window
+from serm.tools.strata import STRATA
 
-Floats = NDArray[np.float64]
+Rows = NDArray[np.bool_]
+Part = Callable[[Side], Rows]
+"""Which queries of a side: (queries,)."""
 
 
 @dataclass(frozen=True)
@@ -43,141 +41,98 @@ class Audit:
     human_grades: int  # of the window, that the figures rest on
     elsewhere: int  # given grades that are of no pair of the window, and are left out
     in_part: int = 0  # queries, now and before, of whose list people graded a part: they count as not graded
+    unlike: Change | None = None
+    """What the model expects of the window's stream less what it expects of the gate's queries of the same
+    window, where the one is held against the other's past and they are surely not alike."""
 
 
-class _Auditor:
-    def __init__(self, resources: Resources, state: MinerState, grades: pd.DataFrame | None) -> None:
-        self._, self._state, self._grades = resources, state, grades
-        self._number, self._level = state["round"], resources.settings.evaluation.level
-        self.found = drift_of(resources, state)
+class Auditor:
+    """Slices of one window, each against its own past."""
 
-    @cached_property
-    def given(self) -> pd.DataFrame:
-        """The given grades of pairs of the window, with their `row` there and their `query` (its number).
-
-        Raises DataError where grades were given and none is of such a pair.
-        """
-        desk = self.found.desk
-        marked = desk.window[list(KEY)].assign(row=np.arange(len(desk.window)), query=desk.query_index)
-        if self._grades is None:
-            return marked.iloc[:0].assign(grade=0)
-        found = marked.merge(self._grades[[*KEY, "grade"]], on=list(KEY), how="inner")
-        if found.empty:
-            raise DataError(
-                f"none of the {len(self._grades):,} given grades is of a pair of window {self.found.window}.",
-                "Name the window that they are of; query_id and doc_id are as `--ask` writes them.",
-            )
-        return found
-
-    @cached_property
-    def window(self) -> Side:
-        """The window's queries, graded where a file of grades has them, and its gate queries behind them."""
-        desk = self.found.desk
-        expected = expected_ndcg(desk.query_index, desk.scores, seed=desk.seed)
-        own = Side(
-            np.asarray(desk.current.languages, dtype=object),
-            desk.query_strata.astype(object),
-            expected,
-            *given_grades(desk.window["doc_id"], desk.query_index, self.given, desk.scores.expected),
-        )
-        return joined(own, self._gate_side(newest=True))
-
-    @cached_property
-    def before(self) -> Side:
-        """The gate queries of earlier windows and of the seed, each by the last list that it had there."""
-        return self._gate_side(newest=False)
-
-    @cached_property
-    def _lists(self) -> tuple[pd.DataFrame, Scores]:
-        """What all windows so far logged for the gate's queries, with their languages and grades."""
-        lists = self._.gate_lists(self._number)
-        grades = self._.human_graded(self._number)[[*KEY, "grade"]]
-        # Models know languages as the log names them, the desk knows all of them.
-        spoken = self.found.desk.reference.spoken
-        told = with_languages(lists, spoken)["language"].fillna("").astype(str)
-        frame = lists.assign(spoken=told.to_numpy()).merge(grades, on=[*KEY], how="left")
-        return frame, scores_of(self._, lists, self._state["champion"])
-
-    def _gate_side(self, *, newest: bool) -> Side:
-        frame, scores = self._lists
-        window = frame["window"].to_numpy()
-        now = window == self._number - 1
-        last = frame["window"].where(~now).groupby(frame["query_id"]).transform("max").to_numpy()
-        rows = now if newest else ~now & (window == last)
-        part = frame[rows].reset_index(drop=True)
-        some = Scores(scores.probabilities[rows], scores.expected[rows])
-        codes = pd.factorize(part["query_id"])[0].astype(np.int64)
-        _, first = np.unique(codes, return_index=True)
-        return Side(
-            part["spoken"].to_numpy(dtype=object)[first],
-            strata_by_window(part, codes, self._traffic),
-            expected_ndcg(codes, some, seed=self.found.desk.seed),
-            *whole_lists(part.assign(query_id=codes), some.expected, len(first)),
-        )
-
-    def _traffic(self, window: int) -> Floats | None:
-        """How often a window's queries were asked (-1: those of the seed)."""
-        asked = queries_of(self._, window + 1)["asked"].to_numpy(dtype=np.float64)
-        return None if np.isnan(asked).all() else asked
-
-    @property
-    def grades_of_the_gate(self) -> int:
-        """Human grades that the window's own gate lists have."""
-        frame, _ = self._lists
-        return int(frame.loc[frame["window"] == self._number - 1, "grade"].notna().sum())
+    def __init__(self, sides: Populations, *, margin: float, level: float) -> None:
+        self._sides, self._margin, self._level = sides, margin, level
 
     def slices(self) -> Iterator[Slice]:
-        desk, window, before = self.found.desk, self.window, self.before
-        own = len(desk.current)  # the gate queries of the window stand behind its own
-        everything = np.ones(len(before.expected), dtype=bool)
-        yield self._slice("window", self.found.window, np.ones(len(window.expected), dtype=bool), everything)
-        languages = pd.Series(window.languages[:own]).value_counts()
+        sides, found, stream = self._sides, self._sides.found, self._sides.stream
+        yield self._slice("window", found.window, _all)
+        languages = pd.Series(stream.languages).value_counts()
         for name in languages.index if len(languages) > 1 else ():
-            yield self._slice(
-                "language", str(name), window.languages == name, _or_all(before.languages == name)
-            )
+            spoken = _spoken(str(name))
+            yield self._slice("language", str(name), spoken, _or_all(spoken))
         for name in STRATA:
-            rows = window.strata == name
-            if 0 < rows[:own].sum() < own:
-                yield self._slice("stratum", name, rows, before.strata == name)
-        for region, facts in zip(self.found.drift.regions, self.found.facts, strict=True):
+            if 0 < (stream.strata == name).sum() < len(stream):
+                yield self._slice("stratum", name, _of_stratum(name))
+        for region, facts in zip(found.drift.regions, found.facts, strict=True):
             if region.kind != "dying":
-                rows = np.zeros(len(window.expected), dtype=bool)
-                rows[region.members] = True
-                yield self._slice("region", f"{region.kind} {facts.name}", rows, everything)
+                inside = _inside(region.members, sides.gate)
+                yield self._slice("region", f"{region.kind} {facts.name}", inside, _all)
 
-    def _slice(self, kind: str, name: str, now: NDArray[np.bool_], before: NDArray[np.bool_]) -> Slice:
-        """Where one side has no human grades the model's expectation is compared on both, like with like.
+    def _slice(self, kind: str, name: str, now: Part, before: Part | None = None) -> Slice:
+        queries = int(now(self._sides.stream).sum())
+        return Slice(kind, name, queries, self._change(now, before or now))
+
+    def _change(self, now: Part, before: Part) -> Change:
+        """By human grades on both sides; else the model's expectation is compared on both, like with like.
         Where there was nothing like it before, its figures stand alone, and nothing can be told."""
-        sides = [self.window.of(now, self._level), self.before.of(before, self._level)]
-        if before.any() and not all(side.graded for side in sides):
-            sides = [
-                measured_mean([], [], values, self._level)
-                for values in (self.window.expected[now], self.before.expected[before])
-            ]
-        margin = self._.settings.gate.margin
-        change = compare(sides[0], sides[1], margin=margin, level=self._level)
-        own = int(now[: len(self.found.desk.current)].sum())
-        return Slice(kind, name, own, change)
+        sides, level = self._sides, self._level
+        graded = [
+            side.of(part(side), level) for side, part in ((sides.graded, now), (sides.gate_before, before))
+        ]
+        stream, past = sides.stream, self._past
+        if before(past).any() and not all(side.graded for side in graded):
+            graded = [stream.expectation(now(stream), level), past.expectation(before(past), level)]
+        return compare(graded[0], graded[1], margin=self._margin, level=level)
+
+    @property
+    def _past(self) -> Side:
+        """What the model's expectation of the stream is held against."""
+        before = self._sides.stream_before
+        return self._sides.gate_before if before is None else before
+
+    def unlike(self, whole: Change) -> Change | None:
+        """Whether the stream is surely unlike the gate, where `whole` compares the two."""
+        sides = self._sides
+        if (not len(sides.given)) if whole.measured else (self._past is not sides.gate_before):
+            return None
+        both = [side.expectation(_all(side), self._level) for side in (sides.stream, sides.gate)]
+        found = compare(both[0], both[1], margin=self._margin, level=self._level)
+        return found if found.change.high < 0 or found.change.low > 0 else None
 
 
 def audit(resources: Resources, state: MinerState, grades: pd.DataFrame | None = None) -> Audit:
     """Compare the window with what came before it. `grades`: query_id, doc_id, grade of pairs of the window.
 
-    Human grades are those of the gate, and the given ones. Raises DataError where no gate query is open:
-    there is nothing to compare with, and no calibration; and where no given grade is of the window.
+    Human grades are those of the gate, and the given ones. Raises DataError where no gate query is open, or
+    none has a list from before: there is nothing to compare with; and where no given grade is of the window.
     """
-    auditor = _Auditor(resources, state, grades)
-    if not len(auditor.before.expected):
+    sides = Populations(resources, state, grades)
+    _require_a_past(resources, state, sides)
+    settings = resources.settings
+    auditor = Auditor(sides, margin=settings.gate.margin, level=settings.evaluation.level)
+    slices = tuple(auditor.slices())
+    return Audit(
+        found=sides.found,
+        slices=slices,
+        human_grades=sides.graded.grades,
+        elsewhere=(0 if grades is None else len(grades)) - len(sides.given),
+        in_part=sides.graded.in_part + sides.gate_before.in_part,
+        unlike=auditor.unlike(slices[0].change),
+    )
+
+
+def _require_a_past(resources: Resources, state: MinerState, sides: Populations) -> None:
+    if len(sides.gate_before):
+        return
+    if resources.human_graded(state["round"]).empty:
         raise DataError(
             "no gate query was open before this window: nothing says how good the model was.",
             "Give `data.sets` a gate, and `seed_gate` where it is to be open from the start.",
         )
-    slices = tuple(auditor.slices())
-    given, of_gate = len(auditor.given), auditor.grades_of_the_gate
-    elsewhere = (0 if grades is None else len(grades)) - given
-    in_part = auditor.window.in_part + auditor.before.in_part
-    return Audit(auditor.found, slices, of_gate + given, elsewhere, in_part)
+    raise DataError(
+        f"no gate query has a list from before window {sides.found.window}: nothing says how good the model "
+        "was.",
+        "Name a later window with --window, or grade queries of the seed for `seed_gate`.",
+    )
 
 
 def pairs_to_grade(found: WindowDrift, count: int, seed: int) -> pd.DataFrame:
@@ -192,6 +147,35 @@ def pairs_to_grade(found: WindowDrift, count: int, seed: int) -> pd.DataFrame:
     return window.iloc[rows][columns].assign(grade=np.nan).reset_index(drop=True)
 
 
-def _or_all(rows: NDArray[np.bool_]) -> NDArray[np.bool_]:
+def _all(side: Side) -> Rows:
+    return np.ones(len(side), dtype=bool)
+
+
+def _spoken(language: str) -> Part:
+    return lambda side: np.asarray(side.languages == language, dtype=bool)
+
+
+def _of_stratum(name: str) -> Part:
+    return lambda side: np.asarray(side.strata == name, dtype=bool)
+
+
+def _inside(members: NDArray[np.int64], gate: Side) -> Part:
+    """A region is of the stream's queries, which stand before the gate's where both are on one side."""
+
+    def rows(side: Side) -> Rows:
+        found = np.zeros(len(side), dtype=bool)
+        if side is not gate:
+            found[members] = True
+        return found
+
+    return rows
+
+
+def _or_all(part: Part) -> Part:
     """A new language has no past of its own: it is held against all that came before."""
-    return rows if rows.any() else np.ones(len(rows), dtype=bool)
+
+    def rows(side: Side) -> Rows:
+        found = part(side)
+        return found if found.any() else _all(side)
+
+    return rows

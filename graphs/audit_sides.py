@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from serm.evals.decay import CUTOFF, Measured, measured_mean
+from serm.evals.decay import CUTOFF, Measured, expected_mean, measured_mean
 from serm.evals.measures import ndcg_column, per_query
 from serm.relevance_model.base import FloatArray
 
@@ -30,10 +30,27 @@ class Side:
     graded: NDArray[np.bool_]  # by people, all of the list
     human: Floats  # NDCG@4; NaN: not graded, or with one grade
     in_part: int  # queries that people graded a part of
+    names: NDArray[np.object_]  # what a query is known by on both sides
+    pairs: NDArray[np.int64]  # in its list
+
+    def __len__(self) -> int:
+        return len(self.expected)
+
+    @property
+    def grades(self) -> int:
+        """Human grades that figures rest on: those of whole lists."""
+        return int(self.pairs[self.graded].sum())
 
     def of(self, rows: NDArray[np.bool_], level: float) -> Measured:
-        graded = rows & self.graded
-        return measured_mean(self.human[graded], self.expected[graded], self.expected[rows & ~graded], level)
+        """By human grades as far as there are two queries with them, else by the model's expectation."""
+        graded, others = rows & self.graded, rows & ~self.graded
+        human, expected = self.human[graded], self.expected[graded]
+        measured = measured_mean(human, expected, self.expected[others], level, names=self.names[graded])
+        return measured if measured.graded else self.expectation(rows & ~self.graded, level)
+
+    def expectation(self, rows: NDArray[np.bool_], level: float) -> Measured:
+        """What the model expects of its ranking of some queries."""
+        return expected_mean(self.expected[rows], level, names=self.names[rows])
 
 
 def whole_lists(
@@ -68,6 +85,11 @@ def given_grades(
     return whole_lists(lists, expected[lists["row"].to_numpy()], queries)
 
 
+def not_graded(queries: int) -> tuple[NDArray[np.bool_], Floats, int]:
+    """The same of queries that nobody graded."""
+    return np.zeros(queries, dtype=bool), np.full(queries, np.nan), 0
+
+
 def joined(first: Side, second: Side) -> Side:
     return Side(
         np.concatenate([first.languages, second.languages]),
@@ -76,4 +98,6 @@ def joined(first: Side, second: Side) -> Side:
         np.concatenate([first.graded, second.graded]),
         np.concatenate([first.human, second.human]),
         first.in_part + second.in_part,
+        np.concatenate([first.names, second.names]),
+        np.concatenate([first.pairs, second.pairs]),
     )

@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 import pandas as pd
 
 from serm.agents.calibration import choose_gold
 from serm.core.columns import KEY
-from serm.evals.power import SPREAD, measured_spread, queries_for
+from serm.evals.power import SPREAD, last_spread, queries_for
+from serm.evals.same_text import mixed_texts
 from serm.graphs.forecast_judges import CountTokens, JudgeForecast, Wanted, cost_at_most, forecast_judges
 from serm.graphs.gate_panel import panel_pairs
 from serm.graphs.held_out import held_out
@@ -66,12 +65,12 @@ def forecast(resources: Resources, number: int, margins: Sequence[float], count:
     reports = [report for report in read_rounds(resources.workspace.rounds) if report["round"] > 0]
     wanted = Wanted(window, pairs, _gate_pairs(resources, number), _gold_pairs(resources, number))
     judges = forecast_judges(settings, wanted, resources.workspace.judgments_url, count)
-    gate = resources.human_graded(number).groupby("query_id")["grade"].agg(["nunique", "size"])
-    mixed = gate[gate["nunique"] > 1]
-    spread = _spread(reports)
+    gate = resources.human_graded(number)
+    mixed = mixed_texts(gate)
+    spread = last_spread(reports)
     # A query counts once it has two grades; the others are graded, too, before anybody knows.
     lists = window.groupby("query_id").size()
-    per_query = float(gate["size"].sum() / len(mixed) if len(mixed) else lists.mean())
+    per_query = float(len(gate) / len(mixed) if len(mixed) else lists.mean())
     return Forecast(
         round=number,
         window=resources.window(number).name,
@@ -118,20 +117,6 @@ def _gold_pairs(resources: Resources, number: int) -> pd.DataFrame:
     wanted = {jury(source) for source in resources.pairs(number)["source"].unique()}
     rows = np.fromiter((jury(source) in wanted for source in graded["source"]), dtype=bool)
     return choose_gold(graded[rows], agreement.calibration, resources.settings.random_seed)
-
-
-def _spread(reports: Sequence[Mapping[str, Any]]) -> float | None:
-    """The spread of the newest round whose gate measured one."""
-    for report in reversed(reports):
-        decision = report["decision"]
-        change, reach = decision["change"], decision["detectable"]
-        if "spread" in decision:
-            found = decision["spread"] or None  # 0: no ranking changed, which says nothing of how far they do
-        else:  # a round of an earlier version
-            found = measured_spread(int(change["n"]), math.nan if reach is None else reach, change["level"])
-        if found is not None:
-            return float(found)
-    return None
 
 
 def _gate(margin: float, spread: float, level: float, have: int, per_query: float) -> GateForecast:

@@ -18,7 +18,7 @@ from serm.core.columns import KEY
 from serm.core.hashing import digest_texts
 from serm.core.records import Judgment
 from serm.evals.gate import CUTOFF
-from serm.evals.judged_gate import JudgedChanges, JudgedGate, panel_grades, query_changes
+from serm.evals.judged_gate import JudgedChanges, JudgedGate, TooFew, panel_grades, query_changes
 from serm.evals.listed import WindowRows, rows_by_window
 from serm.graphs.events import Meter
 from serm.graphs.resources import Resources
@@ -34,9 +34,9 @@ BEFORE: Final = "before_gate.json"
 SHARDS: Final = 8  # asked at a time; what is in flight within them `llm.concurrency` says; chosen
 
 
-def judged_gate(resources: Resources, state: SupervisorState) -> JudgedGate | None:
+def judged_gate(resources: Resources, state: SupervisorState) -> JudgedGate | TooFew | None:
     """Have the panel grade what it has not yet, and compare both models by its grades. None where
-    `gate.judged_share` is 0.
+    `gate.judged_share` is 0, and `TooFew` where it is known beforehand that its grades would not count.
 
     Every judge grades every pair: what the gate's evidence is worth may not hang on whether judges agree.
     Raises as `Panel.judge` does; what was paid for is kept.
@@ -44,6 +44,9 @@ def judged_gate(resources: Resources, state: SupervisorState) -> JudgedGate | No
     if not resources.settings.gate.judged_share:
         return None
     number = state["round"]
+    beside = graded_beside(resources, number)
+    if beside < resources.settings.gate.judged_least:
+        return TooFew(beside)
     _note_what_was_spent(resources, number)
     lists = [resources.gate_lists(number), resources.judged_lists(number)]
     every = _each_once(lists)
@@ -61,8 +64,27 @@ def judged_gate(resources: Resources, state: SupervisorState) -> JudgedGate | No
 def panel_pairs(resources: Resources, number: int) -> pd.DataFrame:
     """What the panel grades for the gate of a round: whole lists, each pair once. Of the gate's queries those
     that no person has graded are among them: a change over graded documents alone would be of another kind
-    than that of the queries which the panel alone grades."""
+    than that of the queries which the panel alone grades. Nothing where its grades would not count."""
+    if graded_beside(resources, number) < resources.settings.gate.judged_least:
+        return resources.gate_lists(number).iloc[:0]
     return _each_once([resources.gate_lists(number), resources.judged_lists(number)])
+
+
+def graded_beside(resources: Resources, number: int) -> int:
+    """How many gate queries people have graded, with more than one grade, in windows from which the panel
+    alone grades two queries or more: what its grades are weighed by, over all or in the newest one."""
+    lists = [resources.gate_lists(number), resources.judged_lists(number)]
+    asked, judged = (frame[["query_id", "window"]].drop_duplicates() for frame in lists)
+    grades = resources.human_graded(number).groupby("query_id")["grade"].nunique()
+    asked = asked[asked["query_id"].isin(grades.index[grades > 1])]
+    firsts = [frame.sort_values("window").drop_duplicates("query_id") for frame in (asked, judged)]
+    newest = [frame[frame["window"] == number - 1] for frame in (asked, judged)]
+    return max(_beside(*firsts), _beside(*newest))
+
+
+def _beside(human: pd.DataFrame, judged: pd.DataFrame) -> int:
+    windows = judged["window"].value_counts()
+    return int(human["window"].isin(windows.index[windows > 1]).sum())
 
 
 def _each_once(lists: Sequence[pd.DataFrame]) -> pd.DataFrame:

@@ -1,6 +1,7 @@
 """`serm audit` says whether the model has decayed, with human grades or none, and where."""
 
 import json
+import math
 from pathlib import Path
 from types import SimpleNamespace
 from unittest import mock
@@ -12,11 +13,11 @@ import yaml
 from rich.console import Console
 from small_world import make_pairs, world
 
-from serm.cli.audit import _tell
+from serm.cli.audit import _sentence, _tell
 from serm.cli.main import run
 from serm.core.records import Interval
 from serm.evals.decay import Change, Measured
-from serm.graphs.audit import Slice
+from serm.graphs.audit import Audit, Slice
 from serm.graphs.audit_sides import given_grades
 
 
@@ -190,13 +191,14 @@ def test_a_text_under_two_ids_is_one_query_with_the_grades_of_both() -> None:
 
 
 def test_a_bracket_in_a_name_is_no_markup(capsys: pytest.CaptureFixture[str]) -> None:
-    estimate = Interval(0.5, 0.4, 0.6, 0.95, 9)
+    estimate = Interval(0.5, 0.4, 0.6, 9, 0.95)
     change = Change(Measured(estimate, 3), Measured(estimate, 3), estimate, "holds")
     found = SimpleNamespace(
         slices=(Slice("region", "new how to edit [/etc/fstab]", 9, change),),
         human_grades=0,
         elsewhere=0,
         in_part=0,
+        unlike=None,
         found=None,
     )
     with mock.patch("serm.cli.drift_report.headline", return_value="m3"):
@@ -211,6 +213,19 @@ def test_a_wrong_grade_is_an_error_that_names_file_row_and_field(
     file.write_text("query_id,doc_id,grade\nq1,d1,\nq1,d2,7\n")
     assert run(["audit", str(config), "--grades", str(file)]) == 3
     assert "row 2, field grade" in capsys.readouterr().err
+    file.write_text("query_id,doc_id,grade\nq1,d1,1\nq1,d2,0\nq1,d1,1\nq1,d2,3\n")
+    assert run(["audit", str(config), "--grades", str(file)]) == 3
+    said = " ".join(capsys.readouterr().err.split())
+    assert "row 4, field grade" in said
+    assert "query 'q1', document 'd2' has two grades" in said
     file.write_text("query_id,grade\nq1,1\n")
     assert run(["audit", str(config), "--grades", str(file)]) == 3
     assert "doc_id is missing" in capsys.readouterr().err
+
+
+def test_one_query_before_is_too_few_and_no_change_is_named() -> None:
+    now, before = (Measured(Interval(0.5, math.nan, math.nan, n, 0.95), 0) for n in (9, 1))
+    nothing = Interval(-0.1, math.nan, math.nan, 1, 0.95)
+    slices = (Slice("window", "m3", 9, Change(now, before, nothing, "cannot tell")),)
+    said = _sentence(Audit(None, slices, 0, 0), 0.01)  # type: ignore[arg-type]
+    assert said.endswith("9 and 1 queries, now and before, are too few to compare.")

@@ -17,6 +17,7 @@ from serm.cli.checks import Check, Examination, Finding, Patient, Status
 from serm.cli.main import run
 from serm.core import Settings
 from serm.core.records import Reject
+from serm.evals.power import queries_for
 from serm.storage.dataset import DataSet
 from serm.storage.workspace import Workspace
 
@@ -132,6 +133,10 @@ def test_a_gate_that_could_not_see_the_margin_is_underpowered(make_config: MakeC
     assert {finding.status for finding in found} == {Status.WARN}
     assert "30 gate queries with more than one grade in the last round: underpowered" in found[1].sentence
     assert "more human-graded queries" in found[1].remedy
+    assert f"About {queries_for(0.01, 0.10, 0.9) - 30:,} more" in found[1].remedy, "as `serm plan` counts"
+    margin = float(found[1].remedy.split("a margin of ")[1].split(";")[0])
+    enough = findings(make_config(gate={"margin": margin}), check_gate.check_gate)
+    assert enough[1].status is Status.PASS, "the margin that is named would do"
     wide = findings(make_config(gate={"margin": 0.2}), check_gate.check_gate)
     assert {finding.status for finding in wide} == {Status.PASS}
 
@@ -142,7 +147,8 @@ def test_a_gate_with_one_measurable_query_fails(make_config: MakeConfig) -> None
     frame.loc[rest, "grade"] = 0
     found = findings(make_config(frame), check_gate.check_gate)
     assert {finding.status for finding in found} == {Status.FAIL}
-    assert "every new model is rolled back" in found[0].sentence
+    assert "the first new model is rolled back" in found[0].sentence
+    assert "every new model is rolled back" in found[1].sentence
 
 
 def test_a_gate_that_is_off_is_warned_of(make_config: MakeConfig) -> None:
@@ -339,16 +345,18 @@ def test_an_llm_that_can_decide_for_no_agent_fails(make_config: MakeConfig) -> N
 
 
 @pytest.mark.parametrize(
-    ("calls", "status", "sentence"),
+    ("calls", "finish", "status", "sentence"),
     [
-        ([{"name": "report", "args": {"word": "ready"}, "id": "1"}], Status.PASS, "it calls tools"),
-        ([], Status.FAIL, "answers without calling a tool"),
+        ([{"name": "report", "args": {"word": "ready"}, "id": "1"}], "stop", Status.PASS, "it calls tools"),
+        ([], "stop", Status.FAIL, "answers without calling a tool."),
+        ([], "length", Status.FAIL, "without calling a tool: its answer was cut off at `llm.max_tokens`"),
     ],
 )
-def test_an_agents_llm_has_to_call_a_tool(
+def test_an_agents_llm_has_to_call_a_tool(  # noqa: PLR0917
     make_config: MakeConfig,
     monkeypatch: pytest.MonkeyPatch,
     calls: list[ToolCall],
+    finish: str,
     status: Status,
     sentence: str,
 ) -> None:
@@ -356,7 +364,7 @@ def test_an_agents_llm_has_to_call_a_tool(
         label = "http://localhost:8000/v1#model"
 
         def __call__(self, messages: object, tools: object) -> AIMessage:
-            return AIMessage("ready", tool_calls=calls)
+            return AIMessage("ready", tool_calls=calls, response_metadata={"finish_reason": finish})
 
     monkeypatch.setattr(check_agents, "decider", lambda settings, agent: Policy())
     assert sentence in only(findings(make_config(), check_agents.check_agents), status).sentence

@@ -61,16 +61,17 @@ def test_calls_tokens_cost_and_time_are_forecast_of_the_judges_that_are_called(
 def test_what_the_panel_grades_for_the_gate_is_in_the_forecast(
     config: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    text = yaml.safe_load(config.read_text(encoding="utf-8"))
-    config.write_text(yaml.safe_dump(text | {"gate": {"judged_share": 0.4}}), encoding="utf-8")
-    first, second = (_forecast(config, window, capsys) for window in ("1", "2"))
+    _change(config, gate={"judged_share": 0.4, "judged_least": 10})
+    first, second = (_forecast(config, window, capsys) for window in ("2", "3"))
+    assert first["gate_pairs"] == 0, "people have graded 8 queries of the windows so far, fewer than ten"
     for told in (first, second):
-        assert told["gate_pairs"] > 0
         assert told["judges"][0]["pairs"] == told["pairs"] + told["gate_pairs"]
     with looked_at(Settings.from_yaml(config)) as resources:
-        opened = len(panel_pairs(resources, 2))
-        assert opened >= len(resources.human_graded(2)) + len(resources.dataset.judged_only(1))
-    assert first["gate_pairs"] + second["gate_pairs"] == opened  # none is counted twice
+        opened = len(panel_pairs(resources, 3))
+        assert opened >= len(resources.human_graded(3)) + len(resources.dataset.judged_only(2))
+    assert second["gate_pairs"] == opened
+    _change(config, gate={"judged_share": 0.4, "judged_least": 500})
+    assert _forecast(config, "3", capsys)["gate_pairs"] == 0, "its grades would not count"
 
 
 def _forecast(config: Path, window: str, capsys: pytest.CaptureFixture[str]) -> dict[str, Any]:

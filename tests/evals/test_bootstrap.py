@@ -1,6 +1,8 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 import pytest
@@ -29,6 +31,32 @@ def test_a_90_percent_interval_holds_the_true_mean_about_90_percent_of_the_time(
         below += one.low <= 1
     assert 0.84 <= held / runs <= 0.94  # three standard errors of 400 runs, and the percentile's slight bias
     assert 0.86 <= below / runs <= 0.97
+
+
+FloatArray = np.ndarray[Any, np.dtype[np.float64]]
+
+
+@pytest.mark.parametrize("n", [2, 3, 5, 8, 20])
+def test_few_queries_have_an_interval_that_holds_as_often_as_it_says(n: int) -> None:
+    """Of two queries that moved alike by chance nothing is known; a plain percentile interval holds half the time."""
+    rng = np.random.default_rng(n)
+    runs = 400
+    tables = rng.normal(0.0, 0.1, (runs, n))
+    held = below = general = 0
+    for seed, values in enumerate(tables):
+        two = mean_interval(values, 0.95, 400, seed)
+        one = mean_interval(values, 0.90, 400, seed, one_sided=True)
+        means = statistic_intervals(_mean_of(values), n, 0.95, 400, seed)[0]
+        held += two.low <= 0 <= two.high
+        below += one.low <= 0
+        general += means.low <= 0 <= means.high
+    assert held / runs >= 0.91
+    assert below / runs >= 0.86
+    assert general == held
+
+
+def _mean_of(values: FloatArray) -> Callable[[FloatArray], FloatArray]:
+    return lambda counts: (counts @ values / counts.sum(axis=1))[:, None]
 
 
 def test_a_one_sided_bound_is_closer_than_the_two_sided_one_at_the_same_level() -> None:

@@ -8,7 +8,7 @@ import pytest
 
 from serm.core.settings_loop import GateSettings
 from serm.evals.gate import decide
-from serm.evals.judged_gate import JudgedChanges, JudgedGate, query_changes
+from serm.evals.judged_gate import JudgedChanges, JudgedGate, TooFew, query_changes
 from serm.relevance_model.base import Scores, expected_grade
 
 SETTINGS = GateSettings()
@@ -283,3 +283,56 @@ def test_with_few_human_grades_or_a_panel_that_is_wrong_the_gate_is_as_without_o
     )
     assert (found.change, found.newest, found.promoted) == (plain.change, plain.newest, plain.promoted)
     assert any(why in reason for reason in found.reasons)
+
+
+def test_one_text_under_many_ids_is_one_query() -> None:
+    """Twelve texts, each logged under ten ids: an interval over 120 queries would be of evidence that is not
+    there."""
+    frame = gate_rows(12, newest=1)
+    frame["query"] = "text " + frame["query_id"]
+    champion, challenger = scored(frame, 4.0), scored(frame, 3.5)
+    once = decide(frame, champion, challenger, settings=SETTINGS, newest_window=1, looks=1, seed=0)
+    many = pd.concat([frame.assign(query_id=frame["query_id"] + f"-{copy}") for copy in range(10)])
+    many = many.reset_index(drop=True)
+    scores = [
+        Scores(np.tile(model.probabilities, (10, 1)), np.tile(model.expected, 10))
+        for model in (champion, challenger)
+    ]
+    again = decide(many, *scores, settings=SETTINGS, newest_window=1, looks=1, seed=0)
+    assert (again.change.n, again.newest.n) == (once.change.n, once.newest.n) == (12, 4)
+    assert again.change.low == pytest.approx(once.change.low)
+    assert again.queries_needed == once.queries_needed > 0
+    assert dict(again.slices)["language=de"].n == 6
+
+
+def test_two_queries_that_changed_alike_are_too_few_to_tell_how_others_would() -> None:
+    frame = gate_rows(2, pairs=4, newest=-1)
+    found = decide(
+        frame.assign(grade=np.tile([0, 3, 0, 3], 2)),
+        *(
+            Scores(values, expected_grade(values))
+            for values in (
+                np.eye(4, dtype=np.float32)[np.tile([3, 0, 3, 0], 2)],
+                np.eye(4, dtype=np.float32)[np.tile([0, 3, 0, 3], 2)],
+            )
+        ),
+        settings=SETTINGS,
+        newest_window=1,
+        looks=1,
+        seed=0,
+    )
+    assert found.change.mean > 0.1
+    assert found.underpowered
+    assert any("changed alike" in reason for reason in found.reasons)
+
+
+def test_a_panel_that_was_not_asked_is_told_of_and_changes_nothing() -> None:
+    frame = gate_rows(45)
+    champion, challenger = scored(frame, 4.0), scored(frame, 3.0)
+    plain, found = (
+        decide(frame, champion, challenger, settings=SETTINGS, newest_window=1, looks=1, seed=0, judged=item)
+        for item in (None, TooFew(15))
+    )
+    assert (found.change, found.newest, found.promoted) == (plain.change, plain.newest, plain.promoted)
+    assert found.judged is None
+    assert any("people have graded 15, and its grades count from 40 on" in reason for reason in found.reasons)

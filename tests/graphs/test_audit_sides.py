@@ -9,15 +9,22 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from serm.graphs.audit import Slice, _Auditor
+from serm.core.errors import DataError
+from serm.graphs.audit import Auditor, Slice, _require_a_past
 from serm.graphs.audit_sides import Side, joined, whole_lists
 
 LEVEL, RUNS = 0.95, 200
 
 
-def _side(expected: Any, graded: Any, human: Any, strata: Any = "tail") -> Side:
-    words = (np.full(len(expected), word, dtype=object) for word in ("en", strata))
-    return Side(*words, expected, graded, human, 0)
+def _side(expected: Any, graded: Any, human: Any, strata: Any = "tail", names: Any = None) -> Side:
+    n = len(expected)
+    words = (np.full(n, word, dtype=object) for word in ("en", strata))
+    named = np.array([f"q{row}" for row in range(n)] if names is None else names, dtype=object)
+    return Side(*words, expected, graded, human, 0, named, np.full(n, 8))
+
+
+def _empty() -> Side:
+    return _side(np.empty(0), np.empty(0, dtype=bool), np.empty(0))
 
 
 def test_queries_with_one_grade_do_not_stand_for_ungraded_ones() -> None:
@@ -56,15 +63,33 @@ def _hard_tail(rng: np.random.Generator, *, logged: bool = True) -> Side:
     return joined(*parts)
 
 
+def _slices(
+    stream: Side,
+    gate_before: Side,
+    *,
+    gate: Side | None = None,
+    stream_before: Side | None = None,
+    given: bool = False,
+) -> tuple[Auditor, dict[str, Slice]]:
+    """What an audit says of a window and of each stratum."""
+    gate = _empty() if gate is None else gate
+    sides = SimpleNamespace(
+        found=SimpleNamespace(window="w", drift=SimpleNamespace(regions=()), facts=()),
+        stream=stream,
+        gate=gate,
+        gate_before=gate_before,
+        stream_before=stream_before,
+        graded=joined(stream, gate) if given else gate,
+        given=range(given),
+    )
+    auditor = Auditor(sides, margin=0.03, level=LEVEL)  # type: ignore[arg-type]
+    return auditor, {part.name: part for part in auditor.slices()}
+
+
 def _strata(window: Side, before: Side) -> dict[str, Slice]:
-    """What an audit says of each stratum of a window of 200 queries."""
-    auditor = object.__new__(_Auditor)
-    settings = SimpleNamespace(gate=SimpleNamespace(margin=0.03))
-    desk = SimpleNamespace(current=range(200))
-    found = SimpleNamespace(window="w", desk=desk, drift=SimpleNamespace(regions=()), facts=())
-    known = {"_": SimpleNamespace(settings=settings), "_level": LEVEL, "found": found}
-    auditor.__dict__.update(known, window=window, before=before)
-    return {part.name: part for part in auditor.slices() if part.kind == "stratum"}
+    """What an audit says of each stratum of a window that people graded all of."""
+    found = _slices(window, before, given=True)[1]
+    return {name: part for name, part in found.items() if part.kind == "stratum"}
 
 
 def test_a_tail_that_was_always_harder_has_not_decayed() -> None:
@@ -120,3 +145,62 @@ def test_lists_without_a_grade_are_no_error() -> None:
     lists = pd.DataFrame({"query_id": [0, 0], "doc_id": ["a", "b"], "grade": [np.nan, np.nan]})
     graded, human, in_part = whole_lists(lists, np.zeros(2, dtype=np.float32), 1)
     assert (graded.tolist(), np.isnan(human).tolist(), in_part) == ([False], [True], 0)
+
+
+def _mixture(rng: np.random.Generator, n: int, mean: float, *, graded: bool, names: Any = None) -> Side:
+    human = rng.normal(mean, 0.05, n)
+    known = human if graded else np.full(n, np.nan)
+    return _side(human + rng.normal(0, 0.01, n), np.full(n, graded), known, names=names)
+
+
+def test_a_gate_of_easier_queries_than_the_streams_is_no_decay() -> None:
+    """Each is held against its own past: the gate by people's grades, and without any the stream."""
+    rng = np.random.default_rng(7)
+    for graded in (True, False):
+        found = _slices(
+            _mixture(rng, 300, 0.7, graded=False, names=[f"s{row}" for row in range(300)]),
+            _mixture(rng, 100, 0.9, graded=True),
+            gate=_mixture(rng, 100, 0.9, graded=graded, names=[f"g{row}" for row in range(100)]),
+            stream_before=_mixture(rng, 300, 0.7, graded=False),
+        )[1]
+        assert found["w"].change.measured is graded
+        assert found["w"].change.verdict == "holds"
+
+
+def test_a_stream_held_against_a_gate_that_is_not_like_it_says_so() -> None:
+    rng = np.random.default_rng(8)
+    easy = {"gate_before": _mixture(rng, 100, 0.9, graded=True), "gate": _mixture(rng, 100, 0.9, graded=True)}
+    for given in (True, False):
+        auditor, found = _slices(_mixture(rng, 300, 0.7, graded=given), **easy, given=given)
+        told = auditor.unlike(found["w"].change)
+        assert (told is not None) is given, "the gate by itself is held against itself"
+    assert told is None
+    auditor, found = _slices(_mixture(rng, 300, 0.9, graded=True), **easy, given=True)
+    told = auditor.unlike(found["w"].change)
+    assert told is None or abs(told.change.mean) < 0.03
+
+
+def test_queries_that_come_again_are_compared_with_themselves() -> None:
+    rng = np.random.default_rng(9)
+    before = _mixture(rng, 40, 0.8, graded=True)
+    found = _slices(_mixture(rng, 100, 0.8, graded=False), before, gate=before)[1]["w"].change.change
+    assert (found.low, found.mean, found.high) == (pytest.approx(0, abs=1e-12),) * 3
+    shift = rng.normal(-0.01, 0.01, 40)
+    fallen = _side(before.expected, before.graded, before.human + shift)
+    paired = _slices(_mixture(rng, 100, 0.8, graded=False), before, gate=fallen)[1]["w"].change.change
+    assert paired.mean == pytest.approx(shift.mean())
+    half = shift.std(ddof=1) / np.sqrt(40)
+    assert paired.high - paired.mean == pytest.approx(2.0227 * half, rel=1e-3)
+    others = _side(
+        before.expected, before.graded, before.human + shift, names=[f"o{row}" for row in range(40)]
+    )
+    apart = _slices(_mixture(rng, 100, 0.8, graded=False), before, gate=others)[1]["w"].change.change
+    assert apart.high - apart.low > 3 * (paired.high - paired.low)
+
+
+@pytest.mark.parametrize(("gate", "says"), [(0, "no gate query was open"), (5, "has a list from before")])
+def test_without_a_past_the_error_tells_a_gate_without_lists_from_none(gate: int, says: str) -> None:
+    sides: Any = SimpleNamespace(gate_before=_empty(), found=SimpleNamespace(window="m2"))
+    resources: Any = SimpleNamespace(human_graded=lambda number: pd.DataFrame({"grade": [1] * gate}))
+    with pytest.raises(DataError, match=says):
+        _require_a_past(resources, {"round": 1}, sides)  # type: ignore[typeddict-item]
