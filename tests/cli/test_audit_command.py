@@ -135,6 +135,7 @@ def test_graded_pairs_of_a_file_make_it_surer(
     assert graded["file"]["slices"][0]["graded"] > graded["gate"]["slices"][0]["graded"]
 
 
+@pytest.mark.slow
 def test_grades_of_other_pairs_are_not_counted_and_an_id_may_read_like_nothing(
     capsys: pytest.CaptureFixture[str], tmp_path: Path, tiny_encoder: Path
 ) -> None:

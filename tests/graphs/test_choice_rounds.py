@@ -20,6 +20,8 @@ from serm.llm.simulated import SimulatedJudge
 from serm.tools.credit import CEILING, FLOOR, credited
 from serm.tools.quotas import nomination_quotas
 
+pytestmark = pytest.mark.slow  # rounds upon rounds, ten to twenty seconds each
+
 MINER = {"passes": 2, "pool": 60}
 AMPLE = {"pairs_per_round": 160}
 """More than a window has: what is left over can go to labelled pairs alone."""

@@ -21,7 +21,10 @@ from serm.core.errors import JudgeError
 from serm.llm.replay import ReplayJudge
 from serm.storage.judgments import JudgmentStore
 
-pytestmark = pytest.mark.timeout(300)  # a real model, on a machine that may be busy
+pytestmark = [
+    pytest.mark.timeout(300),  # a real model, on a machine that may be busy
+    pytest.mark.slow,
+]
 
 SettingsWith = Callable[..., Settings]
 
@@ -73,7 +76,6 @@ def test_the_server_holds_the_model_to_the_schema_and_each_grade_is_a_token(sett
     assert 0 <= proof.outside < 1
 
 
-@pytest.mark.slow
 def test_any_language_and_any_text_is_graded_with_a_distribution_and_can_be_replayed(
     settings: SettingsWith, store: JudgmentStore, tmp_path: Path
 ) -> None:
@@ -135,7 +137,6 @@ def test_a_model_file_that_is_none_is_an_error_and_not_a_long_wait(tmp_path: Pat
         pass
 
 
-@pytest.mark.slow
 def test_serm_annotate_labels_a_file_by_two_judges_of_one_server(
     url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
