@@ -14,20 +14,19 @@ from serm.agents.watch import ShardWatch, is_away
 from serm.core.errors import BudgetExceededError, SermError
 from serm.core.records import Answer, FailureKind, Judgment, Pair
 from serm.llm.base import Judge, cache_key, first_path, paths_of
+from serm.llm.brake import StopRequestedError
 from serm.llm.budget import GO_ON
 from serm.storage.judgment_tables import Call
 from serm.storage.judgments import JudgmentStore
 from serm.storage.trace import SpanKind, current_trace_id, span
+
+__all__ = ["Manner", "StopRequestedError", "is_final", "judge_shard"]
 
 FINAL: Final = frozenset({FailureKind.NO_MAJORITY})
 """Failures that are a result: asking again would say the same. All others are asked again, alone."""
 UNASKED: Final = frozenset({FailureKind.OVER_BUDGET})
 """Failures that were no whole attempt: they end the work. Recorded ones, of versions before, are asked again
 in any case."""
-
-
-class StopRequestedError(Exception):
-    """Somebody has asked to stop. The calls in flight have ended and are recorded."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -23,10 +23,12 @@ from langgraph.graph import END, START, StateGraph
 from langgraph.graph.state import CompiledStateGraph
 from typing_extensions import TypedDict
 
-from serm.agents.tool_calls import calls_of, run_call
+from serm.agents.cut_off import cut_off
+from serm.agents.tool_calls import calls_of, no_call, run_call, written
 from serm.core.discretion import discreet
 from serm.core.errors import AgentError, BudgetExceededError, StorageError
 from serm.core.text import keepable
+from serm.llm.brake import StopRequestedError
 from serm.storage.trace import SpanKind, span
 
 BAD_IN_A_ROW = 2  # bad calls after which a policy has lost the thread; chosen
@@ -130,17 +132,17 @@ def ask(
 ) -> tuple[AIMessage | None, str]:
     """One turn of a policy in a span of its own: its message and "", or None and what it died of.
 
-    Raises BudgetExceededError and StorageError: no rules help there, the run stops.
+    Raises BudgetExceededError and StorageError, where no rules help, and StopRequestedError: the run stops.
     """
     with span(policy.label, SpanKind.MODEL, turn=turn, messages=len(messages)) as current:
         try:
             message = policy(messages, tools)
-        except (BudgetExceededError, StorageError):
+        except (BudgetExceededError, StorageError, StopRequestedError):
             raise
         except Exception as error:  # whatever a model dies of, the round goes on under the rules
             current.error = discreet(keepable(f"{type(error).__name__}: {error}"))
             return None, f"the model failed: {current.error}"
-        wanted = [{"name": call["name"], "args": call["args"]} for call in calls_of(message)]
+        wanted = [{"name": call["name"], "args": written(call["args"])} for call in calls_of(message)]
         current.outputs = {"text": message.text, "tool_calls": wanted}
         told = message.response_metadata
         current.attributes |= {
@@ -175,8 +177,11 @@ def agent_graph(
         answers: list[BaseMessage] = []
         good: list[str] = []
         bad, done = state["bad"], False
-        for call in calls_of(state["messages"][-1]):
-            answer = run_call(by_name, call, bugs=bugs)
+        said = state["messages"][-1]
+        wanted = calls_of(said)
+        for call in wanted:
+            # an answer breaks off in its last call
+            answer = run_call(by_name, call, bugs=bugs, cut=cut_off(said) if call is wanted[-1] else "")
             answers.append(answer)
             bad = bad + 1 if answer.status == "error" else 0
             good += [] if bad else [str(call["name"])]
@@ -185,7 +190,7 @@ def agent_graph(
                 break
         if not answers:
             bad += 1
-            answers.append(HumanMessage(f"You called no tool. Call one of {', '.join(by_name)}."))
+            answers.append(no_call(said, by_name))
         stopped = ""
         if not done and bad >= BAD_IN_A_ROW:
             stopped = f"{bad} bad calls in a row, the last answered: {answers[-1].text}"

@@ -10,7 +10,7 @@ from typing import Any, Final
 import pandas as pd
 import yaml
 
-from serm.agents.loop import Decide, run_agent
+from serm.agents.loop import AgentOutcome, Decide, run_agent
 from serm.agents.policy import Call, Rules, Said
 from serm.storage.trace import SpanKind, span
 from serm.tools.desk import MiningDesk
@@ -31,12 +31,18 @@ SCORERS: Final[Mapping[str, tuple[str, ...]]] = {
 
 
 def mine_with(
-    agent: str, desk: MiningDesk, decide: Decide | None, quota: int, *, max_steps: int = 12
+    agent: str,
+    desk: MiningDesk,
+    decide: Decide | None,
+    quota: int,
+    *,
+    max_steps: int = 12,
+    told: Callable[[AgentOutcome], object] = lambda _: None,
 ) -> pd.DataFrame:
     """One agent's nominations, at most `quota`: query_id, doc_id, agent, score, reason.
 
-    `decide` is None for the agent's own rules. An agent that finds nothing nominates nothing, and its span
-    says why. Raises AgentError where even its rules fail.
+    `decide` is None for the agent's own rules; `told` hears who decided in the end. An agent that finds
+    nothing nominates nothing, and its span says why. Raises AgentError where even its rules fail.
     """
     view = desk.view(agent, quota)
     if quota < 1:  # what it would score costs passes of the model, and what it finds has no room
@@ -45,7 +51,7 @@ def mine_with(
             current.outputs = {"calls": [], "last": "not asked: its share comes to no pair"}
         return view.frame()
     prompts = agent_prompts()
-    run_agent(
+    outcome = run_agent(
         agent,
         decide,
         Rules(RULES[agent]),
@@ -56,6 +62,7 @@ def mine_with(
         finished=lambda: view.closed,
         reset=view.reset,
     )
+    told(outcome)
     return view.frame()
 
 

@@ -13,13 +13,15 @@ from langchain_core.runnables import RunnableConfig
 from langchain_core.tools import BaseTool
 from pydantic import ValidationError
 
+from serm.agents.cut_off import with_limit
 from serm.agents.loop import Decide
 from serm.agents.sent_messages import sendable
 from serm.agents.tool_calls import identified
 from serm.core.errors import AgentError, ConfigError
 from serm.core.settings import Settings
+from serm.llm.brake import Brake
 from serm.llm.langchain_messages import keepable_message
-from serm.llm.unwanted import Unwanted
+from serm.llm.unwanted import CHOICE, PARTS, Unwanted
 
 if TYPE_CHECKING:
     from serm.llm.purse import Purse, Till
@@ -43,16 +45,21 @@ class ChatPolicy:
     till: Till | None = None  # None: nobody counts what turns cost
     retries: int = 0
     patience: float | None = None  # seconds a request; None: a model in this process, which has no server
-    _unwanted: Unwanted = field(default_factory=Unwanted, init=False)
+    max_tokens: int = 0  # of one answer; 0: nobody says
+    brake: Brake = field(default_factory=Brake)
+    _unwanted: Unwanted = field(default_factory=lambda: Unwanted((*PARTS, CHOICE)), init=False)
 
     def __call__(self, messages: Sequence[BaseMessage], tools: Sequence[BaseTool], /) -> AIMessage:
         """Ask for a tool call. A model that refuses a temperature or a seed is asked without, from then on,
-        as a judge is: a refusal costs nothing, and is no retry. What it said that no server could read is not
-        sent back to it as it was."""
+        as a judge is, and one that refuses to be made to call a tool may call one or none: a refusal costs
+        nothing, and is no retry. What it said that no server could read is not sent back to it as it was.
+
+        Raises StopRequestedError where a request is not sent, or given up, as somebody has asked to stop."""
         from serm.llm.turn_retry import (  # brings a provider's client along
             asked_again,
             refused_parts,
             sent_parts,
+            without,
         )
 
         sent = sendable(messages)
@@ -60,37 +67,40 @@ class ChatPolicy:
         def ask() -> AIMessage:
             dropped: set[str] = set()
             while True:
+                self.brake.check()
                 out = self._unwanted.refused.union(dropped)
-                model = self.model.model_copy(update=dict.fromkeys(out)) if out else self.model
+                model = without(self.model, out)
+                parts = sent_parts(model, out)
                 try:
-                    answer = self._answer(model, sent, tools)
+                    answer = self._answer(model, sent, tools, parts.get(CHOICE, "auto"))
                 except Exception as error:
-                    parts = refused_parts(self._unwanted, model, error)
-                    if not parts:
+                    named = refused_parts(self._unwanted, parts, error)
+                    if not named:
                         raise
-                    dropped |= parts
+                    dropped |= named
                     continue
-                self._unwanted.answered(sent_parts(model), dropped)
+                self._unwanted.answered(parts, dropped)
                 return answer
 
         till = self.till
-        return asked_again(ask if till is None else lambda: till.pay(ask, sent, tools), self.retries)
+        paid = ask if till is None else lambda: till.pay(ask, sent, tools)
+        return asked_again(paid, self.retries, self.brake)
 
     def _answer(
-        self, model: BaseChatModel, messages: Sequence[BaseMessage], tools: Sequence[BaseTool]
+        self, model: BaseChatModel, messages: Sequence[BaseMessage], tools: Sequence[BaseTool], choice: str
     ) -> AIMessage:
         """One request, within `patience`. The agent's name travels in the call's metadata, which no provider
         sees."""
         from serm.llm.elsewhere import waited_for
         from serm.llm.odd_calls import misread
 
-        bound = model.bind_tools(list(tools), tool_choice="any")
+        bound = model.bind_tools(list(tools), tool_choice=choice)
         config = RunnableConfig(metadata={"agent": self.agent}, run_name=self.agent)
         try:
             answer = (
                 bound.invoke(list(messages), config)
                 if self.patience is None
-                else waited_for(bound.ainvoke(list(messages), config), self.patience)
+                else waited_for(bound.ainvoke(list(messages), config), self.patience, self.brake)
             )
         except ValidationError as error:
             if (odd := misread(error)) is None:
@@ -101,7 +111,7 @@ class ChatPolicy:
                 f"the model {self.label} answered with a {type(answer).__name__}.",
                 "Name a chat model that calls tools in `agents.llm`, or set `agents.policy: rules`.",
             )
-        return identified(keepable_message(answer), messages)
+        return identified(with_limit(keepable_message(answer), self.max_tokens), messages)
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,8 +131,9 @@ class Rules:
 def decider(settings: Settings, agent: str, purse: Purse | None = None) -> Decide | None:
     """The chat model that decides for `agent`, or None where its rules do; its turns are paid from `purse`.
 
-    `auto` takes a chat model where `agents.llm` names one. Raises ConfigError where `llm` has none to take or
-    one that calls no tools, where there is a budget and no price for it, and where its key is not set.
+    `auto` takes a chat model where `agents.llm` names one. Who can stop the purse's turns can stop these.
+    Raises ConfigError where `llm` has none to take or one that calls no tools, where there is a budget and no
+    price for it, and where its key is not set.
     """
     chosen = settings.agents
     if chosen.policy == "rules" or (chosen.policy == "auto" and not chosen.llm):
@@ -143,4 +154,6 @@ def decider(settings: Settings, agent: str, purse: Purse | None = None) -> Decid
     till = Till(purse, agent, spec.model or spec.text, price, settings.llm.max_tokens) if purse else None
     model = chat_model(spec, settings.llm, folder=settings.folder, key_variable=chosen.api_key_env)
     patience = settings.llm.timeout if spec.kind in BEHIND_SERVERS else None
-    return ChatPolicy(model, agent, spec.text, till, settings.llm.retries, patience)
+    brake = purse.brake if purse else Brake()
+    max_tokens = settings.llm.max_tokens
+    return ChatPolicy(model, agent, spec.text, till, settings.llm.retries, patience, max_tokens, brake)

@@ -13,10 +13,11 @@ from importlib.resources import files
 from typing import Any, Final
 
 import yaml
-from langchain_core.messages import BaseMessage, HumanMessage, ToolMessage
+from langchain_core.messages import BaseMessage, ToolMessage
 
+from serm.agents.cut_off import cut_off
 from serm.agents.loop import BAD_IN_A_ROW, Decide, ask
-from serm.agents.tool_calls import calls_of, run_call
+from serm.agents.tool_calls import calls_of, no_call, run_call
 from serm.storage.trace import SpanKind, span
 from serm.tools.supervisor_tools import NEXT, RoundDesk, supervisor_tools
 
@@ -63,7 +64,7 @@ def model_turn(
 
     `turn` counts from 1 in the round, `bad` the bad turns in a row before this one. The first call of a turn
     counts, its others are refused. A second bad turn in a row, a model that fails and turns that run out end
-    its part. Raises BudgetExceededError and StorageError.
+    its part. Raises BudgetExceededError, StorageError and StopRequestedError.
     """
     tools = supervisor_tools(desk, asking=asking)
     with span(NAME, SpanKind.AGENT, task=str(talk[1].content) if turn == 1 else "") as current:
@@ -94,7 +95,7 @@ def rules_turn(phase: str) -> str:
 def _heard(message: BaseMessage, tools: dict[str, Any], desk: RoundDesk, bad: int) -> Turn:
     """Run the first call; what is wrong with it goes back to the model."""
     if not (calls := calls_of(message)):
-        rebuke = HumanMessage(f"You called no tool. Call one of {', '.join(tools)}.")
+        rebuke = no_call(message, tools)
         return _again([message, rebuke], bad + 1, rebuke.text)
     first, *others = calls
     refused = [
@@ -105,7 +106,7 @@ def _heard(message: BaseMessage, tools: dict[str, Any], desk: RoundDesk, bad: in
         )
         for call in others
     ]
-    answer = run_call(tools, first)
+    answer = run_call(tools, first, cut="" if others else cut_off(message))
     if desk.act:
         identity = str(first["id"] or "")
         return Turn((message, *refused), desk.act, desk.given, identity)

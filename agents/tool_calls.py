@@ -3,19 +3,20 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Final
 
-from langchain_core.messages import AIMessage, BaseMessage, ToolCall, ToolMessage
+from langchain_core.messages import AIMessage, BaseMessage, HumanMessage, ToolCall, ToolMessage
 from langchain_core.tools import BaseTool, ToolException
 from langgraph.errors import GraphBubbleUp
 from pydantic import ValidationError
 
 from serm.agents.conversation import own_id
-from serm.agents.judge_shard import StopRequestedError
+from serm.agents.cut_off import cut_off
 from serm.core.discretion import discreet
 from serm.core.errors import SermError
 from serm.core.text import keepable
+from serm.llm.brake import StopRequestedError
 from serm.storage.trace import SpanKind, span
 
 _PASS: Final = (SermError, StopRequestedError, GraphBubbleUp)
@@ -26,11 +27,24 @@ _log = logging.getLogger(__name__)
 
 
 def calls_of(message: BaseMessage) -> list[dict[str, Any]]:
-    """The tool calls of a message; those whose arguments are not even JSON have `args` None."""
+    """The tool calls of a message; those whose arguments are not even JSON come last, and `args` is the text
+    that the model wrote."""
     if not isinstance(message, AIMessage):
         return []
-    broken = [{**call, "args": None} for call in message.invalid_tool_calls]
+    broken = [{**call, "args": call["args"] or ""} for call in message.invalid_tool_calls]
     return [dict(call) for call in message.tool_calls] + broken
+
+
+def written(given: object) -> dict[str, Any]:
+    """Arguments of a call as the trace has them: what is no JSON object is there as its text."""
+    return dict(given) if isinstance(given, dict) else {"arguments": given}
+
+
+def no_call(message: BaseMessage, tools: Iterable[str]) -> HumanMessage:
+    """What a model is told that called none of its tools."""
+    cut = cut_off(message)
+    why = f": your answer was {cut}" if cut else ""
+    return HumanMessage(f"You called no tool{why}. Call one of {', '.join(tools)}.")
 
 
 def identified(message: AIMessage, before: Sequence[BaseMessage]) -> AIMessage:
@@ -52,15 +66,19 @@ def _all_calls(message: AIMessage) -> list[Any]:
     return [*message.tool_calls, *message.invalid_tool_calls]
 
 
-def run_call(tools: Mapping[str, BaseTool], call: Mapping[str, Any], *, bugs: bool = True) -> ToolMessage:
-    """Run one call in a span of its own. `status` is "error" where `call_tool` says what was wrong."""
+def run_call(
+    tools: Mapping[str, BaseTool], call: Mapping[str, Any], *, bugs: bool = True, cut: str = ""
+) -> ToolMessage:
+    """Run one call in a span of its own. `status` is "error" where `call_tool` says what was wrong; `cut`
+    says that the call may not be whole (`cut_off`), and is told with it."""
     name, identity, given = str(call["name"]), str(call["id"] or ""), call["args"]
     with span(name, SpanKind.TOOL) as current:
-        current.inputs = dict(given) if isinstance(given, dict) else {}
-        text, current.error = call_tool(tools, name, given, bugs=bugs)
-        if not current.error:
+        current.inputs = written(given)
+        text, error = call_tool(tools, name, given, bugs=bugs)
+        if not error:
             current.outputs = text
             return ToolMessage(text, tool_call_id=identity, name=name)
+        current.error = f"{error.rstrip('.')}: the answer was {cut}." if cut else error
     return ToolMessage(f"Error: {current.error}", tool_call_id=identity, name=name, status="error")
 
 

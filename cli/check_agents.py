@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from langchain_core.messages import BaseMessage, HumanMessage
 from langchain_core.tools import tool
 
+from serm.agents.cut_off import cut_off
 from serm.agents.policy import decider
 from serm.cli.checks import Finding, Patient, Status
 from serm.cli.format import short
@@ -46,4 +47,7 @@ def check_agents(patient: Patient) -> Iterator[Finding]:
     if answer.tool_calls:
         yield Finding("agents", Status.PASS, f"{decide.label} decides for the agents; it calls tools.")
     else:
-        yield Finding("agents", Status.FAIL, f"{decide.label} answers without calling a tool.", FALL_BACK)
+        cut = cut_off(answer)
+        why = f": its answer was {cut}" if cut else ""
+        silent = f"{decide.label} answers without calling a tool{why}."
+        yield Finding("agents", Status.FAIL, silent, FALL_BACK)

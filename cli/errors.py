@@ -8,6 +8,8 @@ import traceback
 from collections.abc import Sequence
 from pathlib import Path
 
+from serm.cli.format import clean
+
 BUG = 70
 """Exit code of a bug (EX_SOFTWARE of sysexits.h): no SermError has it."""
 INTERRUPTED = 130  # 128 + SIGINT, as shells have it
@@ -42,7 +44,7 @@ def report(error: BaseException, arguments: Sequence[str], *, debug: bool = Fals
 
 
 def _say(text: str) -> None:
-    print(text, file=sys.stderr)
+    print(clean(text), file=sys.stderr)  # an error quotes servers and files
 
 
 def _keep(lines: Sequence[str]) -> Path | None:

@@ -1,4 +1,4 @@
-"""Numbers as people read them."""
+"""Numbers and texts as people read them."""
 
 from __future__ import annotations
 
@@ -28,9 +28,15 @@ def money(amount: float) -> str:
     return f"{amount:,.2f}" if amount >= 0.01 else f"{amount:.2g}"
 
 
+def clean(text: str) -> str:
+    """Without what could steer the terminal: documents, models and servers are strangers, and what they say
+    may clear the screen, or write to the clipboard."""
+    return "".join(letter if letter.isprintable() or letter == "\n" else " " for letter in text)
+
+
 def short(value: object, limit: int) -> str:
-    """One line of at most `limit` characters."""
-    text = " ".join(str(value).split())
+    """One line of at most `limit` characters, none of which steers the terminal."""
+    text = " ".join(clean(str(value)).split())
     return text if len(text) <= limit else text[: limit - 1] + "…"
 
 

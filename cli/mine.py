@@ -3,12 +3,18 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from serm.cli.options import Config, Window
 from serm.storage.table_files import TABLES
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+    from serm.core.settings import Settings
+    from serm.graphs import Mined
 
 
 def add_to(app: typer.Typer) -> None:
@@ -31,7 +37,6 @@ def mine(
     from serm.cli.health import fell_back
     from serm.cli.load import load_settings
     from serm.cli.outputs import files_of, require_apart
-    from serm.cli.progress import RunProgress
     from serm.core.errors import ConfigError
 
     form = out.suffix.lower()
@@ -40,12 +45,10 @@ def mine(
     settings = load_settings(config)
     require_apart({"--out": out}, files_of(settings, config))
 
-    from serm.graphs import mine as run  # takes seconds: what is wrong with the config was said before
-    from serm.storage.artifacts import write_file
-
     console = Console(emoji=False, soft_wrap=True, highlight=False)
-    with RunProgress(console) as progress:
-        mined = run(settings, window, progress)
+    mined = _mined(console, settings, window)
+
+    from serm.storage.artifacts import write_file
 
     def write(place: Path) -> None:
         TABLES[form](mined.pairs, place)
@@ -65,3 +68,33 @@ def mine(
         f"scored by {mined.model}. The column `reason` says why each was chosen.",
         markup=False,
     )
+
+
+def _mined(console: Console, settings: Settings, window: str | None) -> Mined:
+    """Mine with progress, until the end or until a signal asks to stop."""
+    from serm.cli.progress import RunProgress
+    from serm.cli.stopping import stopping
+
+    with RunProgress(console) as progress:
+        from serm.graphs import mine as run  # takes seconds: what is wrong with the config was said before
+        from serm.graphs.control import Control
+        from serm.llm.brake import StopRequestedError
+
+        control = Control()
+
+        def ask() -> None:
+            control.request_drain()
+            progress.say(
+                "Stopping at the end of this step, or once the agents' turns in flight have ended; "
+                "once more stops at once.",
+                style="yellow",
+            )
+
+        with stopping(ask, control.abort) as stop:
+            try:
+                return run(settings, window, progress, control=control)
+            except (StopRequestedError, KeyboardInterrupt):
+                progress.say(
+                    "Stopped; nothing is written. The same command goes on from here.", style="yellow"
+                )
+                raise typer.Exit(stop.exit_code or 130) from None

@@ -110,11 +110,13 @@ def export(
     """Copy the champion, or another version, to a folder that sentence-transformers opens."""
     from serm.cli.load import look_at
     from serm.graphs.in_use import find_weights
-    from serm.relevance_model.exporting import export_model
+    from serm.relevance_model.exporting import export_model, left_to_the_caller
 
     weights = find_weights(look_at(place), version)
     export_model(weights.folder, folder)
     print(f"Version {weights.version} ({weights.model_id}): {folder}.")
+    if told := left_to_the_caller(weights.folder):
+        print(told)
 
 
 @commands.command("prune")

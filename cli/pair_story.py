@@ -7,7 +7,7 @@ from typing import Final
 
 from rich.text import Text
 
-from serm.cli.format import count, duration, money, short
+from serm.cli.format import clean, count, duration, money, short
 from serm.cli.pair_facts import PairFacts, RoundFacts, Score, distribution, gather, votes
 from serm.core.errors import DataError
 from serm.core.records import Judgment, PairKey
@@ -36,7 +36,7 @@ def tell(workspace: Workspace, query_id: str, doc_id: str, *, round_number: int 
 
 
 def story(facts: PairFacts) -> Iterator[Text]:
-    yield Text(f"Query {facts.key.query_id}, document {facts.key.doc_id}", style="bold")
+    yield Text(clean(f"Query {facts.key.query_id}, document {facts.key.doc_id}"), style="bold")
     if facts.row:
         yield _line("query", facts.row.get("query", ""))
         if facts.row.get("title"):
@@ -64,7 +64,7 @@ def story(facts: PairFacts) -> Iterator[Text]:
 
 def _round(one: RoundFacts, judgments: Sequence[Judgment], told: set[str]) -> Iterator[Text]:
     name = (one.report.get("window") or {}).get("name", "")
-    yield Text(f"Round {one.report['round']}{f', window {name}' if name else ''}", style="bold cyan")
+    yield Text(clean(f"Round {one.report['round']}{f', window {name}' if name else ''}"), style="bold cyan")
     if one.before:
         yield _line("score before", _score(one.before))
     yield from _mined(one)
@@ -168,4 +168,4 @@ def _shares(values: Sequence[float]) -> str:
 
 
 def _line(label: str, text: str) -> Text:
-    return Text(f"  {label:<13}", style="dim").append(str(text), style="not dim")
+    return Text(f"  {label:<13}", style="dim").append(clean(str(text)), style="not dim")

@@ -11,7 +11,7 @@ from typing import Any, Final
 from rich.console import Console
 from rich.text import Text
 
-from serm.cli.format import short
+from serm.cli.format import clean, short
 from serm.cli.review_keys import QUIT, Keys
 from serm.core.records import PairKey
 from serm.storage.reviews import HumanAnswer, Review
@@ -126,7 +126,7 @@ class ReviewScreen:
                 line.append("  SIMULATED", style="bold red")
             self._console.print(line)
             if said["reason"]:
-                self._say(f"    “{short(_clean(said['reason']), WORDS)}”", "dim")
+                self._say(f"    “{short(said['reason'], WORDS)}”", "dim")
 
     def _undo(self, _: _Shown | None = None) -> None:
         mine = [a for a in self._review.answers().values() if a.reviewer == self._reviewer]
@@ -154,7 +154,7 @@ class ReviewScreen:
         done = asked - len(self._review.open())
         if self._console.is_terminal:
             self._console.clear()
-        title = Text(f"{done} of {asked} done   query {key.query_id}, document {key.doc_id}")
+        title = Text(clean(f"{done} of {asked} done   query {key.query_id}, document {key.doc_id}"))
         self._console.rule(title, align="left", characters="-")
         self._field("query", shown.row["query"])
         if shown.row["title"]:
@@ -172,7 +172,7 @@ class ReviewScreen:
 
     def _field(self, name: str, text: str) -> None:
         self._console.print(
-            Text(f"{name}  ", style="dim").append(_clean(text), style="not dim"), highlight=False
+            Text(f"{name}  ", style="dim").append(clean(text), style="not dim"), highlight=False
         )
 
     def _say(self, text: str, style: str = "") -> None:
@@ -188,8 +188,3 @@ def _pages(text: str) -> list[str]:
         pages.append(rest[:cut] + " …")
         rest = "… " + rest[cut:].lstrip()
     return [*pages, rest]
-
-
-def _clean(text: str) -> str:
-    """Without what could steer the terminal: a document is a stranger's text."""
-    return "".join(letter if letter.isprintable() or letter == "\n" else " " for letter in text)

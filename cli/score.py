@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+import os
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -16,7 +18,10 @@ if TYPE_CHECKING:
     from rich.console import Console
 
     from serm.core.settings import Settings
-    from serm.core.settings_data import Source
+    from serm.graphs.in_use import Weights
+    from serm.relevance_model.base import RelevanceModel
+    from serm.relevance_model.lower import SharedLayers
+    from serm.storage.workspace import Workspace
 
 
 def add_to(app: typer.Typer) -> None:
@@ -41,7 +46,7 @@ def score(
 
     from serm.cli.load import load_settings
     from serm.cli.outputs import files_of, require_apart
-    from serm.storage.scores_io import check_scores_path, write_scores
+    from serm.storage.scores_io import check_scores_path
 
     check_scores_path(out)
     settings = load_settings(config)
@@ -50,55 +55,87 @@ def score(
     source = given_source(pairs, queries, corpus, column)
     console = Console(emoji=False, soft_wrap=True, highlight=False, markup=False)
 
-    from serm.graphs.in_use import find_weights  # takes seconds: what is wrong with the words was said before
-    from serm.storage.workspace import Workspace
+    from serm.core.columns import KEY  # from here on seconds: what is wrong with the words was said before
+    from serm.relevance_model.scoring import scored_chunks
+    from serm.storage.readers import read_source
+    from serm.storage.scores_io import each_once, writable, write_scores
 
-    weights = find_weights(Workspace.read(settings.workspace_path, settings), version)
-    scores = _scores(console, settings, source, weights.folder, out)
-    write_scores(scores, out, f"serm-v{weights.version}")
-    of = f"{len(scores):,} pairs of {scores['query_id'].nunique():,} queries"
+    weights, model = _opened(settings, version)
+    scored = Scored()
+    with rejects_beside(out, source, console.print) as rejects, _counter(console) as count_on:
+        chunks = writable(each_once(read_source(source, settings, rejects), rejects), out)
+        parts = scored.seen(scored_chunks(model, chunks, (*KEY, "grade")), count_on)
+        write_scores(parts, out, f"serm-v{weights.version}")
+    of = f"{scored.pairs:,} pairs of {len(scored.queries):,} queries"
     console.print(f"{of} scored by version {weights.version} ({weights.model_id}): {out}.")
-    for line in _measured(scores, settings):
+    for line in _measured(scored.graded, settings):
         console.print(line)
 
 
-def _scores(console: Console, settings: Settings, source: Source, weights: Path, out: Path) -> pd.DataFrame:
-    """query_id, doc_id, grade (a human's, where the file has one), score, p0 to p3: a row a pair."""
-    import pandas as pd
+class Scored:
+    """What is kept of pairs whose scores are in the file: how many, their queries, and the rows that have a
+    human's grade, by which the scores are measured."""
+
+    def __init__(self) -> None:
+        self.pairs = 0
+        self.queries: set[str] = set()
+        self.graded: list[pd.DataFrame] = []
+
+    def seen(self, parts: Iterable[pd.DataFrame], count_on: Callable[[int], None]) -> Iterator[pd.DataFrame]:
+        """The parts as they come."""
+        for part in parts:
+            self.pairs += len(part)
+            self.queries.update(part["query_id"])
+            self.graded.append(part.dropna(subset=["grade"]))
+            count_on(len(part))
+            yield part
+
+
+def _opened(settings: Settings, version: int | None) -> tuple[Weights, RelevanceModel]:
+    """The version, and its model over the vectors of the workspace, so that those of a run are not made
+    again and a kill loses none; in memory alone where the workspace may only be read."""
+    from serm.graphs.in_use import find_weights
+    from serm.relevance_model.loading import load_model
+    from serm.storage.workspace import Workspace
+
+    workspace = Workspace.read(settings.workspace_path, settings)
+    weights = find_weights(workspace, version)
+    vectors = workspace.embeddings if os.access(workspace.embeddings, os.W_OK) else None
+    model = load_model(weights.folder, settings.model, vectors, _lower_layers(settings, workspace))
+    return weights, model
+
+
+def _lower_layers(settings: Settings, workspace: Workspace) -> SharedLayers | None:
+    """The layers that a run shares, for its vectors are made through them. States that it kept are read, and
+    none are added: they would take the room of the windows to come."""
+    from serm.relevance_model.lower import SharedLayers
+
+    layers = settings.training.freeze_layers
+    return SharedLayers(layers, workspace.states, 0) if layers and settings.storage.layer_states else None
+
+
+@contextmanager
+def _counter(console: Console) -> Iterator[Callable[[int], None]]:
+    """Shows how many pairs are scored, on a terminal."""
     from rich.progress import Progress, SpinnerColumn, TextColumn
 
-    from serm.core.columns import KEY
-    from serm.relevance_model.loading import load_model
-    from serm.relevance_model.scoring import scored_chunks
-    from serm.storage.pairs import first_of_each
-    from serm.storage.readers import read_source
-
-    model = load_model(weights, settings.model, None)
     counter = (SpinnerColumn(), TextColumn("{task.completed:,} pairs scored"))
-    say: Callable[[str], None] = console.print
-    with (
-        rejects_beside(out, source, say) as rejects,
-        Progress(*counter, console=console, transient=True, disable=not console.is_terminal) as progress,
-    ):
-        task, parts = progress.add_task("", total=None), []
-        chunks = read_source(source, settings, rejects)
-        for part in scored_chunks(model, chunks, (*KEY, "grade", "file", "row")):
-            parts.append(part)
-            progress.advance(task, len(part))
-        frame = first_of_each(pd.concat(parts, ignore_index=True), rejects)
-    return frame.drop(columns=["file", "row"])
+    with Progress(*counter, console=console, transient=True, disable=not console.is_terminal) as progress:
+        task = progress.add_task("", total=None)
+        yield lambda more: progress.advance(task, more)
 
 
-def _measured(scores: pd.DataFrame, settings: Settings) -> Iterator[str]:
-    """A line on what human grades of the file say of the scores, where it has some."""
+def _measured(rows: list[pd.DataFrame], settings: Settings) -> Iterator[str]:
+    """A line on what human grades of the file, here those rows that have one, say of the scores."""
     import numpy as np
+    import pandas as pd
 
     from serm.cli.format import count
     from serm.core.columns import DISTRIBUTION
     from serm.evals.evaluate import evaluate, intervals
     from serm.relevance_model.base import Scores
 
-    graded = scores.dropna(subset=["grade"])
+    graded = pd.concat(rows, ignore_index=True)
     if graded.empty:
         return
     of = Scores(graded[[*DISTRIBUTION]].to_numpy(np.float32), graded["score"].to_numpy(np.float32))

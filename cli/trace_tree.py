@@ -10,7 +10,7 @@ from typing import Any, Final
 from rich.text import Text
 from rich.tree import Tree
 
-from serm.cli.format import count, duration, money, short
+from serm.cli.format import clean, count, duration, money, short
 from serm.storage.span_tree import SpanTree
 from serm.storage.trace import Span, SpanKind
 
@@ -89,7 +89,7 @@ def _line(tree: SpanTree, span: Span, width: int) -> Text:
     line = Text()
     if span.kind in _LABELED and not span.name.startswith(span.kind.value):
         line.append(f"{span.kind.value} ", style="dim")
-    line.append(span.name, style=_STYLES[span.kind])
+    line.append(clean(span.name), style=_STYLES[span.kind])  # a model may call a tool that there is not
     line.append(f"  {duration(span.ended - span.started)}", style="dim")
     used = usage_under(tree, span)
     if used.calls:
@@ -97,7 +97,7 @@ def _line(tree: SpanTree, span: Span, width: int) -> Text:
         if used.cost:
             line.append(f", cost {money(used.cost)}", style="dim")
     for text, style in _remarks(span, width):
-        line.append(f"  {text}", style=style)
+        line.append(f"  {clean(text)}", style=style)
     return line
 
 

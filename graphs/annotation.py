@@ -30,6 +30,7 @@ from serm.graphs.bench import ANNOTATION, LABELS, Bench, State
 from serm.graphs.control import Control
 from serm.graphs.events import Listener, nobody
 from serm.graphs.pairs_resources import PairsResources
+from serm.graphs.steering import steered
 from serm.storage.labels import read_labels
 from serm.storage.pairs import check_pairs
 from serm.storage.recording import recording
@@ -50,6 +51,7 @@ class Annotation:
     )  # what each judge said, a debate and the gold pairs among it (storage/recording.py)
     over_budget: str  # the sentence with which the budget ended the asking; "" where it did not
     folder: Path  # of the labels, in the workspace
+    trace_id: str = ""  # of what was done: `read_trace(settings, trace_id=...)`
 
 
 def annotate(
@@ -70,7 +72,7 @@ def annotate(
 
     Raises DataError for a bad row, ConfigError where the rule needs gold, JudgeError where a judge cannot
     work, StopRequestedError (agents/judge_shard.py) once `control` asked to stop and the calls in flight have
-    ended: what was judged is kept, and the same call goes on.
+    ended or were given up: what was judged is kept, and the same call goes on. Ctrl-C gives them up, too.
     """
     if settings.agreement.rule == Outcome.RELIABILITY.value and gold is None:
         raise ConfigError(
@@ -78,12 +80,12 @@ def annotate(
             "Give some as gold (`--gold PAIRS`), or set agreement.rule to unanimous or majority.",
         )
     checked = check_pairs(pairs)
-    with PairsResources(settings, checked, _graded(gold), on_event) as resources:
+    with (
+        PairsResources(settings, checked, _graded(gold), on_event) as resources,
+        steered(resources, control),
+    ):
         panel = resources.panel(ROUND)
         panel.retry = retry_failed
-        if control is not None:
-            panel.stop = lambda: control.drain_requested
-            control.on_abort(panel.cancel)
         graph, began = annotator_graph(resources), time.time_ns()
         start = {"round": ROUND, "sample": resources.name}
         over_budget = ""
@@ -108,6 +110,7 @@ def annotate(
             judgments=recording(_judgments(Bench(resources), state)),
             over_budget=over_budget,
             folder=folder,
+            trace_id=resources.trace_id(ROUND),
         )
 
 

@@ -7,14 +7,14 @@ from __future__ import annotations
 
 import json
 from collections.abc import Collection, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
 from serm.agents.calibration import Learned, choose_gold
-from serm.agents.chair import NAME
+from serm.agents.chair import NAME, ChairReport
 from serm.agents.debate import DebateJudge, is_debater
 from serm.agents.inquiry import Inquiry, Juries, Said, inquire, keys_of, votes_of
 from serm.agents.jury import Jury
@@ -25,6 +25,7 @@ from serm.core.columns import KEY
 from serm.core.hashing import digest, digest_texts
 from serm.core.records import Label, Outcome, PairKey
 from serm.core.settings_loop import AgreementSettings
+from serm.graphs.fallen import Mark, mark_of, not_for, sound_name
 from serm.graphs.panel_resources import PanelResources
 from serm.storage.judgments import JudgmentStore
 from serm.tools.peer_vote import usable
@@ -44,9 +45,21 @@ class Debate:
     rows: Mapping[str, pd.DataFrame]  # of each judge the pairs that it debates: those that it has graded
 
 
+@dataclass(frozen=True, slots=True)
+class Chaired:
+    """How a vote was held."""
+
+    rules: tuple[
+        str, ...
+    ] = ()  # of the votes that were handed in: the config's, or a stricter one of a chair
+    fell_back: Mapping[str, Mark] = field(default_factory=dict)  # the chair, where rules voted in its place
+
+
 class Bench:
     def __init__(self, resources: PanelResources) -> None:
         self._ = resources
+        self.chaired = Chaired()
+        """Of the vote that was held last."""
 
     @property
     def agreement(self) -> AgreementSettings:
@@ -143,14 +156,45 @@ class Bench:
         """The chair's labels of a frame; where the money is gone its rules decide, not its model."""
         settings = self._.settings
         decide = None if state.get("closed") else decider(settings, NAME, self._.purse)
-        panel, juries = self.panel(state), self.juries(state)
-        return settle(panel, juries, frame, said, decide, max_steps=settings.agents.max_steps)
+        rules: dict[str, None] = {}
+        fell_back: dict[str, Mark] = {}
+
+        def told(jury: Jury, report: ChairReport) -> None:
+            stricter = (
+                report.rule != jury.agreement.rule
+            )  # else it is what the config's came to for this jury
+            rules[report.rule if stricter else self.agreement.rule] = None
+            if decide is not None and report.outcome.fell_back:
+                fell_back[NAME] = {"model": decide.label, **mark_of(state, report.outcome.reason)}
+
+        steps = settings.agents.max_steps
+        labels = settle(
+            self.panel(state), self.juries(state), frame, said, decide, max_steps=steps, told=told
+        )
+        self.chaired = Chaired(tuple(rules), fell_back)
+        return labels
 
     def labels_name(self, state: State, said: Said, *parts: object) -> str:
-        """Hash of what labels are made from: the sample, the rule, the votes."""
+        """Hash of what labels are made from: the sample, the rule, the votes, the model that chairs where one
+        does. Labels that rules made in its place, for others than this round, are passed over."""
         rule = self.agreement.model_dump(mode="json")
         votes = [[*key, votes_of(judgments)] for key, judgments in said.items()]
-        return digest([state["sample"], rule, state["reliability"], votes, *parts])
+        chair = self._chair(state)
+        name = digest([state["sample"], rule, state["reliability"], votes, *parts, *chair])
+        return sound_name(name, lambda name: not_for(state, self.told_of(name).get("fell_back", {})))
+
+    def _chair(self, state: State) -> list[object]:
+        """What decides beside the rule: nothing where no model chairs, and the name is as it always was."""
+        settings = self._.settings
+        if state.get("closed") or decider(settings, NAME) is None:
+            return []
+        agents = settings.identity()["agents"]  # without a login
+        return [agents["llm"], agents["max_steps"]]
+
+    def told_of(self, labels: str) -> dict[str, Any]:
+        """annotation.json of labels; {} where they are not there."""
+        file = self._.workspace.labels / labels / ANNOTATION
+        return json.loads(file.read_text(encoding="utf-8")) if file.is_file() else {}
 
     # -- debate
 

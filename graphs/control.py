@@ -13,6 +13,12 @@ class Control(RunControl):
     def __init__(self) -> None:
         super().__init__()
         self._on_abort: list[Callable[[], object]] = []
+        self._aborted = False
+
+    @property
+    def aborted(self) -> bool:
+        """Whether somebody did not want to wait."""
+        return self._aborted
 
     def on_abort(self, call: Callable[[], object]) -> None:
         """Have `call` called where somebody does not want to wait."""
@@ -20,6 +26,7 @@ class Control(RunControl):
 
     def abort(self) -> None:
         """Stop now; calls that are in flight are lost, and counted. Safe to call from a signal's handler."""
+        self._aborted = True
         self.request_drain()
         for call in self._on_abort:
             call()

@@ -5,12 +5,16 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import pandas as pd
+from langgraph.errors import GraphDrained
+from langgraph.runtime import RunControl
 
 from serm.core.settings import Settings
 from serm.graphs.events import Listener, nobody
 from serm.graphs.miner import miner_graph
 from serm.graphs.resources import Resources
 from serm.graphs.standing import standing, window_number
+from serm.graphs.steering import steered
+from serm.llm.brake import StopRequestedError
 from serm.storage.trace import fallen_back
 
 
@@ -31,16 +35,28 @@ class Mined:
         return {str(agent): int(count) for agent, count in self.pairs["agent"].value_counts().items()}
 
 
-def mine(settings: Settings, window: str | None = None, on_event: Listener = nobody) -> Mined:
+def mine(
+    settings: Settings,
+    window: str | None = None,
+    on_event: Listener = nobody,
+    *,
+    control: RunControl | None = None,
+) -> Mined:
     """Choose the pairs of a window (by number or name; the last one by default) that are worth a label.
 
     Models and earlier labels are those of the run's rounds before it; without any, the first model is
     trained on the seed, as `evolve` would. The run finds the sample again when it comes to the window.
+
+    `control` stops it as it stops `evolve`, with StopRequestedError, and so does Ctrl-C: what agents were
+    answered is kept, and the same call goes on.
     """
-    with Resources(settings, on_event) as resources:
+    with Resources(settings, on_event) as resources, steered(resources, control):
         number = window_number(resources.dataset, window)
         state = standing(resources, number, trained=True)
-        done = miner_graph(resources).invoke(state)
+        try:
+            done = miner_graph(resources).invoke(state, control=control)
+        except GraphDrained:  # between two steps
+            raise StopRequestedError from None
         return Mined(
             number,
             resources.window(number).name,

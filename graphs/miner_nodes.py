@@ -10,8 +10,9 @@ import pandas as pd
 from serm.agents.miners import mine_with
 from serm.agents.planner import NAME
 from serm.agents.policy import decider
-from serm.graphs.mining import mining_key, open_desk, pairs_to_choose
-from serm.graphs.planning import plan_round, planned_shares
+from serm.graphs.fallen import mark
+from serm.graphs.mining import open_desk, pairs_to_choose
+from serm.graphs.planning import mined_name, plan_round, planned_shares
 from serm.graphs.relabelling import asked_again
 from serm.graphs.resources import Resources
 from serm.graphs.state import MinerState
@@ -33,7 +34,8 @@ class MinerNodes:
         self.planned = bool(self.agents) and decider(resources.settings, NAME) is not None
 
     def score(self, state: MinerState) -> dict[str, Any]:
-        return {"scores": self._.scores(state["round"], state["champion"])[0]}
+        scores = self._.scores(state["round"], state["champion"])[0]
+        return {"scores": scores, "name": mined_name(self._, state)}
 
     def plan(self, state: MinerState) -> dict[str, Any]:
         """Have a chat model share the budget out among the agents."""
@@ -43,7 +45,7 @@ class MinerNodes:
         """The node of one agent: its turn at the desk, kept under its name."""
 
         def run(state: MinerState) -> dict[str, Any]:
-            key = f"{mining_key(self._, state)}-{agent}"
+            key = f"{mined_name(self._, state)}-{agent}"
 
             def make(folder: Path) -> None:
                 given = planned_shares(self._, state)
@@ -53,6 +55,7 @@ class MinerNodes:
                     decider(self._.settings, agent, self._.purse) if given[agent] else None,
                     nomination_quotas(pairs_to_choose(self._, state), given)[agent],
                     max_steps=self._.settings.agents.max_steps,
+                    told=lambda outcome: mark(folder, agent, state, outcome.reason),
                 )
                 table.to_parquet(folder / _NOMINATIONS, index=False)
 
@@ -64,7 +67,7 @@ class MinerNodes:
 
     def select(self, state: MinerState) -> dict[str, Any]:
         """Choose under the budget among all nominations; the sample says who chose each pair and why."""
-        key = mining_key(self._, state)
+        key = mined_name(self._, state)
 
         def make(folder: Path) -> None:
             tables = [

@@ -17,6 +17,7 @@ from serm.core.hashing import digest
 from serm.core.records import PairKey
 from serm.core.settings import Settings
 from serm.graphs.events import Listener, nobody
+from serm.llm.brake import Brake
 from serm.llm.purse import Purse
 from serm.storage.judgments import JudgmentStore
 from serm.storage.knowledge import Knowledge
@@ -35,7 +36,7 @@ class PanelResources(ABC):
 
     def __init__(self, settings: Settings, workspace: Workspace, on_event: Listener = nobody) -> None:
         self.settings, self.emit = settings, on_event
-        self.stop: Callable[[], bool] = lambda: False  # whether judges are to be asked no further pair
+        self.stop: Callable[[], bool] = lambda: False  # whether judges and agents are to be asked no more
         self._stack = ExitStack()
         self.workspace = self._stack.enter_context(workspace)
         self._panel: tuple[int, Panel] | None = None  # of the round in progress, and so with the tracer
@@ -43,6 +44,7 @@ class PanelResources(ABC):
         self._knowledge: tuple[int, Knowledge] | None = None  # likewise, where a judge searches
         self._traces: dict[int, str] = {}
         self._made: dict[Hashable, tuple[Any, ...]] = {}
+        self._brake = Brake(self._stops)
         self._lock = threading.RLock()
         self._making = threading.RLock()
 
@@ -102,7 +104,7 @@ class PanelResources(ABC):
     @property
     def purse(self) -> Purse:
         """Pays for the turns of agents: one purse, for two would not know of each other's turns."""
-        return self.once("purse", lambda: Purse(self.settings.budget.currency, self.judgments))
+        return self.once("purse", lambda: Purse(self.settings.budget.currency, self.judgments, self._brake))
 
     def once(self, key: Hashable, make: Callable[[], T]) -> T:
         """The latest value made under `key`'s kind (its first part); parallel nodes wait for one another."""
@@ -152,9 +154,15 @@ class PanelResources(ABC):
         del number, asking  # a loop has its judges proven before anything is mined for them
 
     def cancel_calls(self) -> None:
-        """Give up the calls of judges that are in flight; see `Panel.cancel`."""
+        """Give up the calls that are in flight, of judges (see `Panel.cancel`) and of agents, which then make
+        no further ones. Safe to call from a signal's handler."""
+        self._brake.cancel()
         if self._panel is not None:
             self._panel[1].cancel()
+
+    def _stops(self) -> bool:
+        """`stop` as it is by then: whoever sets it does so after this is made."""
+        return self.stop()
 
     def rest_judges(self) -> None:
         """Have judges that hold the device leave it to others, until they are asked again."""

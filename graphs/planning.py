@@ -9,6 +9,7 @@ from pathlib import Path
 from serm.agents.planner import NAME, make_plan
 from serm.agents.policy import decider
 from serm.graphs.crediting import shares
+from serm.graphs.fallen import mark, mined_by_rules, sound_name
 from serm.graphs.mining import mining_key, open_desk, pairs_to_choose
 from serm.graphs.profile import window_profile
 from serm.graphs.resources import Resources
@@ -18,9 +19,18 @@ from serm.storage.artifacts import find_or_create, write_json
 PLAN = "plan.json"
 
 
+def mined_name(resources: Resources, state: MinerState) -> str:
+    """The name of all that the round mines: it stays the same from its first step on. What rules mined in
+    their model's place, for others than this round, is passed over."""
+    if name := state.get("name"):
+        return name
+    samples = resources.workspace.samples
+    return sound_name(mining_key(resources, state), lambda name: mined_by_rules(samples, name, state))
+
+
 def plan_round(resources: Resources, state: MinerState) -> str:
     """Find or make the plan of a chat model; its name in samples/."""
-    key = f"{mining_key(resources, state)}-plan"
+    key = f"{mined_name(resources, state)}-plan"
 
     def make(folder: Path) -> None:
         settings = resources.settings
@@ -33,6 +43,7 @@ def plan_round(resources: Resources, state: MinerState) -> str:
             max_steps=settings.agents.max_steps,
         )
         write_json(folder / PLAN, asdict(plan))
+        mark(folder, NAME, state, plan.fell_back)
 
     find_or_create(resources.workspace.samples, key, make)
     return key

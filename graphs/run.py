@@ -12,7 +12,6 @@ from typing import Any
 
 from langchain_core.runnables import RunnableConfig
 from langgraph.checkpoint.serde.jsonplus import JsonPlusSerializer
-from langgraph.checkpoint.sqlite import SqliteSaver
 from langgraph.errors import GraphDrained
 from langgraph.graph.state import CompiledStateGraph
 from langgraph.runtime import RunControl
@@ -21,10 +20,11 @@ from langgraph.types import Command, StateSnapshot
 from serm.agents.judge_shard import StopRequestedError
 from serm.core.errors import BudgetExceededError
 from serm.core.settings import Settings
-from serm.graphs.control import Control
 from serm.graphs.events import Event, Listener, nobody
+from serm.graphs.history import Checkpoints
 from serm.graphs.notices import data_notices, language_notices, model_notices
 from serm.graphs.resources import Resources
+from serm.graphs.steering import steered
 from serm.graphs.stopping import money_is_spent
 from serm.graphs.supervisor import STEPS, supervisor_graph
 from serm.graphs.waiting import Wait, what_waits
@@ -71,7 +71,7 @@ def evolve(
 
     Called again on the same workspace it goes on where it stopped, also after a kill. `control` stops it at
     the end of the step in progress (`control.request_drain()`, from any thread); while judges are asked, once
-    the calls in flight have ended. A `Control` can give those up, too (`control.abort()`).
+    the calls in flight have ended. A `Control` can give those up, too (`control.abort()`); Ctrl-C does.
     `accept_changes`: go on under settings whose judges, agents, budget or gate are others than before; what
     changed is written to the workspace's changes.jsonl.
     Raises SermError: bad data, a judge that cannot work, a full disk, a workspace in use or another config's.
@@ -82,16 +82,13 @@ def evolve(
         evolution = settings.evolution.model_copy(update={"rounds": rounds})
         settings = settings.model_copy(update={"evolution": evolution})
     with Resources(settings, on_event) as resources, sqlite_errors(resources.workspace.checkpoints):
-        if control is not None:
-            resources.stop = lambda: control.drain_requested
-        if isinstance(control, Control):
-            control.on_abort(resources.cancel_calls)
         graph = _compile(resources)
         config = run_config(settings, len(resources.dataset.windows))
         _tell_notices(resources)
         stopped, out_of_money, wait = False, "", Wait()
         try:
-            wait = _drive(graph, config, resources, control)
+            with steered(resources, control):
+                wait = _drive(graph, config, resources, control)
         except (GraphDrained, StopRequestedError):
             stopped = True
         except BudgetExceededError as error:  # what was paid for is kept; a larger budget goes on from here
@@ -111,10 +108,12 @@ def evolve(
 
 
 def build_supervisor_graph(settings: Settings, on_event: Listener = nobody) -> Graph:
-    """The compiled supervisor graph with its SQLite checkpoints: stream it, draw it, time-travel it.
+    """The compiled supervisor graph with its SQLite checkpoints: stream it, draw it, read its history.
 
     Give it `run_input(graph, settings)` and `run_config(settings)`. It holds the workspace's lock until it is
-    garbage-collected; `open_supervisor_graph` frees it at the end of a block.
+    garbage-collected; `open_supervisor_graph` frees it at the end of a block. Rounds that are behind are not
+    run again: the models and reports of later ones rest on them, so going back to a checkpoint of theirs is a
+    WorkspaceError.
     """
     resources = Resources(settings, on_event)
     graph = _compile(resources)
@@ -130,9 +129,10 @@ def open_supervisor_graph(settings: Settings, on_event: Listener = nobody) -> It
             for step in graph.stream(run_input(graph, settings), run_config(settings)):
                 print(step)
 
-    It is synchronous, as its checkpoints are: in an event loop give the block a thread.
+    It is synchronous, as its checkpoints are: in an event loop give the block a thread. Ctrl-C gives up the
+    calls in flight; to go on open it anew.
     """
-    with Resources(settings, on_event) as resources:
+    with Resources(settings, on_event) as resources, steered(resources):
         yield _compile(resources)
 
 
@@ -190,5 +190,6 @@ def _input(found: StateSnapshot) -> dict[str, str] | None:
 def _compile(resources: Resources) -> Graph:
     connection = sqlite3.connect(resources.workspace.checkpoints, check_same_thread=False)
     resources.on_close(connection.close)
-    saver = SqliteSaver(connection, serde=JsonPlusSerializer(allowed_msgpack_modules=()))
+    serde = JsonPlusSerializer(allowed_msgpack_modules=())
+    saver = Checkpoints(connection, serde=serde, rounds=resources.workspace.rounds)
     return supervisor_graph(resources, saver)

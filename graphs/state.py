@@ -60,7 +60,9 @@ class MinerState(TypedDict, total=False):
     untrained: str
     earlier_labels: list[str]
     pairs: int  # to choose; missing: all that the budget gives a round
+    evolving: bool  # whether it is a round of a run; missing: a call by itself (see fallen.py)
     scores: str  # a name in the workspace's scores/
+    name: str  # of all that the round mines, in samples/
     plan: str  # a name in the workspace's samples/; missing where no chat model plans
     nominated: Annotated[dict[str, str], operator.or_]  # agent: a name in the workspace's samples/
     sample: str
@@ -68,6 +70,7 @@ class MinerState(TypedDict, total=False):
 
 class AnnotatorState(TypedDict, total=False):
     round: int
+    evolving: bool  # as the miner's
     sample: str
     gold: str  # names the human-graded pairs that the panel grades to be weighed; "": none
     reliability: str  # a name in the workspace's reliability/; "": the rule needs none

@@ -18,9 +18,10 @@ def told(
     All are counted from the judgments that the labels rest on: a kill and a resume change none of them.
     """
     panel, frame, said = bench.panel(state), bench.frame(state), bench.said(state)
+    before = bench.told_of(state["labels"]) if debate else {}  # the panel's own vote came before the debate
     return {
         "pairs": len(labels),
-        "rule": bench.agreement.rule,
+        "rule": before.get("rule") or ", ".join(bench.chaired.rules) or bench.agreement.rule,
         "outcomes": tallies.outcomes(labels),
         "grades": tallies.grades(labels),
         "judging": tallies.tally(tallies.together(said)),
@@ -29,6 +30,7 @@ def told(
         "saved": tallies.saved(panel, frame, said),
         "calibration": _calibration(bench, state),
         "debate": debate,
+        "fell_back": {**before.get("fell_back", {}), **bench.chaired.fell_back},
     }
 
 

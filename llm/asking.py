@@ -53,6 +53,7 @@ class Reply(Generic[T]):
     latency: float = 0.0  # seconds, waiting included
     requests: int = 0
     tokens: tuple[Token, ...] = ()  # of the answer, where log-probabilities were asked for and given
+    cut: bool = False  # whether the answer broke off at the limit of its tokens, where its model says so
 
 
 def heard(read: Callable[[S], T | Failure], said: S) -> T | Failure:

@@ -63,16 +63,21 @@ def _no_completion(answer: object, body: bytes) -> Problem:
     answered, and many in a row say that the server is away."""
     told: Mapping[str, Any] = answer if isinstance(answer, dict) else {}
     if error := told.get("error"):
-        code = str(error.get("code") or "") if isinstance(error, dict) else ""
-        said = one_line(said_in(error))
-        if code.isdecimal() and 400 <= int(code) < 600:
-            return problem_of_status(int(code), said)
-        if code == "insufficient_quota":
-            return problem_of_status(429, said, code=code)
-        return Problem(Failure(FailureKind.SERVER, f"an error of status 200: {said}"), again=True)
+        return problem_in_answer(error)
     kind = FailureKind.UNPARSABLE if told.get("choices") else FailureKind.SERVER
     failure = Failure(kind, f"a broken body: {_short(body)}")
     return Problem(failure, again=True, charged=True, used=_used(told.get("usage")))
+
+
+def problem_in_answer(error: object) -> Problem:
+    """What the error means that a gateway sends under status 200. Nothing was answered, and costs nothing."""
+    code = str(error.get("code") or "") if isinstance(error, Mapping) else ""
+    said = one_line(said_in(error))
+    if code.isdecimal() and 400 <= int(code) < 600:
+        return problem_of_status(int(code), said)
+    if code == "insufficient_quota":
+        return problem_of_status(429, said, code=code)
+    return Problem(Failure(FailureKind.SERVER, f"an error of status 200: {said}"), again=True)
 
 
 def turn_of(completion: Completion) -> Turn:

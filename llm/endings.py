@@ -35,11 +35,13 @@ def ending_of(told: Mapping[str, Any]) -> str:
 
 def explained(failure: Failure, end: str, limit: int) -> Failure:
     """Why an answer could not be read, where it was not whole: `limit` is what bounds its tokens."""
-    if end == LENGTH:
-        why = f"cut off at `llm.max_tokens` = {limit} tokens, which may be raised"
-    else:
-        why = "cut off by the provider's content filter"
+    why = cut_at(limit) if end == LENGTH else "cut off by the provider's content filter"
     return Failure(failure.kind, f"{why}: {failure.message}")
+
+
+def cut_at(limit: int) -> str:
+    """That an answer was cut off, by tokens; `limit` is 0 where nobody knows it."""
+    return f"cut off at `llm.max_tokens`{f' = {limit} tokens' if limit else ''}, which may be raised"
 
 
 def may_differ(request: Mapping[str, Any], text: str) -> bool:

@@ -13,6 +13,7 @@ from typing import Any, Final
 from langchain_core.exceptions import ContextOverflowError
 
 from serm.core.records import Failure, FailureKind
+from serm.llm.completions import problem_in_answer
 from serm.llm.endings import FILTER, LENGTH
 from serm.llm.retry import Problem, problem_of_status, short
 from serm.llm.too_long import is_too_long
@@ -47,19 +48,27 @@ def problem_of_provider(error: Exception) -> Problem:
     status, said = _status(error), short(error)
     if isinstance(error, ContextOverflowError) or (status is None and is_too_long(str(error))):
         return Problem(Failure(FailureKind.TOO_LONG, said), again=False)
+    if (sent := _sent_as_answer(error)) is not None:
+        return problem_in_answer(sent)
     if status is not None:
         return problem_of_status(status, said, _retry_after(error), str(getattr(error, "code", "")))
     causes = _causes(error)
     names = [cls.__name__ for cause in causes for cls in type(cause).__mro__]
-    sent = _may_be_sent(causes, names)
+    reached = _may_be_sent(causes, names)
     if any("Timeout" in name for name in names):
-        return Problem(Failure(FailureKind.TIMEOUT, "no answer in time"), again=True, charged=sent)
-    if not sent or any(name.endswith(_APART) for name in names):
+        return Problem(Failure(FailureKind.TIMEOUT, "no answer in time"), again=True, charged=reached)
+    if not reached or any(name.endswith(_APART) for name in names):
         failure = Failure(FailureKind.SERVER, f"the connection failed: {said}")
-        return Problem(failure, again=True, charged=sent)
+        return Problem(failure, again=True, charged=reached)
     end = next((end for name in names for start, end in _ENDS.items() if name.startswith(start)), "")
     kind = FailureKind.UNPARSABLE if end else FailureKind.SERVER
     return Problem(Failure(kind, f"{type(error).__name__}: {said}"), again=True, charged=True, end=end)
+
+
+def _sent_as_answer(error: Exception) -> Mapping[str, Any] | None:
+    """The error that a gateway sent under status 200: LangChain raises what it says, as it is."""
+    told = error.args[0] if isinstance(error, ValueError) and error.args else None
+    return told if isinstance(told, Mapping) else None
 
 
 def _may_be_sent(causes: Sequence[BaseException], names: Sequence[str]) -> bool:

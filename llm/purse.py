@@ -6,6 +6,7 @@ import json
 import threading
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import Final
 
 from langchain_core.messages import (
     AIMessage,
@@ -20,12 +21,17 @@ from langchain_core.utils.function_calling import convert_to_openai_tool
 from serm.core.errors import BudgetExceededError, SermError
 from serm.core.hashing import digest
 from serm.core.settings_loop import Price
+from serm.llm.brake import Brake, GivenUpError, StopRequestedError
 from serm.llm.budget import believed, cost, most
 from serm.llm.completions import counted
 from serm.llm.provider_errors import problem_of_provider
 from serm.storage.judgments import JudgmentStore
 from serm.storage.trace import current_trace_id
 from serm.storage.turns import AgentTurn
+
+_LOOK: Final = 0.5
+"""Seconds between two looks at whether to stop, while others' turns are waited for (chosen: each reads the
+ledger)."""
 
 
 class Purse:
@@ -35,8 +41,9 @@ class Purse:
     do not work at the same time, so nothing that a judge has reserved is overlooked here.
     """
 
-    def __init__(self, limit: float | None, ledger: JudgmentStore) -> None:
+    def __init__(self, limit: float | None, ledger: JudgmentStore, brake: Brake | None = None) -> None:
         self._limit, self._ledger = limit, ledger
+        self.brake = brake or Brake()  # stops whoever is paid from it
         self._in_flight: dict[str, float] = {}  # by mark: turns of this process, at the most that they cost
         self._ended = threading.Condition()
 
@@ -46,7 +53,7 @@ class Purse:
         The mark is the reservation: it counts until it is settled, also where the process is gone by then.
         Agents that work side by side do not stop each other: where it is their turns in flight that leave no
         room, it waits for them, as most cost less than they could. Raises BudgetExceededError where the turn
-        could pass the limit.
+        could pass the limit, StopRequestedError where somebody asks to stop meanwhile.
         """
         with self._ended:  # none may reserve between another's look and its mark
             while self._limit is not None and (paid := self._ledger.spent()) + most.cost > self._limit:
@@ -57,7 +64,8 @@ class Purse:
                         f"{paid:.4g} is paid or asked for.",
                         "What was paid for is kept. Raise `budget.currency` and run it again to go on.",
                     )
-                self._ended.wait()
+                self._ended.wait(_LOOK)
+                self.brake.check()
             mark = self._ledger.turn_started(most)
             self._in_flight[mark] = most.cost
             return mark
@@ -100,8 +108,8 @@ class Till:
         counts; so it does for a turn without an answer that the provider may charge for all the same (a
         timeout). Within a trace answers are kept: the same conversation of the same agent is not asked, and
         not paid, a second time, and `response_metadata` says that it is `recorded`. A turn that ends neither
-        way (a kill, Ctrl-C) stays marked in the ledger. Raises BudgetExceededError, without asking, where the
-        turn could pass the budget.
+        way (a kill, Ctrl-C, a request that is given up) stays marked in the ledger. Raises
+        BudgetExceededError, without asking, where the turn could pass the budget.
         """
         texts = [json.dumps(convert_to_openai_messages(list(messages)), ensure_ascii=False)]
         texts += [json.dumps(convert_to_openai_tool(tool), ensure_ascii=False) for tool in tools]
@@ -125,15 +133,19 @@ class Till:
             turn = AgentTurn(self.agent, self.model, *tokens, paid, trace, key, said if key else None)
             if self.price is not None:
                 answer.response_metadata["cost"] = paid
-        except Exception as error:
-            charged = not isinstance(error, SermError) and problem_of_provider(error).charged
-            self.purse.settle(mark, unanswered if charged else None)
-            raise
-        except BaseException:  # Ctrl-C: it may have been answered, and counts; but others do not wait for it
-            self.purse.leave(mark)
+        except BaseException as error:
+            if isinstance(error, Exception) and not isinstance(error, GivenUpError):
+                self.purse.settle(mark, unanswered if _may_be_charged(error) else None)
+            else:  # Ctrl-C: it may have been answered, and counts; but others do not wait for it
+                self.purse.leave(mark)
             raise
         self.purse.settle(mark, turn)
         return answer
+
+
+def _may_be_charged(error: Exception) -> bool:
+    """Whether a turn that ended so may have been answered. What we raise ourselves is raised before that."""
+    return not isinstance(error, (SermError, StopRequestedError)) and problem_of_provider(error).charged
 
 
 def _recorded(kept: str) -> AIMessage:

@@ -139,7 +139,7 @@ class VllmAsker:
                 return tally.failed(Failure(_KINDS[type(error)], str(error)))
             value = heard(read, said.text)
             if not isinstance(value, Failure):
-                return tally.reply(value, said.tokens)
+                return replace(tally.reply(value, said.tokens), cut=said.cut)
             failure = _explained(value, said)
             if failure.kind is not FailureKind.UNPARSABLE or wish.temperature == 0:
                 break

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import json
 from collections.abc import Sequence
 from typing import Any
@@ -17,6 +16,8 @@ from langchain_core.utils.function_calling import convert_to_openai_tool
 
 from serm.core.errors import AgentError
 from serm.llm.asking import Converser, Reply, Turn
+from serm.llm.elsewhere import waited_for
+from serm.llm.endings import LENGTH
 
 
 class VllmChatModel(BaseChatModel):
@@ -44,7 +45,8 @@ class VllmChatModel(BaseChatModel):
     ) -> ChatResult:
         converser: Converser = self.converser
         conversation = convert_to_openai_messages(messages)
-        reply = asyncio.run(converser.turn(_listed(conversation), options.get("tools") or [], path=0))
+        turn = converser.turn(_listed(conversation), options.get("tools") or [], path=0)
+        reply = waited_for(turn, None)  # no `asyncio.run`: a notebook's thread has a loop that runs
         if reply.value is None:
             raise AgentError(
                 f"no turn came: {reply.failure.message if reply.failure else 'the engine said nothing'}.",
@@ -67,4 +69,5 @@ def _message(reply: Reply[Turn], turn: Turn, number: int) -> AIMessage:
         output_tokens=reply.tokens_out,
         total_tokens=reply.tokens_in + reply.tokens_out,
     )
-    return AIMessage(content=turn.text, tool_calls=calls, usage_metadata=usage)
+    told = {"finish_reason": LENGTH} if reply.cut else {}
+    return AIMessage(content=turn.text, tool_calls=calls, usage_metadata=usage, response_metadata=told)

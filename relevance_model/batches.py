@@ -6,7 +6,6 @@ article: on questions over shared paragraphs this made a round seven times cheap
 
 from __future__ import annotations
 
-from collections import Counter, defaultdict
 from collections.abc import Hashable, Sequence
 
 import numpy as np
@@ -15,6 +14,7 @@ from numpy.typing import NDArray
 from serm.core.records import GRADES
 from serm.core.settings_loop import TrainingSettings
 from serm.relevance_model.examples import Examples
+from serm.relevance_model.sharing import Sharing
 
 Rows = NDArray[np.int64]
 
@@ -57,31 +57,21 @@ def batches(
     lists: Sequence[Rows], documents: Sequence[Hashable], per_batch: int, rng: np.random.Generator
 ) -> list[list[Rows]]:
     """Lists into batches of at most `per_batch`, those that share most documents together."""
-    order = [int(item) for item in rng.permutation(len(lists))]
-    holders: dict[Hashable, list[int]] = defaultdict(list)
-    for number in order:
-        for row in lists[number]:
-            holders[documents[row]].append(number)
-    used = [False] * len(lists)
+    queue = iter(rng.permutation(len(lists)).tolist())
+    sharing = Sharing(lists, documents, per_batch)
     result: list[list[Rows]] = []
-    queue = iter(order)
     while True:
         batch: list[Rows] = []
-        shared: Counter[int] = Counter()
         while len(batch) < per_batch:
-            chosen = _best(shared) if shared else next((item for item in queue if not used[item]), None)
+            chosen = sharing.nearest()
+            if chosen is None:
+                chosen = next((item for item in queue if not sharing.used(item)), None)
             if chosen is None:
                 break
-            used[chosen] = True
+            sharing.take(chosen)
             batch.append(lists[chosen])
-            shared.pop(chosen, None)
-            for document in {documents[row] for row in lists[chosen]}:
-                shared.update(item for item in holders[document] if not used[item])
         if not batch:
             break
+        sharing.end_batch()
         result.append(batch)
     return [result[int(item)] for item in rng.permutation(len(result))]
-
-
-def _best(shared: Counter[int]) -> int:
-    return max(shared, key=lambda item: (shared[item], -item))

@@ -21,6 +21,7 @@ from serm.relevance_model.encoder import TextEncoder, save_model
 from serm.relevance_model.pairs import CodedPairs, Ints
 from serm.relevance_model.passes import MaskedReader
 from serm.relevance_model.shards import Reader, local, shards_of
+from serm.storage.embeddings import EmbeddingCache, text_hash
 
 
 class PooledStates(torch.nn.Module):
@@ -149,14 +150,25 @@ class CrossEncoderModel:
         ]
 
     def _logits(self, pairs: CodedPairs, shards: ShardMap) -> FloatArray:
+        """(n, 4). What is not known yet is read shard by shard, by `shards`."""
         inputs, place = self._inputs(pairs)
-        order = shards_of(range(len(inputs)), self.batch_size, lambda row: sum(map(len, inputs[row])))
-        result = np.empty((len(inputs), N_GRADES), dtype=np.float32)
-        work = [[inputs[row] for row in shard] for shard in order]
+        hashes = [_pair_hash(*pair) for pair in inputs]
+        kept = self._kept
+        cache = EmbeddingCache(None, "", N_GRADES, "float32") if kept is None else kept
         with self.texts.lock:
+            missing = np.flatnonzero(~cache.known(hashes)).tolist()
+            order = shards_of(missing, self.batch_size, lambda row: sum(map(len, inputs[row])))
+            work = [[inputs[row] for row in shard] for shard in order]
             for rows, logits in zip(order, shards(self.reader, work) if work else (), strict=True):
-                result[rows] = logits
-        return result[place]
+                cache.put([hashes[row] for row in rows], logits)
+            return cache.get(hashes)[1][place]
+
+    @cached_property
+    def _kept(self) -> EmbeddingCache | None:
+        """Logits by pair, in the folder of the same network's vectors, with which they are pruned, so that a
+        run that was killed goes on. None where nothing is kept on disk: few pairs are ever read again."""
+        folder = self.texts.folder
+        return None if folder is None else EmbeddingCache(folder, "logits", N_GRADES, "float32")
 
     def _inputs(self, pairs: CodedPairs) -> tuple[list[tuple[str, str]], Ints]:
         """The distinct pairs as the network reads them, and for each pair the number of its distinct one."""
@@ -166,6 +178,10 @@ class CrossEncoderModel:
         return self.pairs(
             [pairs.queries[row] for row in queries], [pairs.documents[row] for row in documents]
         ), place.astype(np.int64)
+
+
+def _pair_hash(query: str, document: str) -> bytes:
+    return text_hash(f"{len(query)} {query}{document}")  # the length says where the document begins
 
 
 def softmax(logits: FloatArray) -> FloatArray:

@@ -2,7 +2,8 @@
 
 P(y >= k) = sigmoid(scale (cosine - t_k) + bias of the language), k = 1, 2, 3, with t_1 < t_2 < t_3: the
 proportional-odds model (McCullagh 1980). The expected grade grows with the cosine, so within a query and a
-language nothing here can change a ranking. A language that the head has not met has bias 0.
+language nothing here can change a ranking. A language that the head has not met, or none, has bias 0: the
+mean of the others, for what biases have in common is in the thresholds.
 """
 
 from __future__ import annotations
@@ -96,18 +97,23 @@ class TrainableHead(torch.nn.Module):
         at = {name: position for position, name in enumerate(self.languages)}
         return np.fromiter((at.get(item, -1) for item in languages), dtype=np.int64, count=len(languages))
 
-    def frozen(self) -> OrdinalHead:
+    def frozen(self, shares: NDArray[np.float64] | None = None) -> OrdinalHead:
+        """The head as it is now, its biases around 0.
+
+        shares: (languages,), what each language weighs in their mean; None: all the same.
+        """
         # In doubles on the CPU: not every device has them.
         thresholds = cast(list[float], self.thresholds.detach().cpu().double().tolist())
-        biases = self.bias.detach().cpu().double().tolist()
+        biases = cast(list[float], self.bias.detach().cpu().double().tolist())
         scale = float(self.scale.detach().cpu().double().item())
         if not all(map(math.isfinite, (scale, *thresholds, *biases))):
             raise ModelError("training diverged: the head has no numbers.", "Lower `training.learning_rate`.")
-        return OrdinalHead(
-            scale,
-            (thresholds[0], thresholds[1], thresholds[2]),
-            tuple(zip(self.languages, (float(bias) for bias in biases), strict=True)),
-        )
+        # All thresholds and all biases may move together and no known language's grades change: where nothing
+        # holds that, what all languages have in common ends in the biases, and a new one would lack it.
+        common = 0.0 if not biases else float(np.average(biases, weights=shares))
+        first, second, third = (item - common / scale for item in thresholds)
+        centred = (bias - common for bias in biases)
+        return OrdinalHead(scale, (first, second, third), tuple(zip(self.languages, centred, strict=True)))
 
 
 def grade_log_probabilities(logits: torch.Tensor) -> torch.Tensor:

@@ -19,7 +19,7 @@ from serm.relevance_model.base import RelevanceModel
 from serm.relevance_model.biencoder import BiEncoder
 from serm.relevance_model.compute import resolve_compute
 from serm.relevance_model.crossencoder import CrossEncoderModel
-from serm.relevance_model.description import read_description
+from serm.relevance_model.description import FILE, read_description, way_on
 from serm.relevance_model.encoder import TextEncoder, seeded
 from serm.relevance_model.head import UNTRAINED, OrdinalHead
 from serm.relevance_model.lower import SharedLayers
@@ -52,7 +52,10 @@ def open_base(
 def load_model(
     folder: Path, settings: ModelSettings, cache: Path | None, shared: SharedLayers | None = None
 ) -> RelevanceModel:
-    """A model that `save` wrote. Device, precision and batch size are the settings', the rest its own."""
+    """A model that `save` wrote. Device, precision and batch size are the settings', the rest its own.
+
+    Raises ModelError where it is damaged or gone.
+    """
     description = read_description(folder)
     if description["kind"] not in _LOADERS:
         raise ModelError(
@@ -91,7 +94,8 @@ def _load_biencoder(
     shared: SharedLayers | None,
 ) -> RelevanceModel:
     compute = resolve_compute(settings)
-    model = _network(SentenceTransformer, location, device=compute.device, model_kwargs=_WEIGHTS)
+    head = _head(location, description["head"])
+    model = _network(SentenceTransformer, location, description, device=compute.device, model_kwargs=_WEIGHTS)
     return BiEncoder(
         TextEncoder(
             model,
@@ -101,7 +105,7 @@ def _load_biencoder(
             cache=cache,
             shared=shared,
         ),
-        OrdinalHead.from_json(description["head"]),
+        head,
         str(description["query_prefix"]),
         str(description["document_prefix"]),
     )
@@ -119,6 +123,7 @@ def _load_crossencoder(
         network = _network(
             CrossEncoder,
             location,
+            description,
             device=compute.device,
             num_labels=N_GRADES,
             model_kwargs={**_WEIGHTS, "ignore_mismatched_sizes": True},
@@ -151,16 +156,27 @@ def _check_outputs(model: CrossEncoderModel, location: str) -> None:
         ) from error
 
 
-def _network(make: Callable[..., Any], location: str, **arguments: object) -> Any:
+def _head(location: str, value: Any) -> OrdinalHead:
+    try:
+        return OrdinalHead.from_json(value)
+    except (AttributeError, KeyError, TypeError, ValueError) as error:
+        folder = Path(location)
+        raise ModelError(f"{folder / FILE} describes no head: {error!r}.", way_on(folder)) from error
+
+
+def _network(
+    make: Callable[..., Any], location: str, description: dict[str, Any], **arguments: object
+) -> Any:
     transformers_logging.disable_progress_bar()
     local = Path(location).is_dir()
+    check = way_on(Path(location)) if "kind" in description else "Check the folder's files."  # else a base
     try:
         network = make(location, local_files_only=local, **arguments)
     except Exception as error:  # whatever a library finds wrong with the weights, the user reads a sentence
         offline = " (HF_HUB_OFFLINE is set)" if os.environ.get("HF_HUB_OFFLINE") == "1" else ""
         raise ModelError(
             f"the model {location} cannot be loaded: {error}",
-            "Check the folder's files."
+            check
             if local
             else f"Set `model.base` to a folder of weights, or see that the hub can be reached{offline}.",
         ) from error

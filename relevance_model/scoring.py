@@ -9,10 +9,11 @@ import numpy as np
 import pandas as pd
 
 from serm.core.columns import DISTRIBUTION
-from serm.relevance_model.base import RelevanceModel, Scores, ShardMap, expected_grade
+from serm.core.records import N_GRADES
+from serm.relevance_model.base import FloatArray, RelevanceModel, Scores, ShardMap, expected_grade
 from serm.relevance_model.pairs import CodedPairs
 from serm.relevance_model.shards import local
-from serm.storage.artifacts import find_or_create
+from serm.storage.artifacts import discard, find_or_create
 
 _FILE = "probabilities.npy"
 
@@ -41,11 +42,23 @@ def stored_scores(
     frame: pd.DataFrame,
     shards: ShardMap = local,
 ) -> Scores:
-    """The scores kept under `folder/key`, made where they are missing. Rows are those of `frame`."""
+    """The scores kept under `folder/key`, made where they are missing or damaged. Rows: `frame`'s."""
 
     def make(target: Path) -> None:
         pairs = CodedPairs.of_frame(frame)
         np.save(target / _FILE, model.score_pairs(pairs, shards).probabilities)
 
-    probabilities = np.load(find_or_create(folder, key, make) / _FILE)
+    probabilities = _kept(find_or_create(folder, key, make) / _FILE, len(frame))
+    if probabilities is None:
+        discard(folder / key)
+        probabilities = np.load(find_or_create(folder, key, make) / _FILE)
     return Scores(probabilities=probabilities, expected=expected_grade(probabilities))
+
+
+def _kept(file: Path, rows: int) -> FloatArray | None:
+    """(rows, 4) from a file of scores; None where it is gone, empty, cut short or of other rows."""
+    try:
+        probabilities: FloatArray = np.load(file)
+    except (OSError, EOFError, ValueError):
+        return None
+    return probabilities if probabilities.shape == (rows, N_GRADES) else None

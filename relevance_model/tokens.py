@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
 import torch
@@ -16,6 +16,11 @@ the last bits of a text's vector would depend on the company it came in (tried w
 READ_AT_ONCE = 1024
 """Inputs in one call of the tokenizer, which spreads them over its threads; chosen: they are padded to the
 longest of them for a moment."""
+CHARACTERS_AT_ONCE = 4_000_000
+"""Characters in one call, chosen: the tokenizer holds some hundred bytes for each of them."""
+PER_TOKEN = 64
+"""Characters that are read for each token that a network takes, chosen: a token has four or five. Tokenizers
+read a text to its end before they cut it, seconds and gigabytes for a field that holds a whole book."""
 
 Features = dict[str, Any]
 
@@ -42,8 +47,8 @@ def token_batches(
 def _tokenized(model: Any, inputs: Sequence[Any]) -> Iterator[Features]:
     """What the model's forward takes for each input alone, (1, length), without padding."""
     left = getattr(model.tokenizer, "padding_side", "right") == "left"
-    for start in range(0, len(inputs), READ_AT_ONCE):
-        features = model.preprocess(list(inputs[start : start + READ_AT_ONCE]))
+    for some in _calls(_cut_to_what_counts(model, inputs)):
+        features = model.preprocess(some)
         mask = features["attention_mask"]
         for row, length in enumerate(mask.sum(dim=1).long().tolist()):  # without any token it is of floats
             own = slice(mask.shape[1] - length, None) if left else slice(length)
@@ -51,6 +56,46 @@ def _tokenized(model: Any, inputs: Sequence[Any]) -> Iterator[Features]:
                 name: value[row : row + 1, own] if isinstance(value, torch.Tensor) else value
                 for name, value in features.items()
             }
+
+
+def _calls(inputs: Iterable[Any]) -> Iterator[list[Any]]:
+    """Inputs as the tokenizer gets them at a time."""
+    some: list[Any] = []
+    characters = 0
+    for item in inputs:
+        own = len(item) if isinstance(item, str) else sum(map(len, item))
+        if some and (len(some) == READ_AT_ONCE or characters + own > CHARACTERS_AT_ONCE):
+            yield some
+            some, characters = [], 0
+        some.append(item)
+        characters += own
+    if some:
+        yield some
+
+
+def _cut_to_what_counts(model: Any, inputs: Iterable[Any]) -> Iterator[Any]:
+    """The inputs, texts or pairs, without what lies so far behind that the network never gets it."""
+    tokens = getattr(model, "max_seq_length", None) or getattr(model, "max_length", None)
+    if not tokens:  # it takes texts of any length
+        yield from inputs
+        return
+    from_end = getattr(model.tokenizer, "truncation_side", "right") == "left"
+    for item in inputs:
+        if isinstance(item, str):
+            yield _cut(item, PER_TOKEN * tokens, from_end=from_end)
+        else:
+            yield tuple(_cut(text, PER_TOKEN * tokens, from_end=from_end) for text in item)
+
+
+def _cut(text: str, limit: int, *, from_end: bool) -> str:
+    """The first characters of a text, or its last: as many blanks, and as many after them, as `limit` says.
+    Some tokenizers drop the blanks at a text's start, others make tokens of them."""
+    if len(text) <= limit:
+        return text
+    if from_end:
+        return _cut(text[::-1], limit, from_end=False)[::-1]
+    blanks = len(text) - len(text.lstrip())
+    return text[max(0, blanks - limit) : blanks + limit]
 
 
 def _at_least_one(row: Features, token: int) -> Features:

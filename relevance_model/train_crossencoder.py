@@ -59,8 +59,13 @@ def train_crossencoder(
 
 def temper(model: CrossEncoderModel, data: Examples) -> CrossEncoderModel:
     """The same weights with the temperature that makes `data` most likely, every query weighing the same."""
-    logits = model.logits(data.queries, data.documents)
-    return replace(model, temperature=fit_temperature(logits, data.targets, data.query_weights()))
+    temperature = fit_temperature(
+        model.logits(data.queries, data.documents),
+        data.targets,
+        data.query_weights(),
+        queries=len(np.unique(data.groups)),
+    )
+    return replace(model, temperature=temperature)
 
 
 class GradeLoss(torch.nn.Module):

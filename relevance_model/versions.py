@@ -12,6 +12,7 @@ import pandas as pd
 from serm.core.hashing import digest
 from serm.core.settings_loop import PACKAGED_MODEL, ModelSettings, TrainingSettings
 from serm.relevance_model.base import RelevanceModel
+from serm.relevance_model.description import UNTRAINED
 from serm.relevance_model.identity import folder_id
 from serm.relevance_model.loading import base_location, load_model, open_base
 from serm.relevance_model.lower import SharedLayers
@@ -46,7 +47,7 @@ class ModelVersions:
 
     def untrained(self) -> str:
         """The base model as it comes, with the head's stated defaults."""
-        key = f"untrained-{digest(self._settings.model_dump(mode='json') | self._shared_base())}"
+        key = f"{UNTRAINED}{digest(self._settings.model_dump(mode='json') | self._shared_base())}"
         find_or_create(self._folder, key, lambda folder: open_base(self._base, None).save(folder))
         return key
 

@@ -10,8 +10,9 @@ import shutil
 import sqlite3
 import tempfile
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
+from uuid import uuid4
 
 from serm.core.errors import StorageError
 
@@ -20,9 +21,13 @@ _OPEN_FILES = (
     "Allow more with `ulimit -n 4096`, or close other programs, and run the same command again.",
 )
 _IN_THE_WAY = ("a file lies where a folder is wanted", "Name another path, or move that file away.")
+_FREE_SPACE = (
+    "Free some space and run the same command again; nothing is lost. A workspace's folder `states/` may be "
+    "removed: what is in it only saves time."
+)
 _REMEDIES = {
-    errno.ENOSPC: ("the disk is full", "Free some space and run the same command again; nothing is lost."),
-    errno.EDQUOT: ("the disk quota is used up", "Free some space and run the same command again."),
+    errno.ENOSPC: ("the disk is full", _FREE_SPACE),
+    errno.EDQUOT: ("the disk quota is used up", _FREE_SPACE),
     errno.EROFS: ("the disk is read-only", "Choose another workspace with `workspace:` in the config."),
     errno.ENOTDIR: _IN_THE_WAY,
     errno.EEXIST: _IN_THE_WAY,  # what `mkdir` says where the last part of its path is a file
@@ -35,6 +40,8 @@ _REMEDIES = {
 
 _SHORT_WRITE = re.compile(r"\d+ requested and \d+ written")
 """What NumPy says, without an errno, of a disk that fills while it writes an array."""
+_TOLD = re.compile(r"\[Errno (\d+)\]")
+"""What `shutil` says, without an errno of its own, of the files that it could not copy."""
 _OS_ERROR = re.compile(r"\(os error (\d+)\)")
 
 _LOCKED = ("another program holds it locked", "Close what has it open and run the same command again.")
@@ -60,12 +67,19 @@ def storage_errors(path: Path) -> Iterator[None]:
         with sqlite_errors(path):
             yield
     except OSError as error:
-        cut_short = error.errno is None and _SHORT_WRITE.search(str(error))
-        code = errno.ENOSPC if cut_short else error.errno
-        if code not in _REMEDIES:
+        known = [code for code in _codes(error) if code in _REMEDIES]
+        if not known:
             raise
-        what, remedy = _REMEDIES[code]
+        what, remedy = _REMEDIES[known[0]]
         raise StorageError(f"{path} cannot be written: {what}.", remedy) from error
+
+
+def _codes(error: OSError) -> list[int]:
+    """Its errno; where it has none, those that its text tells of."""
+    if error.errno is not None:
+        return [error.errno]
+    said = str(error)
+    return [errno.ENOSPC] if _SHORT_WRITE.search(said) else [int(code) for code in _TOLD.findall(said)]
 
 
 @contextmanager
@@ -96,8 +110,8 @@ def rust_errors() -> Iterator[None]:
 def find_or_create(folder: Path, key: str, make: Callable[[Path], None]) -> Path:
     """The folder `folder/key`; where it is missing, `make` fills a temporary one that is renamed into place.
 
-    A kill at any moment leaves either the whole folder or none under that name, and two processes that
-    make the same one at the same time both end with it.
+    A kill or a power cut at any moment leaves either the whole folder or none under that name, and two
+    processes that make the same one at the same time both end with it.
     """
     target = folder / key
     if target.is_dir():
@@ -108,11 +122,13 @@ def find_or_create(folder: Path, key: str, make: Callable[[Path], None]) -> Path
         try:
             make(temporary)
             temporary.chmod(0o755)
+            _flush_all(temporary)  # else a power cut could leave the name on disk, and its files empty
             try:
                 temporary.rename(target)
             except OSError:
                 if not target.is_dir():  # else another process was first, with the same content
                     raise
+            _flush_folder(folder)
         finally:
             shutil.rmtree(temporary, ignore_errors=True)
     return target
@@ -127,13 +143,21 @@ def write_file(path: Path, write: Callable[[Path], None]) -> Path:
         temporary = Path(name)
         try:
             write(temporary)
-            with temporary.open("rb") as file:
-                os.fsync(file.fileno())
+            _flush_file(temporary)
             temporary.chmod(0o644)
             temporary.replace(path)
+            _flush_folder(path.parent)
         finally:
             temporary.unlink(missing_ok=True)
     return path
+
+
+def discard(folder: Path) -> None:
+    """Remove a folder, under another name first: half removed it would look whole."""
+    doomed = folder.with_name(f".{folder.name}-{uuid4().hex}")
+    with storage_errors(folder), suppress(FileNotFoundError):  # another process was first
+        folder.rename(doomed)
+        shutil.rmtree(doomed, ignore_errors=True)
 
 
 def write_json(path: Path, value: object) -> Path:
@@ -144,3 +168,27 @@ def write_json(path: Path, value: object) -> Path:
         temporary.write_text(text, encoding="utf-8")
 
     return write_file(path, write)
+
+
+def _flush_all(folder: Path) -> None:
+    """Have the disk keep all that is in a folder: its files, then the folders, the innermost first."""
+    for place, _, names in os.walk(folder, topdown=False):
+        for file in (Path(place) / name for name in names):
+            if file.is_file() and not file.is_symlink():
+                _flush_file(file)
+        _flush_folder(Path(place))
+
+
+def _flush_file(file: Path) -> None:
+    with file.open("rb") as opened:
+        os.fsync(opened.fileno())
+
+
+def _flush_folder(folder: Path) -> None:
+    """Have the disk keep the names in a folder, where its file system does that: some refuse to."""
+    with suppress(OSError):
+        descriptor = os.open(folder, os.O_RDONLY)
+        try:
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)

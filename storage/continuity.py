@@ -14,6 +14,7 @@ from serm.core.errors import WorkspaceError, WorkspaceMismatchError
 from serm.core.hashing import digest
 from serm.storage.artifacts import write_file
 from serm.storage.dataset import DataSet
+from serm.storage.reading import read_json
 from serm.storage.windows_used import windows_used
 
 _MEASURED: Final = (*KEY, "query", "title", "text", "language", "grade")
@@ -30,7 +31,7 @@ def keep_to_data(path: Path, dataset: DataSet) -> None:
     where the seed, a window that a round has used, the gate that was open in one, or a test is another:
     earlier rounds would not fit, or the one that is under way would go on with other data than it began with.
     """
-    before = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else None
+    before = _note(path)
     if before is not None and before["id"] == dataset.id and "gate" in before:
         return
     if refused := refusal(path, dataset):
@@ -41,7 +42,7 @@ def keep_to_data(path: Path, dataset: DataSet) -> None:
 
 def refusal(path: Path, dataset: DataSet) -> WorkspaceMismatchError | None:
     """Why a workspace whose note is `path` would not go on with a data set; None where it would."""
-    before = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else None
+    before = _note(path)
     if before is None or before["id"] == dataset.id:
         return None
     used = windows_used(path.parent.parent)
@@ -56,6 +57,18 @@ def refusal(path: Path, dataset: DataSet) -> WorkspaceMismatchError | None:
         "Put the files back, or name a new `workspace:`. Where a log goes on, no round should take a window "
         "that is not over: `data.windows: {by: time, open: hold}` keeps it back.",
     )
+
+
+def _note(path: Path) -> dict[str, Any] | None:
+    """What was noted; None where nothing was. Raises WorkspaceError where the note is damaged."""
+    if not path.is_file():
+        return None
+    note: dict[str, Any] = read_json(
+        path,
+        "Put a copy of the file back. Without one, remove it if the input files are those of the last run: "
+        "the next run writes it again, and does not see whether they have changed.",
+    )
+    return note
 
 
 def _noted(dataset: DataSet) -> dict[str, Any]:

@@ -13,6 +13,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from serm.core.errors import WorkspaceError
+from serm.storage.reading import damage_errors
 
 MANIFEST, REJECTS, SEED_FILE, GATE_FILE = "dataset.json", "rejects.jsonl", "seed.parquet", "gate.parquet"
 JUDGED_FILE, JUDGED_SEALED_FILE = "judged.parquet", "judged-sealed.parquet"
@@ -94,13 +95,11 @@ class DataSet:
 
     @classmethod
     def load(cls, folder: Path) -> Self:
+        """Raises WorkspaceError where the folder holds none, as all reading does where a file is damaged."""
         try:
-            manifest = json.loads((folder / MANIFEST).read_text(encoding="utf-8"))
-        except (OSError, ValueError) as error:
-            raise WorkspaceError(
-                f"{folder} holds no data set: {error}.", "Remove the folder; the next run makes it again."
-            ) from error
-        return cls(folder, manifest)
+            return cls(folder, json.loads((folder / MANIFEST).read_text(encoding="utf-8")))
+        except (OSError, ValueError, KeyError, TypeError) as error:
+            raise WorkspaceError(f"{folder} holds no data set: {error}.", _again(folder)) from error
 
     def seed(self, columns: Sequence[str] | None = None) -> pd.DataFrame:
         """The pairs frame of the seed, with grade. `columns`: read these alone."""
@@ -170,9 +169,14 @@ class DataSet:
 
 def read_coded(path: Path) -> pd.DataFrame:
     """A pairs frame from Parquet, the columns of `CODED` as categories."""
-    table = pq.read_table(path, read_dictionary=list(CODED)).unify_dictionaries()
-    frame: pd.DataFrame = table.to_pandas(split_blocks=True, self_destruct=True)
+    with damage_errors(path, _again(path.parent)):
+        table = pq.read_table(path, read_dictionary=list(CODED)).unify_dictionaries()
+        frame: pd.DataFrame = table.to_pandas(split_blocks=True, self_destruct=True)
     return frame
+
+
+def _again(folder: Path) -> str:
+    return f"Remove the folder {folder}; the next `serm evolve` makes it again from the input files."
 
 
 def _named(tests: Sequence[TestRef], name: str) -> TestRef:
@@ -186,5 +190,6 @@ def _read(
     path: Path, columns: Sequence[str] | None = None, filters: list[tuple[str, str, int]] | None = None
 ) -> pd.DataFrame:
     wanted = None if columns is None else list(columns)
-    frame: pd.DataFrame = pq.read_table(path, columns=wanted, filters=filters).to_pandas()
+    with damage_errors(path, _again(path.parent)):
+        frame: pd.DataFrame = pq.read_table(path, columns=wanted, filters=filters).to_pandas()
     return frame.astype({"grade": "int64"}) if "grade" in frame else frame

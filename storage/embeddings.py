@@ -103,7 +103,8 @@ class EmbeddingCache:
             with index.open("rb") as file:
                 file.seek(self._index_bytes)
                 block = file.read()
-            stored = data.stat().st_size // self._row_bytes
+            # Somebody may have removed the vectors alone: their texts are encoded again.
+            stored = data.stat().st_size // self._row_bytes if data.is_file() else 0
             pending: list[bytes] = []
             for start in range(0, len(block) - HASH_BYTES + 1, HASH_BYTES):
                 item = block[start : start + HASH_BYTES]

@@ -98,18 +98,13 @@ class StateStore:
             return [position for position, item in enumerate(hashes) if item not in self._where]
 
     def put(self, hashes: Sequence[bytes], states: Sequence[States]) -> None:
-        """Keep the states of n texts, as far as there is room; a full disk keeps none of them."""
+        """Keep the states of n texts, as far as there is room (see `Room`); a full disk keeps none."""
         with self._lock:
-            rows: list[States] = []
-            index: list[tuple[str, int]] = []
-            for item, state in zip(hashes, states, strict=True):
-                if not self.room.take(state.nbytes):
-                    break
-                rows.append(state)
-                index.append((item.hex(), len(state)))
-            if not rows:
+            fitting = self.room.take_first([state.nbytes for state in states])
+            if not fitting:
                 return
-            name, block = uuid.uuid4().hex, np.concatenate(rows)
+            index = [(item.hex(), len(state)) for item, state in zip(hashes, states, strict=True)][:fitting]
+            name, block = uuid.uuid4().hex, np.concatenate(states[:fitting])
             if self.folder is None:
                 self._take(name, index, _Segment(block.shape[1], 0, block))
                 return

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Final
 
 from serm.storage.artifacts import sqlite_errors
+from serm.storage.rounds import round_folders
 
 CHECKPOINTS: Final = "checkpoints.sqlite"
 
@@ -23,7 +24,7 @@ def windows_used(workspace: Path) -> int | None:
     was killed before that stands in the checkpoints alone, and goes on from there.
     Raises StorageError where the checkpoints cannot be read.
     """
-    begun = [int(folder.name) for folder in (workspace / "rounds").glob("[0-9]*")]
+    begun = [int(folder.name) for folder in round_folders(workspace / "rounds")]
     under_way = _round_under_way(workspace / CHECKPOINTS)
     return max([*begun, *([] if under_way is None else [under_way])], default=None)
 

@@ -174,6 +174,12 @@ def test_a_dead_model_falls_back_at_once() -> None:
     assert outcome.calls == ("add", "add")
 
 
+@pytest.mark.parametrize("error", [StopRequestedError(), BudgetExceededError("no money")])
+def test_what_stops_a_model_s_turn_stops_the_run_and_no_rules_go_on(error: Exception) -> None:
+    with pytest.raises(type(error)):
+        run(Counter(), Policy(error))
+
+
 def test_calls_after_the_work_is_done_are_not_run() -> None:
     desk = Counter()
     run(desk, Policy(calls(("add", {"number": 10}), ("add", {"number": 10}))))

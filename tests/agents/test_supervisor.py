@@ -8,6 +8,7 @@ import pytest
 from langchain_core.messages import AIMessage, BaseMessage, HumanMessage, SystemMessage, ToolMessage
 from langchain_core.tools import BaseTool
 
+from serm.agents.judge_shard import StopRequestedError
 from serm.agents.supervisor import Turn, model_turn, supervisor_system
 from serm.core.errors import BudgetExceededError
 from serm.tools.supervisor_tools import AFTER, NEXT, RoundDesk, supervisor_tools
@@ -129,6 +130,19 @@ def test_people_are_not_asked_without_end() -> None:
     assert desk.act == ""
 
 
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        AIMessage(""),
+        AIMessage("", invalid_tool_calls=[{"name": "mine", "args": "{", "id": "x", "error": None}]),
+    ],
+)
+def test_a_turn_that_was_cut_off_says_so(wrong: AIMessage) -> None:
+    wrong = wrong.model_copy(update={"response_metadata": {"finish_reason": "length", "cut_off_at": 16}})
+    assert "cut off at `llm.max_tokens` = 16 tokens" in turn(wrong).messages[-1].text
+    assert "cut off at `llm.max_tokens` = 16 tokens" in turn(wrong, bad=1).stopped
+
+
 def test_turns_and_money_run_out_and_a_model_dies() -> None:
     silent: list[BaseMessage] = []
     found = turn(AssertionError("it is not asked"), number=6)
@@ -137,3 +151,5 @@ def test_turns_and_money_run_out_and_a_model_dies() -> None:
     assert turn(TimeoutError("gone")).stopped == "the model failed: TimeoutError: gone"
     with pytest.raises(BudgetExceededError):  # no rules help there: the run stops
         turn(BudgetExceededError("it is spent"))
+    with pytest.raises(StopRequestedError):
+        turn(StopRequestedError())

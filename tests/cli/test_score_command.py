@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -19,7 +20,8 @@ from serm.core.errors import ModelError
 from serm.graphs import evolve, open_model
 from serm.relevance_model.loading import load_model
 from serm.relevance_model.registry import PRUNED, WEIGHTS
-from serm.storage.scores_io import write_scores
+from serm.relevance_model.shards import Reader
+from serm.storage import scores_io
 from serm.storage.workspace import Workspace
 
 PAIRS = [
@@ -119,6 +121,7 @@ def test_bad_rows_and_repeated_pairs_are_named_in_a_file_and_the_others_scored(
             "there is no version 99. Versions: 1,",
         ),
         (["{config}", "nowhere.jsonl", "--out", "scores.csv"], "there is no such file"),
+        (["nowhere.yaml", "{pairs}", "--out", "folder.csv"], "folder.csv is a folder"),
     ],
 )
 def test_what_cannot_be_scored_is_told_in_a_sentence(
@@ -131,16 +134,45 @@ def test_what_cannot_be_scored_is_told_in_a_sentence(
     told: str,
 ) -> None:
     monkeypatch.chdir(pairs.parent)
+    Path("folder.csv").mkdir()
     assert run(["score", *(word.format(config=config, pairs=pairs) for word in arguments)]) not in (0, 70)
     assert told in " ".join(capsys.readouterr().err.split())
     assert not list(pairs.parent.glob("scores.*"))
 
 
-def test_a_run_cannot_hold_an_id_with_a_blank(tmp_path: Path) -> None:
-    scores = pd.DataFrame({"query_id": ["a b"], "doc_id": ["c"], "score": [1.0]})
-    with pytest.raises(Exception, match="the id `a b` has a blank in it, which TREC runs cannot hold"):
-        write_scores(scores, tmp_path / "scores.run", "tag")
-    assert not list(tmp_path.iterdir())
+def _reads_nothing(*_: object) -> None:
+    raise AssertionError("a text was encoded")
+
+
+def test_an_id_that_a_run_cannot_hold_is_told_before_anything_is_encoded(
+    config: Path, pairs: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pairs.write_text(json.dumps(PAIRS[0] | {"doc_id": "a b"}) + "\n")
+    monkeypatch.setattr(Reader, "__call__", _reads_nothing)
+    assert run(["score", str(config), str(pairs), "--out", str(pairs.parent / "scores.run")]) == 3
+    assert "the id `a b` has a blank in it, which TREC runs cannot hold" in capsys.readouterr().err
+    assert not list(pairs.parent.glob("*scores*"))
+
+
+def test_what_was_encoded_is_kept_in_the_workspace(
+    config: Path, pairs: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rows = [row | {"text": f"{row['text']} for the home"} for row in PAIRS]
+    pairs.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    out = pairs.parent / "scores.csv"
+
+    def dies(path: Path, write: Callable[[Path], None]) -> None:
+        """In the last moment: all is scored, and nothing of the file is there."""
+        write(path.with_suffix(".half"))
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(scores_io, "write_file", dies)
+    assert run(["score", str(config), str(pairs), "--out", str(out)]) != 0
+    monkeypatch.undo()
+    assert not out.exists()
+    monkeypatch.setattr(Reader, "__call__", _reads_nothing)
+    assert run(["score", str(config), str(pairs), "--out", str(out)]) == 0
+    assert len(pd.read_csv(out)) == len(PAIRS)
 
 
 def test_a_workspace_at_work_is_scored_with_all_the_same(config: Path, pairs: Path) -> None:

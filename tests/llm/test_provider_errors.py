@@ -82,6 +82,29 @@ def test_a_retry_after_is_read_and_an_unknown_error_is_named() -> None:
     assert problem_of_provider(ProviderError("strange")).charged is True
 
 
+@pytest.mark.parametrize(
+    ("told", "kind", "again"),
+    [
+        ({"message": "overloaded", "code": 503}, FailureKind.SERVER, True),
+        ({"message": "overloaded", "code": "503"}, FailureKind.SERVER, True),
+        ({"message": "slow down", "code": 429}, FailureKind.RATE_LIMITED, True),
+        ({"message": "no credit", "code": 402}, FailureKind.REFUSED, False),
+        ({"message": "no credit", "code": "insufficient_quota"}, FailureKind.REFUSED, False),
+        ({"message": "something", "code": 7}, FailureKind.SERVER, True),
+        ({"message": "something"}, FailureKind.SERVER, True),
+    ],
+)
+def test_an_error_that_a_gateway_sends_under_status_200_costs_nothing_and_is_sorted_by_its_code(
+    told: dict[str, Any], kind: FailureKind, again: bool
+) -> None:
+    """LangChain raises it as it is."""
+    problem = problem_of_provider(ValueError(told))
+    assert (problem.failure.kind, problem.again, problem.charged) == (kind, again, False)
+    assert told["message"] in problem.failure.message
+    assert "{" not in problem.failure.message
+    assert problem_of_provider(ValueError("no mapping")).charged
+
+
 class ConnectTimeoutError(Exception):
     """As urllib3 and botocore have one."""
 

@@ -234,6 +234,17 @@ def test_a_refusal_that_names_no_part_of_the_request_is_asked_once(
     assert len(stub.bodies) == 1
 
 
+@pytest.mark.parametrize(("code", "requests"), [(503, 2), (402, 1)])
+def test_an_error_of_status_200_costs_nothing_and_a_refusal_is_asked_once(
+    stub: ChatStub, mine: Callable[[float | None], None], store: JudgmentStore, code: int, requests: int
+) -> None:
+    """The client itself gives all of them one name."""
+    stub.play = lambda body, _: Raw(json.dumps({"error": {"message": "no", "code": code}}).encode())
+    mine(None)
+    assert len(stub.bodies) == requests
+    assert store.spent() == 0
+
+
 def test_a_retry_that_could_pass_the_budget_is_not_made(
     stub: ChatStub, settings_with: Callable[..., Settings], store: JudgmentStore
 ) -> None:

@@ -1,11 +1,17 @@
 from __future__ import annotations
 
+import sys
+from collections import Counter, defaultdict
+from collections.abc import Hashable, Sequence
+from types import FrameType
+
 import numpy as np
+import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from serm.relevance_model.batches import batches, query_lists
+from serm.relevance_model.batches import Rows, batches, query_lists
 from serm.relevance_model.losses import cross_entropy, listwise
 
 
@@ -38,6 +44,87 @@ def test_every_list_is_in_exactly_one_batch(documents: list[list[int]], per_batc
     found = batches(lists, flat, per_batch, np.random.default_rng(seed))
     assert all(1 <= len(batch) <= per_batch for batch in found)
     assert sorted(int(rows[0]) for batch in found for rows in batch) == [int(rows[0]) for rows in lists]
+
+
+def _plainly(
+    lists: Sequence[Rows], documents: Sequence[Hashable], per_batch: int, rng: np.random.Generator
+) -> list[list[Rows]]:
+    """`batches` as one would write it, in the square of the lists that share a document."""
+    order = [int(item) for item in rng.permutation(len(lists))]
+    holders: dict[Hashable, list[int]] = defaultdict(list)
+    for number in order:
+        for row in lists[number]:
+            holders[documents[row]].append(number)
+    used: set[int] = set()
+    result: list[list[Rows]] = []
+    while len(used) < len(lists):
+        batch: list[Rows] = []
+        shared: Counter[int] = Counter()
+        while len(batch) < per_batch and len(used) < len(lists):
+            if shared:
+                chosen = max(shared, key=lambda item: (shared[item], -item))
+            else:
+                chosen = next(item for item in order if item not in used)
+            used.add(chosen)
+            batch.append(lists[chosen])
+            shared.pop(chosen, None)
+            for document in {documents[row] for row in lists[chosen]}:
+                shared.update(item for item in holders[document] if item not in used)
+        result.append(batch)
+    return [result[int(item)] for item in rng.permutation(len(result))]
+
+
+def _require_the_same(
+    lists: Sequence[Rows], documents: Sequence[Hashable], per_batch: int, seed: int
+) -> None:
+    found = batches(lists, documents, per_batch, np.random.default_rng(seed))
+    expected = _plainly(lists, documents, per_batch, np.random.default_rng(seed))
+    assert [[rows.tolist() for rows in batch] for batch in found] == [
+        [rows.tolist() for rows in batch] for batch in expected
+    ]
+
+
+@settings(deadline=None)
+@given(
+    st.lists(st.lists(st.integers(0, 12), min_size=1, max_size=6), max_size=60),
+    st.integers(1, 70),
+    st.integers(0, 99),
+)
+def test_batches_are_those_of_the_plain_way(documents: list[list[int]], per_batch: int, seed: int) -> None:
+    ends = np.cumsum([len(row) for row in documents], dtype=np.int64)
+    lists = [np.arange(end - len(row), end) for row, end in zip(documents, ends, strict=True)]
+    _require_the_same(lists, [f"d{item}" for row in documents for item in row], per_batch, seed)
+
+
+@pytest.mark.parametrize("kind", ["few popular", "all alike", "own"])
+@pytest.mark.parametrize("per_batch", [8, 40])
+def test_batches_of_many_lists_are_those_of_the_plain_way(kind: str, per_batch: int) -> None:
+    rng = np.random.default_rng(2)
+    count, size = 1_500, 8
+    drawn = {
+        "few popular": rng.zipf(1.3, count * size) % 500,
+        "all alike": rng.integers(0, 150, count * size),
+        "own": np.arange(count * size) // 2,
+    }
+    lists = query_lists(np.repeat(np.arange(count), size), rng.random(count * size), size, rng)
+    _require_the_same(lists, drawn[kind].tolist(), per_batch, 3)
+
+
+def test_a_document_of_all_lists_is_not_looked_at_for_each_of_them_each_time() -> None:
+    """Counted in calls of functions, which no clock disturbs."""
+    calls = 0
+
+    def count(frame: FrameType, event: str, argument: object) -> None:
+        nonlocal calls
+        calls += event == "call"
+
+    lists = [np.array([number]) for number in range(2_000)]
+    sys.setprofile(count)
+    try:
+        batches(lists, ["one"] * len(lists), 8, np.random.default_rng(0))
+    finally:
+        sys.setprofile(None)
+    assert calls < 30 * len(lists)
 
 
 def test_queries_over_the_same_documents_share_a_batch() -> None:

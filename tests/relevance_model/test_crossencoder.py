@@ -1,8 +1,10 @@
 from __future__ import annotations
 
 import filecmp
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -12,10 +14,11 @@ from transformers import BertTokenizerFast, Qwen2Config, Qwen2ForCausalLM
 
 from serm.core.errors import ModelError
 from serm.core.settings_loop import ModelSettings, TrainingSettings
-from serm.relevance_model.base import expected_grade
+from serm.relevance_model.base import FloatArray, Read, expected_grade
 from serm.relevance_model.crossencoder import CrossEncoderModel, softmax
 from serm.relevance_model.loading import load_model, open_base
 from serm.relevance_model.pairs import CodedPairs
+from serm.relevance_model.shards import SHARD
 from serm.relevance_model.train import calibrate, train
 
 QUERIES = ["red ask1", "red ask1", "blue ask2"]
@@ -24,7 +27,11 @@ DOCUMENTS = ["the answer1", "the answer1", "the answer2 of red"]
 
 @pytest.fixture
 def model(tiny: ModelSettings) -> CrossEncoderModel:
-    opened = open_base(tiny.model_copy(update={"kind": "crossencoder", "max_length": 24}), None)
+    return _crossencoder(tiny.model_copy(update={"kind": "crossencoder", "max_length": 24}), None)
+
+
+def _crossencoder(settings: ModelSettings, cache: Path | None) -> CrossEncoderModel:
+    opened = open_base(settings, cache)
     assert isinstance(opened, CrossEncoderModel)
     return opened
 
@@ -60,6 +67,49 @@ def test_it_gives_a_distribution_over_four_grades_and_reads_equal_pairs_once(
     np.testing.assert_allclose(scores.probabilities.sum(axis=1), 1, atol=1e-5)
     assert (scores.probabilities[0] == scores.probabilities[1]).all()
     assert model.score([], []).probabilities.shape == (0, 4)
+
+
+class _Counted:
+    """Maps over shards here and counts what is read; dies before the shard of that number."""
+
+    def __init__(self, dies_before: int | None = None) -> None:
+        self.read, self._dies_before = 0, dies_before
+
+    def __call__(self, read: Read, shards: Sequence[Sequence[Any]]) -> Iterator[FloatArray]:
+        for number, shard in enumerate(shards):
+            if number == self._dies_before:
+                raise KeyboardInterrupt
+            self.read += len(shard)
+            yield read(shard)
+
+
+def test_what_a_killed_run_has_read_is_not_read_again(tiny: ModelSettings, tmp_path: Path) -> None:
+    settings = tiny.model_copy(update={"kind": "crossencoder", "max_length": 24, "batch_size": 1})
+    count = 3 * SHARD
+    pairs = CodedPairs.of(
+        [f"red ask{row % 6}" for row in range(count)], [f"the answer{row // 6}" for row in range(count)]
+    )
+    with pytest.raises(KeyboardInterrupt):
+        open_base(settings, tmp_path).score_pairs(pairs, _Counted(dies_before=2))
+    again = _Counted()
+    scores = open_base(settings, tmp_path).score_pairs(pairs, again)
+    assert again.read == SHARD
+    assert (scores.probabilities == open_base(settings, None).score_pairs(pairs).probabilities).all()
+    nothing = _Counted()
+    tempered = replace(_crossencoder(settings, tmp_path), temperature=2.0)
+    tempered.score_pairs(pairs, nothing)
+    assert nothing.read == 0, "a temperature is no part of what was read"
+    assert tempered.embeddings is not None
+    assert (tempered.embeddings / "logits" / "vectors.bin").is_file(), "pruned with the network's vectors"
+
+
+def test_pairs_of_the_same_letters_are_not_taken_for_each_other(tiny: ModelSettings, tmp_path: Path) -> None:
+    settings = tiny.model_copy(update={"kind": "crossencoder", "max_length": 24})
+    model = _crossencoder(settings, tmp_path)
+    model.logits(["red "], ["ask1 of the answer1"])
+    assert (
+        model.logits(["red ask1"], [" of the answer1"]) != model.logits(["red "], ["ask1 of the answer1"])
+    ).any()
 
 
 def test_a_new_classifier_is_the_same_every_time(model: CrossEncoderModel, tiny: ModelSettings) -> None:

@@ -80,6 +80,17 @@ def test_a_put_that_was_cut_anywhere_is_as_if_it_had_not_been(tmp_path: Path, na
     assert (healed.get(_hashes(3, "c"))[1] == _vectors(3, seed=2)).all()
 
 
+def test_vectors_that_somebody_removed_are_made_again(tmp_path: Path) -> None:
+    EmbeddingCache(tmp_path, "k", 4, "float32").put(_hashes(3), _vectors(3))
+    (tmp_path / "k" / "vectors.bin").unlink()
+    cache = EmbeddingCache(tmp_path, "k", 4, "float32")
+    assert not cache.known(_hashes(3)).any()
+    cache.put(_hashes(2), _vectors(2, seed=1))
+    again = EmbeddingCache(tmp_path, "k", 4, "float32")
+    assert again.known(_hashes(3)).tolist() == [True, True, False]
+    assert (again.get(_hashes(2))[1] == _vectors(2, seed=1)).all()
+
+
 def _fill(folder: Path) -> None:
     cache = EmbeddingCache(folder, "k", 4, "float32")
     for number in range(100_000):

@@ -53,6 +53,62 @@ def test_the_head_in_training_says_what_the_frozen_head_says(head: OrdinalHead, 
     )
 
 
+@given(heads(), cosines, st.booleans())
+def test_a_head_that_is_frozen_has_its_biases_around_0_and_says_what_it_said(
+    head: OrdinalHead, values: list[float], weighed: bool
+) -> None:
+    trainable = TrainableHead(head, ["en", "fr"]).double()
+    shares = np.arange(1.0, len(trainable.languages) + 1) if weighed else None
+    frozen = trainable.frozen(shares)
+    biases = [bias for _, bias in frozen.biases]
+    assert np.average(biases, weights=shares) == pytest.approx(0, abs=1e-9)
+    for language in trainable.languages:
+        languages = [language] * len(values)
+        before = trainable(
+            torch.tensor(values, dtype=torch.float64), torch.from_numpy(trainable.positions(languages))
+        )
+        np.testing.assert_allclose(
+            frozen.probabilities(np.array(values), languages),
+            grade_log_probabilities(before).exp().detach().numpy(),
+            atol=1e-5,
+        )
+
+
+def test_what_all_languages_have_in_common_holds_for_one_that_is_not_known() -> None:
+    truth = OrdinalHead(15.0, (0.1, 0.25, 0.4))
+    languages = ["en"] * 2_000
+    values, targets = _drawn(truth, len(languages), languages)
+    weights = np.full(len(values), 1 / len(values))
+    found = fit_head(UNTRAINED, values, targets, languages, weights, queries=200)
+    assert dict(found.biases)["en"] == pytest.approx(0, abs=1e-9)
+    for unknown in (None, ["fr"] * len(values)):
+        np.testing.assert_allclose(
+            found.probabilities(values, unknown), found.probabilities(values, languages), atol=1e-6
+        )
+
+
+def test_a_language_weighs_as_much_as_its_rows_in_what_is_said_without_one() -> None:
+    languages = ["de", "en", "en", "en"] * 500
+    truth = OrdinalHead(15.0, (0.3, 0.5, 0.8), (("de", 1.0), ("en", 0.0)))
+    values, targets = _drawn(truth, len(languages), languages)
+    weights = np.full(len(values), 1 / len(values))
+    biases = dict(fit_head(UNTRAINED, values, targets, languages, weights, queries=200).biases)
+    assert 0.25 * biases["de"] + 0.75 * biases["en"] == pytest.approx(0, abs=1e-9)
+
+
+def test_a_fit_from_a_head_with_biases_off_0_is_that_from_the_same_head_around_0() -> None:
+    """A workspace's heads of before are such starts."""
+    before = OrdinalHead(12.0, (0.3, 0.5, 0.8), (("de", 1.6), ("en", 1.4)))
+    around = TrainableHead(before).double().frozen()
+    languages = ["de", "en", "fr"] * 300
+    values, targets = _drawn(OrdinalHead(12.0, (0.35, 0.5, 0.7)), len(languages), languages)
+    weights = np.full(len(values), 1 / len(values))
+    fits = [fit_head(start, values, targets, languages, weights, queries=90) for start in (before, around)]
+    for language in ("de", "en"):
+        first, second = (fit.probabilities(values, [language] * len(values)) for fit in fits)
+        np.testing.assert_allclose(first, second, atol=0.02)
+
+
 @settings(deadline=None)
 @given(heads(), st.integers(0, 2**16), st.sampled_from([1e-3, 1.0, 100.0]), st.integers(1, 4))
 def test_thresholds_stay_ordered_and_the_scale_positive_after_any_step(
@@ -129,5 +185,16 @@ def test_the_temperature_of_overconfident_logits_is_above_one() -> None:
     logits = rng.normal(size=(4_000, 4)).astype(np.float32)
     raised = np.exp(logits) / np.exp(logits).sum(axis=1, keepdims=True)
     grades = (rng.uniform(size=(4_000, 1)) > raised.cumsum(axis=1)).sum(axis=1).clip(0, 3)
-    found = fit_temperature(logits * 3, np.eye(4, dtype=np.float32)[grades], np.full(4_000, 1 / 4_000))
+    targets = np.eye(4, dtype=np.float32)[grades]
+    found = fit_temperature(logits * 3, targets, np.full(4_000, 1 / 4_000), queries=500)
     assert found == pytest.approx(3.0, rel=0.1)
+
+
+@pytest.mark.parametrize("grades", [[3, 0, 1], [0, 3, 2]], ids=["all right", "all wrong"])
+def test_a_temperature_of_three_pairs_stays_near_one(grades: list[int]) -> None:
+    logits = np.array([[0, 0.2, 0.4, 1.5], [1.6, 0.2, 0, -0.5], [0.1, 1.2, 0.3, 0]], dtype=np.float32)
+    targets, weights = np.eye(4, dtype=np.float32)[grades], np.full(3, 1 / 3)
+    found = fit_temperature(logits, targets, weights, queries=1)
+    assert 1 / 3 < found < 3
+    further = fit_temperature(logits, targets, weights, queries=10_000)
+    assert abs(np.log(further)) > 2 * abs(np.log(found)), "the pull weighs what one query weighs"

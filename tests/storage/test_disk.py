@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import os
+import shutil
 import subprocess
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -16,7 +17,7 @@ import pytest
 from serm.core import Settings
 from serm.core.errors import StorageError
 from serm.core.records import Reject
-from serm.storage.artifacts import storage_errors, write_file
+from serm.storage.artifacts import find_or_create, storage_errors, write_file
 from serm.storage.ingest import ingest
 from serm.storage.rejects import RejectLog
 from serm.storage.room import Room
@@ -93,6 +94,33 @@ def test_a_disk_that_fills_under_an_array_is_full_and_a_cache_goes_on_without_it
     store.put([bytes([1] * 32)], [np.zeros((4_000, 128), dtype=np.uint16)])
     assert store.missing([bytes(32), bytes([1] * 32)]) == [1]
     assert sorted(file.suffix for file in disk.folder.rglob("*") if file.is_file()) == [".json", ".npy"]
+
+
+def test_a_disk_that_fills_under_a_copy_of_a_folder_is_full_and_leaves_none(
+    tmp_path: Path, disk: Disk
+) -> None:
+    """`shutil.copytree` collects what went wrong in an error without an errno."""
+    weights = tmp_path / "weights"
+    weights.mkdir()
+    for name in ("config", "layers"):
+        (weights / name).write_bytes(os.urandom(300_000))
+    with pytest.raises(StorageError, match="the disk is full") as raised:
+        find_or_create(
+            disk.folder, "copy", lambda folder: shutil.copytree(weights, folder, dirs_exist_ok=True)
+        )
+    assert "states/" in raised.value.remedy
+    assert list(disk.folder.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    ("code", "said"), [(errno.ENOSPC, "the disk is full"), (errno.EACCES, "permission is denied")]
+)
+def test_what_a_copy_of_a_folder_tells_of_its_files_is_known(tmp_path: Path, code: int, said: str) -> None:
+    why = [("from", "to", str(OSError(number, os.strerror(number), "to"))) for number in (errno.EINVAL, code)]
+    with pytest.raises(StorageError, match=said), storage_errors(tmp_path):
+        raise shutil.Error(why)
+    with pytest.raises(shutil.Error), storage_errors(tmp_path):
+        raise shutil.Error(why[:1])
 
 
 def test_a_read_only_disk_is_refused_before_anything_is_done(

@@ -4,14 +4,23 @@ from __future__ import annotations
 
 import shutil
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 
 from serm.core.errors import StorageError
+from serm.storage import room as room_module
 from serm.storage import states as module
-from serm.storage.room import Room
+from serm.storage.room import Room, spare
 from serm.storage.states import States, StateStore, open_states
+
+
+@pytest.fixture(autouse=True)
+def nothing_spared(monkeypatch: pytest.MonkeyPatch) -> None:
+    """These stores are small: they work on a disk that is nearly full, too."""
+    monkeypatch.setattr(room_module, "SPARE", 0)
+    monkeypatch.setattr(room_module, "SPARE_SHARE", 0.0)
 
 
 def _texts(count: int, seed: int = 0) -> tuple[list[bytes], list[States]]:
@@ -124,3 +133,25 @@ def test_all_keys_of_a_folder_have_the_limit_together(tmp_path: Path) -> None:
     again = open_states(tmp_path, "other", limit)
     again.put(hashes[:3], states[:3])
     assert all(item is not None for item in again.get(hashes[:3]))
+
+
+def test_what_a_disk_keeps_free_is_not_taken(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    hashes, states = _texts(6)
+    disk = SimpleNamespace(total=1_000, free=300 + sum(item.nbytes for item in states[:3]))
+    monkeypatch.setattr(room_module, "SPARE", 300)
+    monkeypatch.setattr(room_module.shutil, "disk_usage", lambda _: disk)
+    store = open_states(tmp_path, "key", 10**6)
+    store.put(hashes, states)
+    assert [item is not None for item in store.get(hashes)] == [True] * 3 + [False] * 3
+    disk.free = 300  # others have written, too
+    store.put(hashes[3:], states[3:])
+    assert all(item is None for item in store.get(hashes[3:]))
+    disk.free = 1_000
+    store.put(hashes[3:], states[3:])
+    assert all(item is not None for item in store.get(hashes))
+
+
+def test_a_disk_keeps_a_gib_or_a_share_free_and_a_small_one_half(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.undo()
+    gib = 2**30
+    assert [spare(total * gib) / gib for total in (1, 10, 100)] == [0.5, 1.0, 5.0]

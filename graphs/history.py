@@ -1,0 +1,51 @@
+"""A run's history is read, not run again: later rounds rest on what each round left.
+
+Going back to a checkpoint would have the models of now mine, label and judge the past, move the champion's
+alias, and write over the reports of the rounds that came after.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any, Final
+
+from langchain_core.runnables import RunnableConfig
+from langgraph.checkpoint.base import ChannelVersions, Checkpoint, CheckpointMetadata
+from langgraph.checkpoint.sqlite import SqliteSaver
+
+from serm.core.errors import WorkspaceError
+from serm.storage.rounds import round_folders
+
+_BRANCHES: Final = ("fork", "update")
+"""How LangGraph says that a checkpoint goes on from an earlier one, not from the newest."""
+
+
+def require_newest(rounds: Path, number: int) -> None:
+    """Raises WorkspaceError where a later round than `number` has a report in `rounds`: the folder says so
+    whatever a checkpoint knows. A killed round goes on: it has none before its end, and the next none."""
+    done = [int(place.name) for place in round_folders(rounds) if (place / "round.json").is_file()]
+    if max(done, default=0) > number:
+        raise WorkspaceError(
+            f"round {number + 1} was run already: its history can be read, not run again.",
+            "`serm evolve` goes on from the newest round. To run it otherwise name another `workspace:`; "
+            "with the judgments of this one as its `storage.database` none is paid for twice.",
+        )
+
+
+class Checkpoints(SqliteSaver):
+    """Keeps no branch from a round that is behind: it would be what the run goes on from."""
+
+    def __init__(self, *args: Any, rounds: Path, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self._rounds = rounds
+
+    def put(
+        self,
+        config: RunnableConfig,
+        checkpoint: Checkpoint,
+        metadata: CheckpointMetadata,
+        new_versions: ChannelVersions,
+    ) -> RunnableConfig:
+        if metadata.get("source") in _BRANCHES:
+            require_newest(self._rounds, int(checkpoint["channel_values"].get("round", 0)))
+        return super().put(config, checkpoint, metadata, new_versions)
