@@ -38,7 +38,7 @@ FloatArray = np.ndarray[Any, np.dtype[np.float64]]
 
 @pytest.mark.parametrize("n", [2, 3, 5, 8, 20])
 def test_few_queries_have_an_interval_that_holds_as_often_as_it_says(n: int) -> None:
-    """Of two queries that moved alike by chance nothing is known; a percentile interval holds half the time."""
+    """Of two queries that moved alike by chance nothing is known: percentile intervals held half the time."""
     rng = np.random.default_rng(n)
     runs = 400
     tables = rng.normal(0.0, 0.1, (runs, n))
