@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from serm.cli.format import clean
 from serm.cli.options import Place
 
 if TYPE_CHECKING:
@@ -85,4 +86,4 @@ def _go_on(console: Console, config: Path, rounds: int | None, resume: bool | No
 
 
 def _say(console: Console, text: str) -> None:
-    console.print(text, markup=False, highlight=False)
+    console.print(clean(text), markup=False, highlight=False)  # the question is a model's

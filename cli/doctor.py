@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Final
 
 import typer
 
+from serm.cli.format import clean
 from serm.cli.options import Config
 
 if TYPE_CHECKING:
@@ -37,9 +38,9 @@ def doctor(config: Config) -> None:
         seen[finding.status] += 1
         sign, style = styles[finding.status]
         console.print(f"{sign} {finding.status.value}", style=style, end="")
-        console.print(f"  {finding.area:<10}  {finding.sentence}", markup=False)
+        console.print(f"  {finding.area:<10}  {clean(finding.sentence)}", markup=False)
         if finding.remedy:
-            console.print(f"{'':<20}{finding.remedy}", style="dim", markup=False)
+            console.print(f"{'':<20}{clean(finding.remedy)}", style="dim", markup=False)
     console.print(f"{seen[Status.PASS]} passed, {seen[Status.WARN]} warnings, {seen[Status.FAIL]} failed.")
     if seen[Status.FAIL]:
         raise typer.Exit(1)

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from serm.cli.calling import command
+from serm.cli.format import clean
 from serm.cli.options import Config
 
 if TYPE_CHECKING:
@@ -69,7 +70,7 @@ def watch(config: Path, rounds: int | None = None) -> None:
         def ask() -> None:
             control.request_drain()
             progress.say(
-                "Stopping at the end of this step, or once the judges' calls in flight have ended; "
+                "Stopping at the end of this step, or once the calls in flight have ended; "
                 "once more stops at once.",
                 style="yellow",
             )
@@ -119,7 +120,7 @@ def tell(console: Console, result: EvolutionResult, config: Path) -> None:
 def _ending(result: EvolutionResult, config: Path) -> str:
     if result.question:
         return (
-            f"Waiting for a person. The supervisor asks: {result.question}\n"
+            f"Waiting for a person. The supervisor asks: {clean(result.question)}\n"
             f"`{command('answer', config)}` answers it, and the run goes on."
         )
     if result.waiting:

@@ -6,8 +6,6 @@ those of labels that earlier rounds kept and trained on.
 
 from __future__ import annotations
 
-import json
-
 import pandas as pd
 
 from serm.core.columns import KEY
@@ -15,6 +13,7 @@ from serm.storage.chroma import Progress, silent
 from serm.storage.dataset import DataSet
 from serm.storage.knowledge import Embedder, Knowledge, open_knowledge
 from serm.storage.labels import newest
+from serm.storage.reading import read_json
 from serm.storage.workspace import Workspace
 
 _TEXTS = ["query", "title", "text"]
@@ -45,5 +44,5 @@ def round_knowledge(
 
 def _said(workspace: Workspace, number: int) -> pd.DataFrame:
     """The labels of a finished round. Its report says where they are."""
-    report = json.loads((workspace.rounds / f"{number:03d}" / "round.json").read_text(encoding="utf-8"))
+    report = read_json(workspace.rounds / f"{number:03d}" / "round.json", "Put a copy of the file back.")
     return pd.read_parquet(workspace.folder / report["labels"], columns=[*KEY, "grade", "outcome"])

@@ -66,7 +66,7 @@ def test_ctrl_c_stops_at_a_steps_end_and_the_same_command_goes_on(config: Path) 
         process.send_signal(signal.SIGINT)
         shown += process.stdout.read()
     assert process.returncode == 130, shown
-    assert "Stopping at the end of this step, or once the judges' calls in flight have ended; " in shown
+    assert "Stopping at the end of this step, or once the calls in flight have ended; " in shown
     assert f"Stopped; nothing is lost. `serm evolve {config}` goes on from here." in shown
     assert "Traceback" not in shown
     assert run(command[3:]) == 0
