@@ -29,14 +29,23 @@ def stopping(ask: Callable[[], object], at_once: Callable[[], object] = lambda: 
 
     Handlers are put back after.
     """
-    stop = Stop()
+    stop, asking, again = Stop(), False, False
 
     def handle(number: int, _: FrameType | None) -> None:
-        if stop.signal is not None:
-            at_once()
-            raise KeyboardInterrupt
-        stop.signal = number
-        ask()
+        nonlocal asking, again
+        if asking:  # `ask` may be in the midst of a line, and what it prints with would be left half done
+            again = True
+            return
+        if stop.signal is None:
+            stop.signal, asking = number, True
+            try:
+                ask()
+            finally:
+                asking = False
+            if not again:
+                return
+        at_once()
+        raise KeyboardInterrupt
 
     before = {number: signal.signal(number, handle) for number in SIGNALS}
     try:

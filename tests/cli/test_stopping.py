@@ -41,3 +41,16 @@ def test_without_a_signal_the_exit_code_is_0() -> None:
     with stopping(lambda: None) as stop:
         pass
     assert stop.exit_code == 0
+
+
+def test_a_second_signal_waits_until_the_first_one_is_said() -> None:
+    """It came in the midst of the line that the first one prints, and nothing was printed from then on."""
+    said: list[str] = []
+
+    def ask() -> None:
+        os.kill(os.getpid(), signal.SIGINT)
+        said.append("stopping")
+
+    with stopping(ask, lambda: said.append("at once")), pytest.raises(KeyboardInterrupt):
+        os.kill(os.getpid(), signal.SIGINT)
+    assert said == ["stopping", "at once"]

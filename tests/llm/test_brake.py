@@ -197,7 +197,7 @@ def test_ctrl_c_stops_the_miner_and_the_same_command_goes_on(
         if signals == 1:
             return plan
         while "once more" not in capsys.readouterr().out:  # the first one is heard
-            pressed.wait(0.05)
+            threading.Event().wait(0.05)
         os.kill(os.getpid(), signal.SIGINT)
         return Hang()
 
