@@ -75,7 +75,7 @@ def test_arms_and_seeds_are_run_once_and_compared(
         "Drift",
     ):
         assert f"**{title}**" in text
-    assert re.search(r"\| ours \| late \| \d+ \| \d+\.\d \[\d+\.\d, \d+\.\d\] \| [+-]", text)
+    assert re.search(r"\| ours \| late \| \d+ \| \d+\.\d \[\d+\.\d, \d+\.\d\] \| ([+-]|0\.0 the same)", text)
     page = (out / "report.html").read_text(encoding="utf-8")
     assert "Simulated judges:" in page
     assert "ann (SIMULATED): " in page
