@@ -118,7 +118,7 @@ def test_a_request_that_comes_too_late_is_given_up_as_well() -> None:
 def test_who_waits_for_others_turns_to_end_is_told_to_stop(store: JudgmentStore) -> None:
     wish, waiting = Wish(), threading.Event()
     purse, price = Purse(1.5, store, Brake(wish)), Price(input=1, output=1_000)  # a turn costs 1 at most
-    spent, asked = store.spent, threading.Event()
+    spent, asked, submitted = store.spent, threading.Event(), threading.Event()
 
     def looked() -> float:
         if asked.is_set():
@@ -130,6 +130,7 @@ def test_who_waits_for_others_turns_to_end_is_told_to_stop(store: JudgmentStore)
     def first() -> AIMessage:
         asked.set()
         assert waiting.wait(60)
+        assert submitted.wait(60)
         wish.stop = True
         with pytest.raises(StopRequestedError):
             other.result(60)
@@ -139,6 +140,7 @@ def test_who_waits_for_others_turns_to_end_is_told_to_stop(store: JudgmentStore)
         one = pool.submit(Till(purse, "a", "stub", price, 1_000).pay, first, [], [])
         assert asked.wait(60)
         other = pool.submit(Till(purse, "b", "stub", price, 1_000).pay, lambda: AIMessage("late"), [], [])
+        submitted.set()
         one.result(60)
     assert store.turn_totals().turns == 1
 
