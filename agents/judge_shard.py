@@ -20,8 +20,6 @@ from serm.storage.judgment_tables import Call
 from serm.storage.judgments import JudgmentStore
 from serm.storage.trace import SpanKind, current_trace_id, span
 
-__all__ = ["Manner", "StopRequestedError", "is_final", "judge_shard"]
-
 FINAL: Final = frozenset({FailureKind.NO_MAJORITY})
 """Failures that are a result: asking again would say the same. All others are asked again, alone."""
 UNASKED: Final = frozenset({FailureKind.OVER_BUDGET})

@@ -142,21 +142,16 @@ class _Work:
     def _asked(self, pairs: pd.DataFrame, *, retry: bool) -> Annotation:
         """Annotate with progress, until the end or until a signal asks to stop."""
         from serm.cli.progress import RunProgress
-        from serm.cli.stopping import stopping
+        from serm.cli.stopping import controlled
 
         with RunProgress(self.console, rounds=False) as progress:
-            from serm.agents.judge_shard import StopRequestedError
             from serm.graphs import annotate as run
-            from serm.graphs.control import Control
+            from serm.llm.brake import StopRequestedError
 
-            control = Control()
             gold = None if self.graded is None else self._read(self.graded, "gold-")
 
-            def ask() -> None:
-                control.request_drain()
-                progress.say("Stopping once the calls in flight have ended; once more stops now.", "yellow")
-
-            with stopping(ask, control.abort) as stop:
+            said = "Stopping once the calls in flight have ended; once more stops now."
+            with controlled(progress, said) as (control, stop):
                 try:
                     return run(
                         pairs,

@@ -7,7 +7,8 @@ from collections.abc import Iterator
 
 from serm.cli.checks import Finding, Patient, Status
 from serm.cli.format import count
-from serm.evals.power import SPREAD, last_spread, queries_for, seen_with
+from serm.evals.bootstrap import detectable_with
+from serm.evals.power import SPREAD, last_spread, queries_for
 from serm.evals.same_text import mixed_texts
 from serm.storage.rounds import read_rounds
 
@@ -30,7 +31,7 @@ def check_gate(patient: Patient) -> Iterator[Finding]:
                 "gate", Status.FAIL, sentence, "Give `data.sets` more gate queries, or `seed_gate`."
             )
             continue
-        reach = seen_with(queries, spread, settings.level)
+        reach = detectable_with(queries, spread, settings.level)
         if reach <= settings.margin:
             sentence = f"{what}: it sees changes from about {reach * 100:.1f} points."
             yield Finding("gate", Status.PASS, sentence)

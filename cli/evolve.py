@@ -53,7 +53,7 @@ def watch(config: Path, rounds: int | None = None) -> None:
 
     from serm.cli.load import load_settings, notices
     from serm.cli.progress import RunProgress
-    from serm.cli.stopping import stopping
+    from serm.cli.stopping import AFTER_STEP, controlled
     from serm.core.errors import BudgetExceededError
 
     settings = load_settings(config)
@@ -63,19 +63,8 @@ def watch(config: Path, rounds: int | None = None) -> None:
         for line in notices(config):
             progress.say(line, style="yellow")
         from serm.graphs import evolve as run
-        from serm.graphs.control import Control
 
-        control = Control()
-
-        def ask() -> None:
-            control.request_drain()
-            progress.say(
-                "Stopping at the end of this step, or once the calls in flight have ended; "
-                "once more stops at once.",
-                style="yellow",
-            )
-
-        with stopping(ask, control.abort) as stop:
+        with controlled(progress, AFTER_STEP.format(what="the calls")) as (control, stop):
             try:
                 result = run(settings, rounds=rounds, on_event=progress, control=control)
             except KeyboardInterrupt:

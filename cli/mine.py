@@ -73,24 +73,13 @@ def mine(
 def _mined(console: Console, settings: Settings, window: str | None) -> Mined:
     """Mine with progress, until the end or until a signal asks to stop."""
     from serm.cli.progress import RunProgress
-    from serm.cli.stopping import stopping
+    from serm.cli.stopping import AFTER_STEP, controlled
 
     with RunProgress(console) as progress:
         from serm.graphs import mine as run  # takes seconds: what is wrong with the config was said before
-        from serm.graphs.control import Control
         from serm.llm.brake import StopRequestedError
 
-        control = Control()
-
-        def ask() -> None:
-            control.request_drain()
-            progress.say(
-                "Stopping at the end of this step, or once the agents' turns in flight have ended; "
-                "once more stops at once.",
-                style="yellow",
-            )
-
-        with stopping(ask, control.abort) as stop:
+        with controlled(progress, AFTER_STEP.format(what="the agents' turns")) as (control, stop):
             try:
                 return run(settings, window, progress, control=control)
             except (StopRequestedError, KeyboardInterrupt):

@@ -20,8 +20,6 @@ if TYPE_CHECKING:
     from serm.core.settings import Settings
     from serm.graphs.in_use import Weights
     from serm.relevance_model.base import RelevanceModel
-    from serm.relevance_model.lower import SharedLayers
-    from serm.storage.workspace import Workspace
 
 
 def add_to(app: typer.Typer) -> None:
@@ -95,23 +93,17 @@ def _opened(settings: Settings, version: int | None) -> tuple[Weights, Relevance
     """The version, and its model over the vectors of the workspace, so that those of a run are not made
     again and a kill loses none; in memory alone where the workspace may only be read."""
     from serm.graphs.in_use import find_weights
+    from serm.graphs.resources import shared_layers
     from serm.relevance_model.loading import load_model
     from serm.storage.workspace import Workspace
 
     workspace = Workspace.read(settings.workspace_path, settings)
     weights = find_weights(workspace, version)
     vectors = workspace.embeddings if os.access(workspace.embeddings, os.W_OK) else None
-    model = load_model(weights.folder, settings.model, vectors, _lower_layers(settings, workspace))
+    # A run's vectors are made through these layers; states of ours would take the room of windows to come.
+    layers = shared_layers(settings, workspace, add=False)
+    model = load_model(weights.folder, settings.model, vectors, layers)
     return weights, model
-
-
-def _lower_layers(settings: Settings, workspace: Workspace) -> SharedLayers | None:
-    """The layers that a run shares, for its vectors are made through them. States that it kept are read, and
-    none are added: they would take the room of the windows to come."""
-    from serm.relevance_model.lower import SharedLayers
-
-    layers = settings.training.freeze_layers
-    return SharedLayers(layers, workspace.states, 0) if layers and settings.storage.layer_states else None
 
 
 @contextmanager

@@ -7,8 +7,14 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from types import FrameType
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from serm.cli.progress import RunProgress
+    from serm.graphs.control import Control
 
 SIGNALS = (signal.SIGINT, signal.SIGTERM)
+AFTER_STEP = "Stopping at the end of this step, or once {what} in flight have ended; once more stops at once."
 
 
 @dataclass
@@ -53,3 +59,18 @@ def stopping(ask: Callable[[], object], at_once: Callable[[], object] = lambda: 
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)
+
+
+@contextmanager
+def controlled(progress: RunProgress, said: str) -> Iterator[tuple[Control, Stop]]:
+    """What a run is stopped by: the first signal has it drain, and prints `said`; the second aborts it."""
+    from serm.graphs.control import Control
+
+    control = Control()
+
+    def ask() -> None:
+        control.request_drain()
+        progress.say(said, style="yellow")
+
+    with stopping(ask, control.abort) as stop:
+        yield control, stop

@@ -88,9 +88,16 @@ def detectable(
     kept = measured(np.asarray(differences, dtype=np.float64))
     if len(kept) < 2:
         return math.inf
-    quantile = t(df=len(kept) - 1).ppf
+    return detectable_with(len(kept), float(kept.std(ddof=1)), level, power, one_sided=one_sided)
+
+
+def detectable_with(
+    n: int, deviation: float, level: float, power: float = POWER, *, one_sided: bool = True
+) -> float:
+    """The same of n queries, two or more, whose changes have that standard deviation."""
+    quantile = t(df=n - 1).ppf
     reach = quantile(_one_tail(level, one_sided)) + quantile(power)
-    return float(reach * kept.std(ddof=1) / math.sqrt(len(kept)))
+    return float(reach * deviation / math.sqrt(n))
 
 
 def queries_needed(
@@ -112,9 +119,7 @@ def queries_needed(
     total = (reach * deviation / change) ** 2
     low = max(len(kept), math.floor(total))  # the normal law's answer, a little too few
     for n in range(low, low + 1_000):
-        quantile = t(df=n - 1).ppf
-        reach = float(quantile(_one_tail(level, one_sided)) + quantile(power))
-        if reach * deviation / math.sqrt(n) <= change:
+        if detectable_with(n, deviation, level, power, one_sided=one_sided) <= change:
             return n - len(kept)
     return math.ceil(total) - len(kept)
 

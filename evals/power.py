@@ -6,9 +6,7 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
-from scipy.stats import t
-
-from serm.evals.bootstrap import POWER, queries_needed
+from serm.evals.bootstrap import detectable_with, queries_needed
 
 SPREAD: Final = 0.10
 """Standard deviation, over queries, of the change in NDCG@4 between two models: about what was seen on TREC
@@ -23,18 +21,11 @@ def queries_for(change: float, spread: float, level: float) -> int:
     return 2 + queries_needed([spread / math.sqrt(2), -spread / math.sqrt(2)], change, level)
 
 
-def seen_with(queries: int, spread: float, level: float) -> float:
-    """The smallest true mean change that so many queries (two or more) show with `bootstrap.POWER`."""
-    quantile = t(df=queries - 1).ppf
-    return float((quantile(level) + quantile(POWER)) * spread / math.sqrt(queries))
-
-
 def measured_spread(n: int, detectable: float, level: float) -> float | None:
     """The spread behind the smallest change that a gate over n queries could detect; None: none measured."""
     if n < 2 or not math.isfinite(detectable) or detectable <= 0:
         return None
-    quantile = t(df=n - 1).ppf
-    return float(detectable * math.sqrt(n) / (quantile(level) + quantile(POWER)))
+    return detectable / detectable_with(n, 1.0, level)
 
 
 def last_spread(reports: Sequence[Mapping[str, Any]]) -> float | None:

@@ -71,7 +71,7 @@ def annotate(
     what could not be asked counts as failed (`over_budget`), and a call with a larger one goes on from there.
 
     Raises DataError for a bad row, ConfigError where the rule needs gold, JudgeError where a judge cannot
-    work, StopRequestedError (agents/judge_shard.py) once `control` asked to stop and the calls in flight have
+    work, StopRequestedError (llm/brake.py) once `control` asked to stop and the calls in flight have
     ended or were given up: what was judged is kept, and the same call goes on. Ctrl-C gives them up, too.
     """
     if settings.agreement.rule == Outcome.RELIABILITY.value and gold is None:

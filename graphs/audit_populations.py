@@ -35,12 +35,12 @@ class Populations:
 
     @cached_property
     def given(self) -> pd.DataFrame:
-        """The given grades of pairs of the window, with their `row` there and their `query` (its number).
+        """The given grades of pairs of the window, with their `query` (its number).
 
         Raises DataError where grades were given and none is of such a pair.
         """
         desk = self.found.desk
-        marked = desk.window[list(KEY)].assign(row=np.arange(len(desk.window)), query=desk.query_index)
+        marked = desk.window[list(KEY)].assign(query=desk.query_index)
         if self._grades is None:
             return marked.iloc[:0].assign(grade=0)
         found = marked.merge(self._grades[[*KEY, "grade"]], on=list(KEY), how="inner")

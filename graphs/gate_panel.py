@@ -44,11 +44,11 @@ def judged_gate(resources: Resources, state: SupervisorState) -> JudgedGate | To
     if not resources.settings.gate.judged_share:
         return None
     number = state["round"]
-    beside = graded_beside(resources, number)
+    lists = [resources.gate_lists(number), resources.judged_lists(number)]
+    beside = _graded_beside(resources, number, *lists)
     if beside < resources.settings.gate.judged_least:
         return TooFew(beside)
     _note_what_was_spent(resources, number)
-    lists = [resources.gate_lists(number), resources.judged_lists(number)]
     every = _each_once(lists)
     panel = resources.panel(number)
     _grade(resources, panel, number, every)
@@ -65,16 +65,18 @@ def panel_pairs(resources: Resources, number: int) -> pd.DataFrame:
     """What the panel grades for the gate of a round: whole lists, each pair once. Of the gate's queries those
     that no person has graded are among them: a change over graded documents alone would be of another kind
     than that of the queries which the panel alone grades. Nothing where its grades would not count."""
-    if graded_beside(resources, number) < resources.settings.gate.judged_least:
-        return resources.gate_lists(number).iloc[:0]
-    return _each_once([resources.gate_lists(number), resources.judged_lists(number)])
+    lists = [resources.gate_lists(number), resources.judged_lists(number)]
+    enough = _graded_beside(resources, number, *lists) >= resources.settings.gate.judged_least
+    return _each_once(lists if enough else [frame.iloc[:0] for frame in lists])
 
 
-def graded_beside(resources: Resources, number: int) -> int:
+def _graded_beside(
+    resources: Resources, number: int, gate_lists: pd.DataFrame, judged_lists: pd.DataFrame
+) -> int:
     """How many gate queries people have graded, with more than one grade, in windows from which the panel
     alone grades two queries or more: what its grades are weighed by, over all or in the newest one."""
-    lists = [resources.gate_lists(number), resources.judged_lists(number)]
-    asked, judged = (frame[["query_id", "window"]].drop_duplicates() for frame in lists)
+    columns = ["query_id", "window"]
+    asked, judged = (frame[columns].drop_duplicates() for frame in (gate_lists, judged_lists))
     grades = resources.human_graded(number).groupby("query_id")["grade"].nunique()
     asked = asked[asked["query_id"].isin(grades.index[grades > 1])]
     firsts = [frame.sort_values("window").drop_duplicates("query_id") for frame in (asked, judged)]

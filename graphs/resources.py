@@ -44,7 +44,7 @@ class Resources(PanelResources):
             self.workspace.embeddings,
             settings.model,
             settings.base_model,
-            _shared_layers(settings, self.workspace),
+            shared_layers(settings, self.workspace),
         )
 
     @cached_property
@@ -186,7 +186,9 @@ class Resources(PanelResources):
         return tuple(name for name, share in miner.agents.items() if share > 0 and miner.choice == "mined")
 
 
-def _shared_layers(settings: Settings, workspace: Workspace) -> SharedLayers | None:
-    """What no training changes. A limit of 0 turns it off, and so does training that changes all layers."""
+def shared_layers(settings: Settings, workspace: Workspace, *, add: bool = True) -> SharedLayers | None:
+    """What no training changes. A limit of 0 turns it off, and so does training that changes all layers.
+    `add`: whether states may be added to those that are kept."""
     layers, limit = settings.training.freeze_layers, settings.storage.layer_states
-    return SharedLayers(layers, workspace.states, round(limit * GIB)) if layers and limit else None
+    room = round(limit * GIB) if add else 0
+    return SharedLayers(layers, workspace.states, room) if layers and limit else None

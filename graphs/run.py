@@ -17,7 +17,6 @@ from langgraph.graph.state import CompiledStateGraph
 from langgraph.runtime import RunControl
 from langgraph.types import Command, StateSnapshot
 
-from serm.agents.judge_shard import StopRequestedError
 from serm.core.errors import BudgetExceededError
 from serm.core.settings import Settings
 from serm.graphs.events import Event, Listener, nobody
@@ -28,6 +27,7 @@ from serm.graphs.steering import steered
 from serm.graphs.stopping import money_is_spent
 from serm.graphs.supervisor import STEPS, supervisor_graph
 from serm.graphs.waiting import Wait, what_waits
+from serm.llm.brake import StopRequestedError
 from serm.storage.artifacts import sqlite_errors
 from serm.storage.rounds import read_rounds
 from serm.storage.workspace import Workspace

@@ -11,9 +11,9 @@ from types import FrameType
 
 from langgraph.runtime import RunControl
 
-from serm.agents.judge_shard import StopRequestedError
 from serm.graphs.control import Control
 from serm.graphs.panel_resources import PanelResources
+from serm.llm.brake import StopRequestedError
 
 
 @contextmanager

@@ -21,7 +21,7 @@ from serm.relevance_model.encoder import TextEncoder, save_model
 from serm.relevance_model.pairs import CodedPairs, Ints
 from serm.relevance_model.passes import MaskedReader
 from serm.relevance_model.shards import Reader, local, shards_of
-from serm.storage.embeddings import EmbeddingCache, text_hash
+from serm.storage.embeddings import EmbeddingCache, pair_hash
 
 
 class PooledStates(torch.nn.Module):
@@ -152,7 +152,7 @@ class CrossEncoderModel:
     def _logits(self, pairs: CodedPairs, shards: ShardMap) -> FloatArray:
         """(n, 4). What is not known yet is read shard by shard, by `shards`."""
         inputs, place = self._inputs(pairs)
-        hashes = [_pair_hash(*pair) for pair in inputs]
+        hashes = [pair_hash(*pair) for pair in inputs]
         kept = self._kept
         cache = EmbeddingCache(None, "", N_GRADES, "float32") if kept is None else kept
         with self.texts.lock:
@@ -178,10 +178,6 @@ class CrossEncoderModel:
         return self.pairs(
             [pairs.queries[row] for row in queries], [pairs.documents[row] for row in documents]
         ), place.astype(np.int64)
-
-
-def _pair_hash(query: str, document: str) -> bytes:
-    return text_hash(f"{len(query)} {query}{document}")  # the length says where the document begins
 
 
 def softmax(logits: FloatArray) -> FloatArray:

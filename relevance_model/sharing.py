@@ -1,7 +1,6 @@
 """Which of many lists of documents share most with those that are in a batch already.
 
-What lists share is added up in arrays: with dictionaries an epoch of 4,000 queries over popular documents
-took five seconds to deal out, and one of 100,000 most of an hour.
+What lists share is added up in arrays, not list by list in the interpreter.
 """
 
 from __future__ import annotations
@@ -16,7 +15,7 @@ Ints = NDArray[np.int64]
 
 POPULAR: Final = 32
 """A document of more than one in so many lists is added up for all lists at once, chosen: numbers side by
-side are added some fifty times as fast as numbers that are picked out. It takes a byte a list."""
+side are added many times as fast as numbers that are picked out. It takes a byte a list."""
 
 
 class Sharing:

@@ -31,6 +31,10 @@ def text_hash(text: str) -> bytes:
     return hashlib.sha256(text.encode("utf-8", "surrogatepass")).digest()[:HASH_BYTES]
 
 
+def pair_hash(first: str, second: str) -> bytes:
+    return text_hash(f"{len(first)} {first}{second}")  # the length says where the second begins
+
+
 class EmbeddingCache:
     """Vectors by text hash. Safe for several threads and processes, and after `kill -9`.
 

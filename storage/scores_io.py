@@ -16,7 +16,7 @@ from serm.core.columns import DISTRIBUTION, KEY
 from serm.core.errors import ConfigError
 from serm.core.records import Reject
 from serm.storage.artifacts import write_file
-from serm.storage.embeddings import text_hash
+from serm.storage.embeddings import pair_hash
 from serm.storage.ingest import DUPLICATE
 from serm.storage.rejects import RejectLog
 from serm.storage.trec_ids import require_no_blanks
@@ -58,7 +58,7 @@ def each_once(chunks: Iterable[pd.DataFrame], rejects: RejectLog) -> Iterator[pd
     for chunk in chunks:
         twice = np.zeros(len(chunk), dtype=bool)
         for place, (query, document) in enumerate(chunk[[*KEY]].itertuples(index=False, name=None)):
-            pair = text_hash(f"{len(query)} {query}{document}")  # the length: where the second id begins
+            pair = pair_hash(query, document)
             twice[place] = pair in seen
             seen.add(pair)
         rejects.extend(

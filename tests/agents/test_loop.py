@@ -14,10 +14,10 @@ from langgraph.errors import GraphInterrupt
 from langgraph.graph import START, StateGraph
 from pydantic import BaseModel
 
-from serm.agents.judge_shard import StopRequestedError
 from serm.agents.loop import AgentOutcome, run_agent
 from serm.agents.tool_calls import call_tool
 from serm.core.errors import AgentError, BudgetExceededError, StorageError
+from serm.llm.brake import StopRequestedError
 from serm.storage.trace import Span, SpanKind, Tracer, read_spans, span
 
 

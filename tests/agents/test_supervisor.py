@@ -8,9 +8,9 @@ import pytest
 from langchain_core.messages import AIMessage, BaseMessage, HumanMessage, SystemMessage, ToolMessage
 from langchain_core.tools import BaseTool
 
-from serm.agents.judge_shard import StopRequestedError
 from serm.agents.supervisor import Turn, model_turn, supervisor_system
 from serm.core.errors import BudgetExceededError
+from serm.llm.brake import StopRequestedError
 from serm.tools.supervisor_tools import AFTER, NEXT, RoundDesk, supervisor_tools
 
 TALK = [SystemMessage(supervisor_system()), HumanMessage("Round 1.")]

@@ -17,7 +17,6 @@ from chat_stub import Call, ChatStub, Hang, Move, Status
 from langchain_core.messages import AIMessage, HumanMessage
 from small_world import world
 
-from serm.agents.judge_shard import StopRequestedError
 from serm.agents.loop import Decide
 from serm.agents.policy import decider
 from serm.cli.main import run
@@ -25,7 +24,7 @@ from serm.core import Settings
 from serm.core.settings_loop import Price
 from serm.graphs import evolve
 from serm.graphs.control import Control
-from serm.llm.brake import Brake, GivenUpError
+from serm.llm.brake import Brake, GivenUpError, StopRequestedError
 from serm.llm.purse import Purse, Till
 from serm.storage.judgments import JudgmentStore
 

@@ -16,11 +16,11 @@ from annotating import asked, word, write_config, write_pairs
 from chat_stub import ChatStub, Hang, Move, grade
 from small_world import world
 
-from serm.agents.judge_shard import StopRequestedError
 from serm.core import Settings
 from serm.graphs import annotate, evolve, open_supervisor_graph
 from serm.graphs.control import Control
 from serm.graphs.steering import steered
+from serm.llm.brake import StopRequestedError
 
 IN_FLIGHT = 8  # two judges, four calls each
 
