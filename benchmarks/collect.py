@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator, Mapping, Sequence, Set
 from pathlib import Path
 from typing import Any
@@ -14,6 +13,7 @@ from serm.core.errors import StorageError
 from serm.core.hashing import digest
 from serm.core.settings_data import EVOLVING
 from serm.evals.evaluate import SUMS
+from serm.storage.reading import read_json
 from serm.storage.rounds import read_rounds
 
 ROLES = ("untrained", "frozen", "champion")
@@ -95,5 +95,5 @@ def data_folder(run: Run) -> Path:
 
 
 def _dataset_id(workspace: Path) -> str:
-    manifest = json.loads((workspace / "data" / "current.json").read_text(encoding="utf-8"))
+    manifest = read_json(workspace / "data" / "current.json")
     return str(manifest["id"])

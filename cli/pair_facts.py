@@ -16,6 +16,7 @@ from serm.core.columns import DISTRIBUTION
 from serm.core.records import Judgment, PairKey
 from serm.core.settings_loop import ModelSettings
 from serm.storage.dataset import JUDGED_FILE, MANIFEST
+from serm.storage.reading import read_json
 from serm.storage.reviews import HumanAnswer, Review
 from serm.storage.rounds import read_rounds
 from serm.storage.workspace import CURRENT, Workspace
@@ -88,8 +89,8 @@ def _in_the_data(workspace: Workspace, key: PairKey) -> tuple[Row | None, tuple[
     current = workspace.data / CURRENT
     if not current.is_file():
         return None, ()
-    folder = workspace.data / str(json.loads(current.read_text(encoding="utf-8"))["id"])
-    manifest = json.loads((folder / MANIFEST).read_text(encoding="utf-8"))
+    folder = workspace.data / str(read_json(current)["id"])
+    manifest = read_json(folder / MANIFEST)
     files = [
         ("seed, with its human grade", "seed.parquet"),
         ("gate: never mined, never trained on", "gate.parquet"),

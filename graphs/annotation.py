@@ -12,7 +12,6 @@ was asked once is not asked again, after a kill neither, and under another agree
 
 from __future__ import annotations
 
-import json
 import time
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
@@ -33,6 +32,7 @@ from serm.graphs.pairs_resources import PairsResources
 from serm.graphs.steering import steered
 from serm.storage.labels import read_labels
 from serm.storage.pairs import check_pairs
+from serm.storage.reading import read_json
 from serm.storage.recording import recording
 from serm.storage.trace import Span, SpanKind, fallen_back
 
@@ -95,7 +95,7 @@ def annotate(
             over_budget = error.message
             state = graph.invoke({**start, "closed": over_budget})
         folder = resources.workspace.labels / state["labels"]
-        counts = json.loads((folder / ANNOTATION).read_text(encoding="utf-8"))
+        counts = read_json(folder / ANNOTATION)
         counts |= {
             "lost_calls": resources.judgments.lost_calls(),
             "lost_turns": resources.judgments.lost_turns(),

@@ -4,12 +4,11 @@ from __future__ import annotations
 
 from collections import Counter
 
-import pandas as pd
-
 from serm.core.errors import JudgeError
 from serm.core.records import Outcome
 from serm.graphs.resources import Resources
 from serm.graphs.training import labels_path
+from serm.storage.reading import read_frame
 
 
 def require_answers(resources: Resources, number: int, name: str) -> None:
@@ -18,7 +17,7 @@ def require_answers(resources: Resources, number: int, name: str) -> None:
     To go on would spend the window: its pairs count as sent to the panel, and its round as done. The same
     command asks them again.
     """
-    outcomes = Counter(pd.read_parquet(labels_path(resources, name), columns=["outcome"])["outcome"])
+    outcomes = Counter(read_frame(labels_path(resources, name), ["outcome"])["outcome"])
     if outcomes and set(outcomes) == {Outcome.FAILED}:
         window = resources.window(number).name
         raise JudgeError(

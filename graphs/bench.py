@@ -5,7 +5,6 @@ All of it is read from the store and from what the state names, so that a node t
 
 from __future__ import annotations
 
-import json
 from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -28,6 +27,7 @@ from serm.core.settings_loop import AgreementSettings
 from serm.graphs.fallen import Mark, mark_of, not_for, sound_name
 from serm.graphs.panel_resources import PanelResources
 from serm.storage.judgments import JudgmentStore
+from serm.storage.reading import read_frame, read_json
 from serm.tools.peer_vote import usable
 
 State = Mapping[str, Any]
@@ -113,7 +113,7 @@ class Bench:
     def reliability(self, state: State) -> dict[str, Any]:
         """What calibration left: `juries`, what was learned of each, and `calibration`, what it took."""
         file = self._.workspace.reliability / state["reliability"] / LEARNED
-        found: dict[str, Any] = json.loads(file.read_text(encoding="utf-8"))
+        found: dict[str, Any] = read_json(file)
         return found
 
     def juries(self, state: State) -> Juries:
@@ -194,7 +194,7 @@ class Bench:
     def told_of(self, labels: str) -> dict[str, Any]:
         """annotation.json of labels; {} where they are not there."""
         file = self._.workspace.labels / labels / ANNOTATION
-        return json.loads(file.read_text(encoding="utf-8")) if file.is_file() else {}
+        return read_json(file) if file.is_file() else {}
 
     # -- debate
 
@@ -204,7 +204,7 @@ class Bench:
 
     def _open_debate(self, state: State) -> Debate:
         file = self._.workspace.labels / state["labels"] / LABELS
-        labels = pd.read_parquet(file, columns=[*KEY, "outcome"])
+        labels = read_frame(file, [*KEY, "outcome"])
         dropped = labels[labels["outcome"] == Outcome.DROPPED.value]
         frame, said = _those(self.frame(state), set(keys_of(dropped))), self.said(state)
         disputed = {key: said[key] for key in keys_of(frame)}

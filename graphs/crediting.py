@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +17,7 @@ from serm.relevance_model.biencoder import BiEncoder
 from serm.relevance_model.examples import Examples, examples
 from serm.relevance_model.slopes import loss_slopes
 from serm.storage.artifacts import write_json
+from serm.storage.reading import read_json
 from serm.tools.credit import by_agent, credited, credits, wanted_step
 
 
@@ -45,7 +45,7 @@ def shares(resources: Resources, number: int) -> dict[str, float]:
     path = _path(resources, number - 1)
     if not miner.credit or not path.is_file():
         return given
-    return credited(given, json.loads(path.read_text(encoding="utf-8")))
+    return credited(given, read_json(path))
 
 
 def _path(resources: Resources, number: int) -> Path:

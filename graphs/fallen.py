@@ -8,7 +8,6 @@ one, and asks the model again.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Mapping
 from itertools import chain, count
 from pathlib import Path
@@ -16,6 +15,7 @@ from typing import Any, Final
 
 from serm.core.hashing import digest
 from serm.storage.artifacts import write_json
+from serm.storage.reading import read_json
 
 _MARK: Final = "fell_back.json"
 
@@ -42,7 +42,7 @@ def not_for(state: Mapping[str, Any], marks: Mapping[str, Mark]) -> bool:
 def mined_by_rules(samples: Path, name: str, state: Mapping[str, Any]) -> bool:
     """Whether that holds of a part of what was mined under `name`: the plan, or nominations."""
     files = samples.glob(f"{name}*/{_MARK}")
-    return any(not_for(state, json.loads(file.read_text(encoding="utf-8"))) for file in files)
+    return any(not_for(state, read_json(file)) for file in files)
 
 
 def sound_name(name: str, taken: Callable[[str], bool]) -> str:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextvars import copy_context
@@ -28,6 +27,7 @@ from serm.relevance_model.base import FloatArray, Scores
 from serm.relevance_model.scoring import stored_scores
 from serm.storage.artifacts import write_json
 from serm.storage.judgment_tables import Totals
+from serm.storage.reading import read_json
 
 BEFORE: Final = "before_gate.json"
 """In the round's folder: what the round's judgments had taken when the gate began to ask for more."""
@@ -98,7 +98,7 @@ def gate_totals(resources: Resources, number: int) -> Totals:
     file = round_folder(resources, number) / BEFORE
     if not file.is_file():
         return Totals()
-    before = json.loads(file.read_text(encoding="utf-8"))
+    before = read_json(file)
     now = asdict(resources.judgments.totals(resources.trace_id(number)))
     return Totals(**{name: value - before[name] for name, value in now.items()})
 

@@ -15,6 +15,7 @@ from serm.graphs.resources import Resources
 from serm.graphs.standing import standing, window_number
 from serm.graphs.steering import steered
 from serm.llm.brake import StopRequestedError
+from serm.storage.reading import read_frame
 from serm.storage.trace import fallen_back
 
 
@@ -68,4 +69,4 @@ def mine(
 
 
 def _nominations(resources: Resources, name: str) -> pd.DataFrame:
-    return pd.read_parquet(resources.workspace.samples / name / "nominations.parquet", columns=["doc_id"])
+    return read_frame(resources.workspace.samples / name / "nominations.parquet", ["doc_id"])

@@ -18,6 +18,7 @@ from serm.graphs.resources import Resources
 from serm.graphs.state import MinerState
 from serm.graphs.tracing import Node
 from serm.storage.artifacts import find_or_create
+from serm.storage.reading import read_frame
 from serm.tools.quotas import nomination_quotas
 from serm.tools.selection import select
 
@@ -71,7 +72,7 @@ class MinerNodes:
 
         def make(folder: Path) -> None:
             tables = [
-                pd.read_parquet(self._.workspace.samples / name / _NOMINATIONS)
+                read_frame(self._.workspace.samples / name / _NOMINATIONS)
                 for _, name in sorted(state.get("nominated", {}).items())
             ]
             desk, budget = open_desk(self._, state), pairs_to_choose(self._, state)

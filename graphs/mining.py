@@ -5,8 +5,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from functools import partial
 
-import pandas as pd
-
 from serm.core.columns import KEY
 from serm.core.hashing import digest
 from serm.core.records import PairKey
@@ -17,6 +15,7 @@ from serm.graphs.reference import earlier_queries
 from serm.graphs.resources import Resources
 from serm.graphs.state import MinerState
 from serm.graphs.training import labels_path
+from serm.storage.reading import read_frame
 from serm.tools.desk import MiningDesk
 
 
@@ -83,6 +82,6 @@ def _labelled(resources: Resources, names: Sequence[str]) -> set[PairKey]:
     """Every pair that was ever sent to the panel, kept or not."""
     seen: set[PairKey] = set()
     for name in names:
-        frame = pd.read_parquet(labels_path(resources, name), columns=list(KEY))
+        frame = read_frame(labels_path(resources, name), KEY)
         seen.update(PairKey(*row) for row in frame.itertuples(index=False, name=None))
     return seen

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import asdict
 from pathlib import Path
 
@@ -15,6 +14,7 @@ from serm.graphs.profile import window_profile
 from serm.graphs.resources import Resources
 from serm.graphs.state import MinerState
 from serm.storage.artifacts import find_or_create, write_json
+from serm.storage.reading import read_json
 
 PLAN = "plan.json"
 
@@ -53,5 +53,5 @@ def planned_shares(resources: Resources, state: MinerState) -> dict[str, float]:
     """The agents' shares of the budget: those of the plan, else of the config, moved by credit where set."""
     if not (name := state.get("plan")):
         return shares(resources, state["round"])
-    plan = json.loads((resources.workspace.samples / name / PLAN).read_text(encoding="utf-8"))
+    plan = read_json(resources.workspace.samples / name / PLAN)
     return {str(agent): float(pairs) for agent, pairs in plan["quotas"].items()}

@@ -9,8 +9,6 @@ from __future__ import annotations
 import math
 from typing import Any, Final
 
-import pandas as pd
-
 from serm.core.columns import KEY
 from serm.evals.evaluate import evaluate
 from serm.graphs.mining import desk_key, open_desk
@@ -18,6 +16,7 @@ from serm.graphs.resources import Resources
 from serm.graphs.state import MinerState
 from serm.graphs.training import gate_key
 from serm.relevance_model.scoring import stored_scores
+from serm.storage.reading import read_frame
 from serm.storage.rounds import read_rounds
 from serm.tools.desk_tools import window_facts
 from serm.tools.drift_tools import drift_facts
@@ -70,8 +69,8 @@ def last_yield(resources: Resources, number: int) -> dict[str, Any]:
         return {}
     report = reports[min(number, len(reports)) - 1]
     folder = resources.workspace.folder
-    sample = pd.read_parquet(folder / report["sample"], columns=[*KEY, "agent"])
-    labels = pd.read_parquet(folder / report["labels"], columns=[*KEY, "grade", "outcome"])
+    sample = read_frame(folder / report["sample"], [*KEY, "agent"])
+    labels = read_frame(folder / report["labels"], [*KEY, "grade", "outcome"])
     window = resources.dataset.window(report["round"] - 1, KEY)
     scores = resources.scores(report["round"], report["models"]["champion_before"])[1]
     before = window.assign(expected=scores.expected)

@@ -14,6 +14,7 @@ from serm.graphs.resources import Resources
 from serm.relevance_model.base import RelevanceModel
 from serm.relevance_model.scoring import stored_scores
 from serm.storage.artifacts import find_or_create
+from serm.storage.reading import read_frame
 from serm.tools.exposure import stretches
 from serm.tools.language import identify, read_languages, spoken_in
 from serm.tools.query_sample import Asked, Outputs, QuerySample, query_means
@@ -64,7 +65,9 @@ def queries_of(resources: Resources, place: int) -> pd.DataFrame:
         distinct_queries(frame).to_parquet(folder / _QUERIES, index=False)
 
     folder = find_or_create(scores, f"asked-{name}", make)
-    return pd.read_parquet(folder / _QUERIES)
+    return read_frame(
+        folder / _QUERIES, remedy=f"Remove the folder {folder}; the same command makes it again."
+    )
 
 
 def distinct_queries(frame: pd.DataFrame) -> pd.DataFrame:

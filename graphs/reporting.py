@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import time
 from collections import Counter
 from collections.abc import Iterator, Mapping
@@ -31,6 +30,7 @@ from serm.relevance_model.scoring import stored_scores
 from serm.storage.artifacts import write_file, write_json
 from serm.storage.dataset import DataSet, TestRef
 from serm.storage.labels import read_labels
+from serm.storage.reading import MADE_AGAIN, read_frame, read_json
 from serm.storage.snapshots import read_snapshot
 from serm.storage.trace import fallen_back, worked
 
@@ -40,7 +40,7 @@ ANNOTATION = "annotation.json"
 
 def report_start(resources: Resources, state: SupervisorState) -> None:
     """Round 0: the models before any mining."""
-    leakage = _read_json(round_folder(resources, 0) / LEAKAGE)
+    leakage = read_json(round_folder(resources, 0) / LEAKAGE)
     evaluations = _evaluations(resources, state)
     _write_report(resources, state, {"window": None, "leakage": leakage, "evaluations": evaluations})
 
@@ -52,7 +52,7 @@ def report_round(resources: Resources, state: SupervisorState) -> None:
     labels = read_labels(labels_path(resources, state["labels"]))
     sealed = resources.dataset.sealed(number - 1)
     annotation, human = (_told_of(resources, state["labels"], name) for name in (ANNOTATION, HUMAN))
-    decision = _read_json(decision_path(resources, number))
+    decision = read_json(decision_path(resources, number))
     report = {
         "window": {"index": window.index, "name": window.name, "id": window.id, "pairs": window.pairs},
         "sample": f"samples/{state['sample']}/sample.parquet",
@@ -80,7 +80,7 @@ def report_round(resources: Resources, state: SupervisorState) -> None:
             {*annotation.get("simulated_judges", ()), *resources.panel(number).simulated}
         ),
         "decision": decision,
-        "leakage": _read_json(round_folder(resources, number) / LEAKAGE),
+        "leakage": read_json(round_folder(resources, number) / LEAKAGE),
         "evaluations": _evaluations(resources, state),
         "seconds": round(worked(resources.workspace.traces, resources.trace_id(number), began), 1),
     }
@@ -88,18 +88,14 @@ def report_round(resources: Resources, state: SupervisorState) -> None:
 
 
 def read_report(resources: Resources, number: int) -> dict[str, Any]:
-    return _read_json(_report_path(resources, number))
-
-
-def _read_json(path: Path) -> dict[str, Any]:
-    value: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
-    return value
+    report: dict[str, Any] = read_json(_report_path(resources, number))
+    return report
 
 
 def _told_of(resources: Resources, labels: str, name: str) -> dict[str, Any]:
     """What lies beside labels; {} where it does not."""
     path = resources.workspace.labels / labels / name
-    return _read_json(path) if path.is_file() else {}
+    return read_json(path) if path.is_file() else {}
 
 
 def _report_path(resources: Resources, number: int) -> Path:
@@ -189,7 +185,7 @@ def _measured(resources: Resources, key: str, frame: pd.DataFrame, model: str) -
     if not table.is_file():
         scores = stored_scores(resources.workspace.scores, name, resources.models.open(model), frame)
         write_file(table, evaluate(frame, scores).per_query.to_parquet)
-    return summarise(pd.read_parquet(table))
+    return summarise(read_frame(table, remedy=MADE_AGAIN))
 
 
 def _counts(resources: Resources, state: SupervisorState, labels: pd.DataFrame) -> dict[str, Any]:

@@ -27,6 +27,7 @@ from serm.relevance_model.versions import ModelVersions
 from serm.storage.dataset import DataSet, WindowRef
 from serm.storage.ingest import ingest, require_data
 from serm.storage.knowledge import Knowledge
+from serm.storage.reading import read_frame
 from serm.storage.rounds import read_rounds
 from serm.storage.sealed import SealedGrades
 from serm.storage.states import GIB
@@ -93,7 +94,7 @@ class Resources(PanelResources):
     def sample(self, name: str) -> pd.DataFrame:
         """The pairs that the miner chose, with who chose them and why."""
         file = self.workspace.samples / name / "sample.parquet"
-        return self.once(("sample", name), lambda: pd.read_parquet(file))
+        return self.once(("sample", name), lambda: read_frame(file))
 
     def human_graded(self, number: int) -> pd.DataFrame:
         """The gate rows that are open in a round, with their human grades."""

@@ -17,6 +17,7 @@ from serm.graphs.resources import Resources
 from serm.graphs.state import SupervisorState
 from serm.storage.artifacts import write_file, write_json
 from serm.storage.labels import newest
+from serm.storage.reading import MADE_AGAIN, read_frame
 from serm.storage.snapshots import build_snapshot, read_snapshot
 
 LEAKAGE = "leakage.json"
@@ -133,7 +134,7 @@ def snapshot_path(resources: Resources, name: str) -> Path:
 def superseded(resources: Resources, names: Sequence[str]) -> list[pd.DataFrame]:
     """The labelled pairs of rounds 1, 2, ... by the names of their labels: of a pair that was labelled again
     its later label alone, and none where the panel then dropped it. Where that failed, the label stands."""
-    said = [pd.read_parquet(labels_path(resources, name), columns=[*KEY, "outcome"]) for name in names]
+    said = [read_frame(labels_path(resources, name), [*KEY, "outcome"]) for name in names]
     holds = newest(said)
     tables = []
     for place, name in enumerate(names):
@@ -150,13 +151,11 @@ def labelled_pairs(resources: Resources, labels: str, number: int) -> pd.DataFra
     if not file.is_file():
         table = _labelled_pairs(resources, labels, number)
         write_file(file, lambda temporary: table.to_parquet(temporary, index=False))
-    return pd.read_parquet(file)
+    return read_frame(file, remedy=MADE_AGAIN)
 
 
 def _labelled_pairs(resources: Resources, labels: str, number: int) -> pd.DataFrame:
-    kept = pd.read_parquet(labels_path(resources, labels), columns=[*KEY, "grade", *DISTRIBUTION]).dropna(
-        subset=["grade"]
-    )
+    kept = read_frame(labels_path(resources, labels), [*KEY, "grade", *DISTRIBUTION]).dropna(subset=["grade"])
     pairs = pairs_named(resources, kept, number)[[*KEY, "query", "title", "text", "language"]]
     joined = kept.merge(pairs, on=list(KEY), how="inner", validate="one_to_one")
     return joined.assign(grade=joined["grade"].astype(int), round=number)

@@ -13,6 +13,7 @@ import pyarrow.parquet as pq
 
 from serm.core.columns import DISTRIBUTION, KEY
 from serm.core.records import GradeDistribution, Label, Outcome
+from serm.storage.reading import read_frame
 
 LABELS_SCHEMA: Final = pa.schema(
     [
@@ -61,7 +62,7 @@ def newest(said: Sequence[pd.DataFrame]) -> pd.DataFrame:
 
 def read_labels(path: Path) -> pd.DataFrame:
     """The labels file as a frame; `grade` is a nullable integer, `votes` a list of (judge, grade or None)."""
-    frame: pd.DataFrame = pq.read_table(path).to_pandas()
+    frame = read_frame(path)
     frame["grade"] = frame["grade"].astype("Int8")
     frame["votes"] = [json.loads(votes) for votes in frame["votes"]]
     return frame

@@ -7,7 +7,6 @@ questions/<key>/question.json     what is asked; never changed
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -18,6 +17,7 @@ from typing import Any, Final
 from serm.core.errors import WorkspaceError
 from serm.core.text import keepable
 from serm.storage.artifacts import find_or_create, write_json
+from serm.storage.reading import read_json
 
 QUESTION: Final = "question.json"
 ANSWER: Final = "answer.json"
@@ -33,7 +33,7 @@ class Question:
     @cached_property
     def about(self) -> dict[str, Any]:
         """round, window, question, asked (ISO 8601, UTC)."""
-        value: dict[str, Any] = json.loads((self.folder / QUESTION).read_text(encoding="utf-8"))
+        value: dict[str, Any] = read_json(self.folder / QUESTION)
         return value
 
     @property
@@ -43,10 +43,8 @@ class Question:
     @property
     def answer(self) -> dict[str, Any] | None:
         """answer (None: the person had none), person, at; None while nobody has said anything."""
-        try:
-            value: dict[str, Any] = json.loads((self.folder / ANSWER).read_text(encoding="utf-8"))
-        except FileNotFoundError:
-            return None
+        file = self.folder / ANSWER
+        value: dict[str, Any] | None = read_json(file) if file.is_file() else None
         return value
 
     def settle(self, answer: str | None, person: str) -> None:
@@ -79,9 +77,9 @@ def put_question(questions: Path, key: str, about: Mapping[str, Any], rounds: in
 
 def waiting_question(questions: Path) -> tuple[Question, int | None] | None:
     """The question that the run waits for and the number of rounds it was to make; None where none waits."""
-    try:
-        current = json.loads((questions / CURRENT).read_text(encoding="utf-8"))
-    except FileNotFoundError:
+    file = questions / CURRENT
+    if not file.is_file():
         return None
+    current = read_json(file)
     question = Question(questions / str(current["question"]))
     return None if question.answer is not None else (question, current["rounds"])

@@ -30,6 +30,7 @@ from serm.core.errors import DataError, WorkspaceError
 from serm.core.records import GRADES, PairKey
 from serm.core.text import keepable
 from serm.storage.artifacts import storage_errors, write_json
+from serm.storage.reading import read_frame, read_json
 
 PAIRS: Final = "pairs.parquet"
 ABOUT: Final = "review.json"
@@ -79,14 +80,14 @@ class Review:
     @cached_property
     def about(self) -> dict[str, Any]:
         """round, window, labels (a name in labels/), dropped (pairs that the panel dropped), opened (UTC)."""
-        value: dict[str, Any] = json.loads((self.folder / ABOUT).read_text(encoding="utf-8"))
+        value: dict[str, Any] = read_json(self.folder / ABOUT)
         return value
 
     @cached_property
     def pairs(self) -> pd.DataFrame:
         """query_id, doc_id, query, title, text, language, votes (JSON: judge, grade, reason,
         simulated), in the order of asking."""
-        return pd.read_parquet(self.folder / PAIRS)
+        return read_frame(self.folder / PAIRS)
 
     @cached_property
     def keys(self) -> tuple[PairKey, ...]:
@@ -160,7 +161,7 @@ class Review:
         return self.answers()
 
     def _outcome(self) -> dict[str, Any]:
-        value: dict[str, Any] = json.loads((self.folder / CLOSED).read_text(encoding="utf-8"))
+        value: dict[str, Any] = read_json(self.folder / CLOSED)
         return value
 
     def _standing(self, history: Sequence[HumanAnswer]) -> dict[PairKey, HumanAnswer]:
@@ -189,10 +190,10 @@ def point_at(reviews: Path, review: Review, rounds: int | None) -> None:
 
 def waiting(reviews: Path) -> tuple[Review, int | None] | None:
     """The review that the run waits for and the number of rounds it was to make; None where none waits."""
-    try:
-        current: Mapping[str, Any] = json.loads((reviews / CURRENT).read_text(encoding="utf-8"))
-    except FileNotFoundError:
+    file = reviews / CURRENT
+    if not file.is_file():
         return None
+    current: Mapping[str, Any] = read_json(file)
     review = Review(reviews / str(current["labels"]))
     return None if review.closed else (review, current["rounds"])
 

@@ -12,8 +12,10 @@ import pytest
 
 from serm.core.errors import WorkspaceError
 from serm.storage.dataset import MANIFEST, DataSet
-from serm.storage.reading import damage_errors
+from serm.storage.labels import read_labels, write_labels
+from serm.storage.reading import A_COPY, MADE_AGAIN, damage_errors, read_frame
 from serm.storage.rounds import read_rounds
+from serm.storage.snapshots import read_snapshot
 from serm.storage.windows_used import windows_used
 from serm.storage.workspace import CURRENT
 
@@ -95,6 +97,20 @@ def test_an_empty_note_of_the_data_set_in_use_is_named_and_written_again(
     note.unlink()
     ingested(many_rows(40))
     assert note.read_bytes() == whole
+
+
+@pytest.mark.parametrize("size", [0, 100, None])
+@pytest.mark.parametrize("read", [read_labels, read_snapshot, read_frame])
+def test_labels_and_snapshots_that_are_damaged_or_gone_are_named(
+    tmp_path: Path, read: Callable[[Path], Any], size: int | None
+) -> None:
+    file = tmp_path / "labels.parquet"
+    if size is not None:
+        write_labels([], file)
+        os.truncate(file, size)
+    with pytest.raises(WorkspaceError, match=str(file)) as raised:
+        read(file)
+    assert raised.value.remedy in {A_COPY, MADE_AGAIN}
 
 
 def test_what_the_machine_is_at_fault_for_is_no_damage(tmp_path: Path) -> None:
