@@ -6,6 +6,7 @@ alias, and write over the reports of the rounds that came after.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Final
 
@@ -14,6 +15,7 @@ from langgraph.checkpoint.base import ChannelVersions, Checkpoint, CheckpointMet
 from langgraph.checkpoint.sqlite import SqliteSaver
 
 from serm.core.errors import WorkspaceError
+from serm.graphs.tracing import Node
 from serm.storage.rounds import round_folders
 
 _BRANCHES: Final = ("fork", "update")
@@ -30,6 +32,17 @@ def require_newest(rounds: Path, number: int) -> None:
             "`serm evolve` goes on from the newest round. To run it otherwise name another `workspace:`; "
             "with the judgments of this one as its `storage.database` none is paid for twice.",
         )
+
+
+def newest_alone(rounds: Path, node: Node) -> Node:
+    """The same node of the loop, for the newest round alone: raises WorkspaceError as `require_newest`."""
+
+    def run(state: Mapping[str, Any]) -> dict[str, Any]:
+        require_newest(rounds, int(state.get("round", 0)))
+        return node(state)
+
+    run.__name__ = node.__name__
+    return run
 
 
 class Checkpoints(SqliteSaver):

@@ -25,6 +25,7 @@ from langgraph.graph import END, START, StateGraph
 from langgraph.graph.state import CompiledStateGraph
 
 from serm.graphs.annotator import annotator_graph
+from serm.graphs.history import newest_alone
 from serm.graphs.miner import miner_graph
 from serm.graphs.resources import Resources
 from serm.graphs.state import SupervisorState
@@ -53,8 +54,9 @@ def supervisor_graph(
     """Wire the loop over `resources`."""
     nodes = SupervisorNodes(resources, mine=miner_graph(resources), annotate=annotator_graph(resources))
     graph = StateGraph(SupervisorState)
+    rounds = resources.workspace.rounds
     for node in (nodes.prepare, nodes.open_window, nodes.close):
-        graph.add_node(node.__name__, watched(resources, node))
+        graph.add_node(node.__name__, watched(resources, newest_alone(rounds, node)))
     for node in (
         nodes.mine,
         nodes.annotate,
@@ -65,7 +67,7 @@ def supervisor_graph(
         nodes.roll_back,
         nodes.evaluate,
     ):
-        graph.add_node(node.__name__, traced(resources, node))
+        graph.add_node(node.__name__, traced(resources, newest_alone(rounds, node)))
     review = resources.settings.agreement.human_review
     if review:
         graph.add_node("review", traced(resources, nodes.review))

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
-from functools import wraps
 from typing import Any
 
 from langgraph.graph.state import CompiledStateGraph
@@ -12,7 +10,6 @@ from langgraph.graph.state import CompiledStateGraph
 from serm.graphs.answered import require_answers
 from serm.graphs.closing import close_round
 from serm.graphs.gating import hold_gate
-from serm.graphs.history import require_newest
 from serm.graphs.registering import champion_of
 from serm.graphs.reporting import report_round, report_start
 from serm.graphs.resources import Resources
@@ -28,23 +25,11 @@ Graph = CompiledStateGraph[Any, Any, Any, Any]
 Update = dict[str, Any]
 
 
-def _not_again(node: Callable[[SupervisorNodes, SupervisorState], Update]) -> Any:
-    """The same node, for the newest round alone. Typed Any: the graph asks a node for its name."""
-
-    @wraps(node)
-    def run(self: SupervisorNodes, state: SupervisorState) -> Update:
-        require_newest(self._.workspace.rounds, state.get("round", 0))
-        return node(self, state)
-
-    return run
-
-
 class SupervisorNodes:
     def __init__(self, resources: Resources, *, mine: Graph, annotate: Graph) -> None:
         self._, self._mine, self._annotate = resources, mine, annotate
         self.supervising = SupervisingNodes(resources)
 
-    @_not_again
     def prepare(self, state: SupervisorState) -> Update:
         """Read the data and make the first two models; later, only see whether there is more to do."""
         if "champion" in state:  # a registry that was lost is made anew also where no round is left to run
@@ -66,7 +51,6 @@ class SupervisorNodes:
         report_start(self._, first)
         return {**first, "stop": why_stop(self._, first)}
 
-    @_not_again
     def open_window(self, state: SupervisorState) -> Update:
         """Take the next window. The model in use is whatever bears the alias: a person may have moved it.
 
@@ -82,11 +66,9 @@ class SupervisorNodes:
             "pairs": 0,
         }
 
-    @_not_again
     def mine(self, state: SupervisorState) -> Update:
         return {"sample": _invoke(self._mine, state, *MINED_FROM)["sample"]}
 
-    @_not_again
     def annotate(self, state: SupervisorState) -> Update:
         labels = _invoke(self._annotate, state, "sample")["labels"]
         require_answers(self._, state["round"], labels)
@@ -96,17 +78,14 @@ class SupervisorNodes:
         """Have a person settle what the panel dropped. The graph is interrupted until that is done."""
         return {"labels": review_dropped(self._, state)}
 
-    @_not_again
     def snapshot(self, state: SupervisorState) -> Update:
         return {"snapshot": make_snapshot(self._, state)}
 
-    @_not_again
     def train(self, state: SupervisorState) -> Update:
         challenger = train_challenger(self._, state)
         self._.register(challenger, round=state["round"], role="challenger", alias=CHALLENGER)
         return {"challenger": challenger}
 
-    @_not_again
     def gate(self, state: SupervisorState) -> Update:
         decision = hold_gate(self._, state)
         return {
@@ -114,7 +93,6 @@ class SupervisorNodes:
             "looks": decision.looks,
         }
 
-    @_not_again
     def promote(self, state: SupervisorState) -> Update:
         self._.register(state["challenger"], round=state["round"], role="challenger", alias=CHAMPION)
         return {"previous": state["champion"], "champion": state["challenger"], "rollbacks": 0}
@@ -123,13 +101,11 @@ class SupervisorNodes:
         """The champion stays; the challenger stays in the registry as evidence."""
         return {"rollbacks": state["rollbacks"] + 1}
 
-    @_not_again
     def evaluate(self, state: SupervisorState) -> Update:
         """Measure what came of the round on grades that nothing above has read."""
         report_round(self._, state)
         return {}
 
-    @_not_again
     def close(self, state: SupervisorState) -> Update:
         """End the round: its trace and figures go to MLflow. Not traced itself, as it ends the trace."""
         close_round(self._, state)
