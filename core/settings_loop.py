@@ -38,7 +38,7 @@ PACKAGED_MODEL = "minilm"
 """The base that needs neither a hub nor a folder."""
 
 AGENT_NAMES: tuple[AgentName, ...] = get_args(AgentName)
-DEFAULT_AGENTS: tuple[AgentName, ...] = AGENT_NAMES[:5]
+DEFAULT_AGENTS: tuple[AgentName, ...] = ("feedback", "uncertainty", "disagreement", "drift")
 """The others are off until a share is given: on the simulated marketplace none of them added anything that
 shows (docs/results/signals.md)."""
 
@@ -111,8 +111,8 @@ class MinerSettings(Section):
     agents: dict[AgentName, Annotated[float, Field(ge=0)]] = Field(
         default_factory=lambda: dict.fromkeys(DEFAULT_AGENTS, 1.0)
     )
-    """Agents that take part and their share of the budget, relative to each other. `skipped`, `bald`,
-    `committee` and `novelty` can be added."""
+    """Agents that take part and their share of the budget, relative to each other. `click_model`,
+    `skipped`, `bald`, `committee` and `novelty` can be added."""
     uncertainty: Literal["entropy", "margin"] = "entropy"  # what the uncertainty agent goes by
     density: float = Field(default=0.0, ge=0)
     """How much more a doubt counts where queries are many: uncertainty, disagreement, BALD, the committee's

@@ -36,7 +36,7 @@ from serm.tools.query_sample import QuerySample
 from serm.tools.quotas import nomination_quotas
 from serm.tools.selection import select
 
-AGENTS: Sequence[AgentName] = (*DEFAULT_AGENTS, "bald")
+AGENTS: Sequence[AgentName] = ("feedback", "click_model", "uncertainty", "disagreement", "drift", "bald")
 DEEP = ("disagreement", "bald")
 """Agents whose signal costs stochastic passes."""
 

@@ -15,13 +15,15 @@ from serm.agents.policy import decider
 from serm.core.errors import ConfigError
 from serm.core.records import PairKey
 from serm.core.settings import Settings
-from serm.core.settings_loop import AGENT_NAMES, DEFAULT_AGENTS
+from serm.core.settings_loop import AGENT_NAMES, AgentName
 from serm.storage.trace import Span, SpanKind, Tracer, read_spans
 from serm.tools.desk import MiningDesk
 from serm.tools.selection import select
 
 NOMINATE = {"name": "nominate", "args": {"candidates": "c1", "count": 7, "reason": "a model thinks so"}}
 FINISH = {"name": "finish", "args": {"reason": "that is all"}}
+AGENTS: tuple[AgentName, ...] = ("feedback", "click_model", "uncertainty", "disagreement", "drift")
+"""The default ones, and the click model."""
 SCRIPT: dict[str, list[dict[str, Any]]] = {
     "feedback": [{"name": "find_engaged_low", "args": {"dwell_engaged": 10}}],
     "click_model": [{"name": "fit_click_model", "args": {}}],
@@ -59,18 +61,18 @@ def spans(folder: Path, kind: SpanKind) -> list[Span]:
 
 
 def mine(desk: MiningDesk, config: Settings, quota: int = 20) -> dict[str, pd.DataFrame]:
-    """All five agents in parallel, as the miner graph runs them."""
-    with ThreadPoolExecutor(5) as pool:
+    """The default agents and the click model in parallel, as the miner graph runs them."""
+    with ThreadPoolExecutor(len(AGENTS)) as pool:
         futures = {
             name: pool.submit(
                 copy_context().run, mine_with, name, desk, decider(config, name), quota, max_steps=6
             )
-            for name in DEFAULT_AGENTS
+            for name in AGENTS
         }
         return {name: future.result() for name, future in futures.items()}
 
 
-def test_all_five_agents_nominate_by_their_rules(tmp_path: Path) -> None:
+def test_agents_nominate_by_their_rules(tmp_path: Path) -> None:
     nominations = mine(make_desk(queries=120), settings(tmp_path, None, "auto"))
     for name, frame in nominations.items():
         assert 0 < len(frame) <= 20, name
@@ -81,7 +83,7 @@ def test_all_five_agents_nominate_by_their_rules(tmp_path: Path) -> None:
 
 def test_rules_nominate_the_same_pairs_every_time(tmp_path: Path) -> None:
     first, second = (mine(make_desk(queries=120), settings(tmp_path, None, "rules")) for _ in range(2))
-    for name in DEFAULT_AGENTS:
+    for name in AGENTS:
         pd.testing.assert_frame_equal(first[name], second[name])
 
 
@@ -92,7 +94,7 @@ def test_under_a_model_the_trace_holds_its_tool_calls_and_their_results(
     nominations = mine(make_desk(queries=120), settings(tmp_path, script, "llm"))
     assert all(len(frame) == 7 for frame in nominations.values())
     agents = {item.name: item for item in spans(tmp_path, SpanKind.AGENT)}
-    assert set(agents) == set(DEFAULT_AGENTS)
+    assert set(agents) == set(AGENTS)
     assert not any(agent.attributes["fell_back"] for agent in agents.values())
     tools = {item.name: item for item in spans(tmp_path, SpanKind.TOOL)}
     scorer, detector = tools["score_uncertainty"], tools["detect_drift"]
@@ -175,21 +177,21 @@ def test_the_drift_agent_nominates_from_the_new_region(tmp_path: Path) -> None:
 
 def test_a_quota_of_nothing_is_no_error() -> None:
     desk = make_desk(queries=120)
-    assert all(len(mine_with(name, desk, None, 0)) == 0 for name in DEFAULT_AGENTS)
+    assert all(len(mine_with(name, desk, None, 0)) == 0 for name in AGENTS)
 
 
 def test_a_window_that_is_all_labelled_is_no_error() -> None:
     desk = make_desk(queries=120)
     done = make_desk(queries=120, labelled=frozenset(desk.row_of))
-    assert all(len(mine_with(name, done, None, 20)) == 0 for name in DEFAULT_AGENTS)
+    assert all(len(mine_with(name, done, None, 20)) == 0 for name in AGENTS)
 
 
 def test_the_nominations_of_all_agents_fill_a_sample(tmp_path: Path) -> None:
-    desk = make_desk(queries=120)
+    desk = make_desk(queries=120, agents=dict.fromkeys(AGENTS, 1.0))
     nominations = mine(desk, settings(tmp_path, None, "rules"), quota=60)
     sample = select(pd.concat(nominations.values(), ignore_index=True), desk, 100)
     assert len(sample) == 100
-    assert set(sample["agent"]) == set(DEFAULT_AGENTS)
+    assert set(sample["agent"]) == set(AGENTS)
 
 
 def test_every_agent_has_rules_tools_and_a_prompt() -> None:

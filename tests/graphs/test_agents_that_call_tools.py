@@ -11,6 +11,7 @@ import yaml
 from small_world import world
 
 from serm.core import Settings
+from serm.core.settings_loop import DEFAULT_AGENTS
 from serm.graphs import evolve
 from serm.storage.trace import Span, SpanKind, read_spans
 
@@ -46,6 +47,7 @@ def run_scripted(folder: Path, encoder: Path) -> tuple[dict[str, Any], list[Span
     (folder / "script.yaml").write_text(yaml.safe_dump(SCRIPT), encoding="utf-8")
     agents = {"policy": "llm", "llm": "scripted:script.yaml"}
     config = world(folder, encoder, agents=agents, evolution={"rounds": 1})
+    config["miner"]["agents"] = dict.fromkeys((*DEFAULT_AGENTS, "click_model"), 1)
     settings = Settings.from_mapping(config, folder=folder, environment={})
     report = evolve(settings).rounds[1]
     return report, read_spans(settings.workspace_path / "traces.sqlite", report["trace_id"])
