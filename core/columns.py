@@ -23,6 +23,11 @@ FEEDBACK: Final = ("impressions", "clicks", "dwell_seconds", "position")
 DISTRIBUTION: Final = ("p0", "p1", "p2", "p3")
 
 
+def language_code(value: str) -> str:
+    """A language as everything here names it: codes do not differ by case (BCP 47), nor by `_` for `-`."""
+    return value.strip().lower().replace("_", "-")
+
+
 def document_text(titles: Iterable[str], texts: Iterable[str]) -> list[str]:
     """Title and text joined by a line break, the empty part left out: what encoders and judges read."""
     return [

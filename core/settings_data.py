@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterator
 from datetime import datetime
 from pathlib import Path
-from typing import Final, Literal
+from typing import Annotated, Final, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, field_validator, model_validator
 
+from serm.core.columns import language_code
 from serm.core.records import GRADES
 
 SetName = Literal["seed", "gate", "stream", "test"]
@@ -16,6 +17,9 @@ WILDCARDS: Final = "*?"
 """What makes a path a pattern. A bracket does not: it stands in names of files."""
 EVOLVING: Final = "evolving"
 """What reports call the set that is window t+1, measured after round t and before anything of it is used."""
+
+
+LanguageCode = Annotated[str, AfterValidator(language_code)]
 
 
 class Section(BaseModel):
@@ -34,7 +38,7 @@ class When(Section):
     """A condition on rows; every key that is given must hold. No key at all: every row."""
 
     source: tuple[str, ...] | None = None  # names of sources
-    language: tuple[str, ...] | None = None  # values of the column `language`
+    language: tuple[LanguageCode, ...] | None = None  # values of the column `language`
     split: tuple[str, ...] | None = None  # values of the column `split`
     after: datetime | None = None  # of the column `timestamp`, inclusive
     before: datetime | None = None  # of the column `timestamp`, exclusive
@@ -111,7 +115,7 @@ class Source(Section):
     name: str = ""  # default: the name of the file without its ending or wildcards, else of the folder
     format: Literal["auto", "parquet", "jsonl", "csv", "beir", "trec"] = "auto"  # auto: by the ending
     columns: dict[str, str] = Field(default_factory=dict)  # our name: the file's name
-    language: str = ""  # for rows that bear none
+    language: LanguageCode = ""  # for rows that bear none
     grades: dict[str, int | None] = Field(default_factory=dict)
     """The file's value: grade, where it grades on another scale. One that maps to nothing is no grade, and a
     row with one that is not named is rejected. Empty: the file's values are grades, 0 to 3."""

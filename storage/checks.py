@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from serm.core.columns import FEEDBACK
+from serm.core.columns import FEEDBACK, language_code
 from serm.core.records import GRADES, Reject
 from serm.core.settings_data import Source, grade_word
 from serm.core.text import is_utf8
@@ -65,8 +65,7 @@ def checked(raw: pd.DataFrame, source: Source, file: str, rejects: RejectLog) ->
         for title, text in zip(columns["title"], columns["text"], strict=True)  # type: ignore[call-overload]
     ]
     faults.mark(no_text, "text", NO_TEXT)
-    if source.language:
-        columns["language"] = [value or source.language for value in columns["language"]]  # type: ignore[attr-defined]
+    columns["language"] = _languages(columns["language"], source)  # type: ignore[arg-type]
     columns["source"] = source.label
     columns["timestamp"] = _moments(raw, faults)
     for name in FEEDBACK:
@@ -134,6 +133,11 @@ def _texts(raw: pd.DataFrame, name: str, faults: _Faults, *, numbers: bool = Fal
         faults.mark(broken, name, NOT_UTF8)
         texts = ["" if bad else text for text, bad in zip(texts, broken, strict=True)]
     return texts
+
+
+def _languages(values: list[str], source: Source) -> list[str]:
+    codes = {value: language_code(value) or source.language for value in set(values)}
+    return [codes[value] for value in values]
 
 
 def _not_utf8(texts: list[str]) -> list[bool] | None:

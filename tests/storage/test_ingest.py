@@ -15,6 +15,7 @@ import pytest
 import serm.storage.readers
 import serm.storage.routing
 from serm.core import Settings
+from serm.core.columns import language_code
 from serm.core.errors import DataError, WorkspaceMismatchError
 from serm.core.hashing import query_bucket
 from serm.core.settings_data import TestRule as Rule
@@ -91,6 +92,17 @@ def test_a_seed_gate_is_open_from_the_start_and_knows_its_window(ingested: Inges
     opened = dataset.gate(-1)
     assert opened["language"].unique().tolist() == ["en"]
     assert (opened["window"].unique().tolist(), opened["opens"].unique().tolist()) == ([0], [-1])
+
+
+def test_a_language_is_one_however_a_file_or_the_config_spells_it(
+    ingested: Ingested, four_sets: Any, many_rows: Rows
+) -> None:
+    rows = [*four_sets, *many_rows(2, first=90, split="stream", language=" DE ")]
+    windows = {"rules": [{"name": name, "when": {"language": [name.upper()]}} for name in ("en", "de")]}
+    dataset = ingested(rows, sets=SPLIT_SETS, windows=windows)
+    assert dataset.window(1)["language"].unique().tolist() == ["de"]
+    assert dataset.window(1)["query_id"].nunique() == 7
+    assert language_code("pt_BR") == language_code("pt-br") == "pt-br"
 
 
 def test_named_tests_have_roles_and_may_overlap(ingested: Ingested, four_sets: Any) -> None:
