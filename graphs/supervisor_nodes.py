@@ -54,9 +54,11 @@ class SupervisorNodes:
     def open_window(self, state: SupervisorState) -> Update:
         """Take the next window. The model in use is whatever bears the alias: a person may have moved it.
 
-        Every judge shows that it works before anything is mined for it.
+        It opens, and every judge shows that it works, before anything is mined: of a round that has begun the
+        model in use is fixed.
         """
         champion = champion_of(self._, state)  # before the judges are proven: one may grade by it
+        self._.models.open(champion)
         self._.prove_judges(state["round"] + 1)
         return {
             "round": state["round"] + 1,

@@ -30,7 +30,7 @@ def test_a_champion_that_is_lost_in_a_round_is_put_back_from_an_export(
     folder = settings.workspace_path / "models" / champion
     export_model(folder, tmp_path / "export")
     os.truncate(folder / FILE, 0)
-    for _ in range(2):  # a round is under way from the first on
+    for _ in range(2):
         with pytest.raises(ModelError, match=str(folder)) as raised:
             evolve(settings, rounds=2)
         assert "Put the folder back from a copy (one of `serm models export` will do)" in raised.value.remedy
@@ -44,6 +44,8 @@ def test_a_champion_that_is_lost_between_rounds_has_another_version_in_its_place
     first = evolve(settings, rounds=1)
     models = first.rounds[1]["models"]
     shutil.rmtree(settings.workspace_path / "models" / first.champion)
+    with pytest.raises(ModelError, match=first.champion):  # no round has begun by it
+        evolve(settings, rounds=2)
     registry = registry_of(settings)
     version = registry.version_of(models["frozen"])
     assert version is not None
