@@ -18,6 +18,8 @@ from serm.core import Settings
 from serm.storage.ingest import ingest
 from serm.storage.workspace import Workspace
 
+pytestmark = pytest.mark.slow  # a whole marketplace is written
+
 CONFIGS = Path(__file__).resolve().parents[2] / "configs"
 
 

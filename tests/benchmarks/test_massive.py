@@ -20,6 +20,8 @@ from serm.relevance_model.pairs import CodedPairs
 from serm.storage.dataset import CODED, PAIRS_SCHEMA, read_coded
 from serm.tools.query_sample import QuerySample
 
+pytestmark = pytest.mark.slow  # the benchmarks of mining, small
+
 T = TypeVar("T")
 BYTES_A_PAIR = 360
 """At a step's peak, in arrays of numpy's and objects of Python's. Measured: 238 (uncertainty), 2026-11-29."""

@@ -20,6 +20,8 @@ from serm.evals.decay import Change, Measured
 from serm.graphs.audit import Audit, Slice
 from serm.graphs.audit_sides import given_grades
 
+pytestmark = pytest.mark.slow  # whole runs, audited
+
 
 @pytest.fixture(scope="module")
 def config(tmp_path_factory: pytest.TempPathFactory, tiny_encoder: Path) -> Path:
@@ -46,7 +48,6 @@ def uneven(tmp_path_factory: pytest.TempPathFactory, tiny_encoder: Path) -> Path
     return path
 
 
-@pytest.mark.slow
 def test_uneven_traffic_makes_strata_and_a_new_word_a_region(
     uneven: Path, capsys: pytest.CaptureFixture[str], tmp_path: Path
 ) -> None:
@@ -135,7 +136,6 @@ def test_graded_pairs_of_a_file_make_it_surer(
     assert graded["file"]["slices"][0]["graded"] > graded["gate"]["slices"][0]["graded"]
 
 
-@pytest.mark.slow
 def test_grades_of_other_pairs_are_not_counted_and_an_id_may_read_like_nothing(
     capsys: pytest.CaptureFixture[str], tmp_path: Path, tiny_encoder: Path
 ) -> None:

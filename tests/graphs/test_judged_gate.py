@@ -27,6 +27,8 @@ from serm.graphs.resources import Resources
 from serm.relevance_model.base import Scores, expected_grade
 from serm.storage.judgments import JudgmentStore
 
+pytestmark = pytest.mark.slow  # whole rounds with a panel at the gate
+
 SHARE = 0.3
 
 
@@ -91,7 +93,6 @@ def test_the_gate_shows_both_intervals_and_what_it_paid(done: tuple[Settings, li
         assert store.totals().judgments == both
 
 
-@pytest.mark.slow
 def test_corrupted_grades_of_the_panels_queries_change_nothing(tmp_path: Path, tiny_encoder: Path) -> None:
     """The judges are recorded: nothing else may read what stands under their seal."""
     pairs = make_pairs()

@@ -17,6 +17,8 @@ from serm.graphs import evolve
 from serm.graphs.pruning import Prunable, _needed, prunable, unused_states
 from serm.graphs.resources import Resources
 
+pytestmark = pytest.mark.slow  # whole runs, pruned
+
 WRONG = [{"backend": "simulated:accuracy=0.02,shared=1,seed=3", "name": "wrong"}]
 
 

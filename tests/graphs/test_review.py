@@ -32,6 +32,8 @@ from serm.graphs.waiting import Wait
 from serm.storage.labels import read_labels
 from serm.storage.trace import SpanKind, read_spans
 
+pytestmark = pytest.mark.slow  # whole runs that wait for a person
+
 LIMIT = 4
 NIGHT = 12 * 3600 * 10**9  # ns
 JUDGES = [

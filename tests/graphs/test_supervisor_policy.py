@@ -32,6 +32,8 @@ from serm.graphs import (
 from serm.storage.judgments import JudgmentStore
 from serm.storage.trace import Span, SpanKind, read_spans
 
+pytestmark = pytest.mark.slow  # whole rounds under a model that supervises
+
 Turn = dict[str, Any]
 
 
@@ -185,7 +187,6 @@ def told(settings: Settings) -> list[str]:
     return [text for number in sorted(held) for text in held[number]]
 
 
-@pytest.mark.slow
 def test_it_is_told_of_the_window_and_the_gate_and_never_of_sealed_grades(
     tmp_path: Path, tiny_encoder: Path
 ) -> None:
@@ -223,7 +224,6 @@ def turns_paid(settings: Settings) -> int:
         return store.turn_totals().turns
 
 
-@pytest.mark.slow
 def test_a_run_that_dies_again_and_again_repeats_no_turn_and_no_step(
     tmp_path: Path, tiny_encoder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -259,7 +259,6 @@ def live(folder: Path, encoder: Path, events: Connection) -> None:
     events.send("the end")
 
 
-@pytest.mark.slow
 @pytest.mark.timeout(240)
 def test_a_supervised_run_that_is_killed_ends_as_a_calm_one(tmp_path: Path, tiny_encoder: Path) -> None:
     context = multiprocessing.get_context("forkserver")

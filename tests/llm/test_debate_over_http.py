@@ -14,6 +14,8 @@ from chat_stub import ChatStub, Move, Status
 from serm.core import Settings
 from serm.graphs import Annotation, annotate
 
+pytestmark = pytest.mark.slow  # a real server, several rounds of calls
+
 MARK = "did not agree"
 
 

@@ -22,6 +22,8 @@ from serm.core.errors import BudgetExceededError, JudgeError
 from serm.graphs import evolve
 from serm.storage.judgments import JudgmentStore
 
+pytestmark = pytest.mark.slow  # servers that go away, and come back
+
 SettingsWith = Callable[..., Settings]
 PairsOf = Callable[..., list[Pair]]
 QUOTA = Status(429, "You exceeded your current quota", kind="insufficient_quota")
@@ -79,7 +81,6 @@ def test_a_quota_that_ends_stops_the_labelling_and_a_larger_one_ends_it_with_the
     assert max(Counter(asked(stub, "one")).values()) == 1
 
 
-@pytest.mark.slow
 def test_the_loop_stops_with_its_round_open_and_goes_on_with_the_labels_of_a_calm_run(
     stub: ChatStub, tmp_path: Path, tiny_encoder: Path
 ) -> None:

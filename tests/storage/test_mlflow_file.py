@@ -17,6 +17,8 @@ from serm.core.errors import WorkspaceError
 from serm.relevance_model.registry import ModelRegistry
 from serm.storage.mlflow_file import make_whole
 
+pytestmark = pytest.mark.slow  # kills while MLflow makes its tables
+
 MAKE = (
     "import sys; from serm.storage.mlflow_file import make_whole; "
     "print(1, flush=True); make_whole(sys.argv[1])"

@@ -17,6 +17,8 @@ from serm.storage.span_tree import build_tree
 from serm.storage.trace import Span, SpanKind, Tracer, read_spans, span
 from serm.storage.traces_mlflow import export_round, quiet_mlflow
 
+pytestmark = pytest.mark.slow  # MLflow's own queue and tables
+
 TRACE = "feedc0de"
 
 

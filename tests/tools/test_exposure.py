@@ -12,6 +12,8 @@ from serm.tools.drift_report import Drift, detect
 from serm.tools.exposure import stretches, thinned
 from serm.tools.query_sample import Asked, QuerySample
 
+pytestmark = pytest.mark.slow  # hundreds of drift tests
+
 HEAD, TAIL = 40, 4_000
 LAW = np.r_[np.full(HEAD, 0.6 / HEAD), np.full(TAIL, 0.4 / TAIL)]
 VECTORS = unit(np.random.default_rng(0).normal(size=(HEAD + TAIL, 16)))
