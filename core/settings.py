@@ -38,12 +38,12 @@ from serm.core.settings_loop import (
     JudgeSettings,
     KnowledgeSettings,
     LlmSettings,
-    MinerSettings,
     ModelSettings,
     StorageSettings,
     TracingSettings,
     TrainingSettings,
 )
+from serm.core.settings_miner import MinerSettings
 from serm.core.yaml_file import read_yaml
 
 NOT_IDENTITY = ("workspace", "llm", "storage", "tracing", "evolution", "evaluation")

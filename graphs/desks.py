@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 
 from serm.core.records import PairKey
-from serm.core.settings_loop import MinerSettings
+from serm.core.settings_miner import MinerSettings
 from serm.evals.leakage import WordSet, reads_like
 from serm.relevance_model.base import FloatArray, RelevanceModel, Scores
 from serm.relevance_model.pairs import CodedPairs

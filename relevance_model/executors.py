@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Final
 
-from serm.core.settings_loop import ExecutorName
+from serm.core.settings_miner import ExecutorName
 from serm.relevance_model.base import ShardMap
 from serm.relevance_model.shards import local
 

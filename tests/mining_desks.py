@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 
 from serm.core.records import PairKey
-from serm.core.settings_loop import MinerSettings
+from serm.core.settings_miner import MinerSettings
 from serm.relevance_model.base import Scores, expected_grade
 from serm.tools.desk import MiningDesk
 from serm.tools.query_sample import QuerySample

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from serm.core.columns import KEY
 from serm.core.records import Nomination, PairKey
-from serm.core.settings_loop import MinerSettings
+from serm.core.settings_miner import MinerSettings
 from serm.relevance_model.base import FloatArray, Scores
 from serm.tools.density import density, novelty
 from serm.tools.exposure import thinned_now

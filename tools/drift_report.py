@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from serm.core.settings_loop import DriftTestName
+from serm.core.settings_miner import DriftTestName
 from serm.relevance_model.base import FloatArray
 from serm.tools.corrections import holm
 from serm.tools.drift_regions import Region, drifted_regions

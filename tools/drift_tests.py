@@ -16,7 +16,7 @@ import numpy as np
 from scipy.stats import ks_2samp, mannwhitneyu
 from sklearn.linear_model import LogisticRegression
 
-from serm.core.settings_loop import DriftTestName
+from serm.core.settings_miner import DriftTestName
 from serm.relevance_model.base import FloatArray
 from serm.tools.corrections import holm
 from serm.tools.drift import MAX_SAMPLE, PERMUTATIONS, drawn, mmd_test

@@ -23,7 +23,8 @@ import pandas as pd
 from serm.agents.miners import mine_with
 from serm.benchmarks.marketplace.generate import simulate, windows_of
 from serm.benchmarks.marketplace.settings import BENCHMARK_SIZE, PRESETS, MarketplaceSettings
-from serm.core.settings_loop import DEFAULT_AGENTS, AgentName, MinerSettings, ModelSettings
+from serm.core.settings_loop import ModelSettings
+from serm.core.settings_miner import DEFAULT_AGENTS, AgentName, MinerSettings
 from serm.graphs.desks import mining_desk
 from serm.relevance_model.base import FloatArray, RelevanceModel
 from serm.relevance_model.loading import open_base

@@ -23,7 +23,8 @@ import pandas as pd
 from serm.benchmarks.marketplace.settings import BENCHMARK_SIZE, PRESETS, MarketplaceSettings
 from serm.benchmarks.mining.drift_power import share_told
 from serm.benchmarks.mining.market_drift import MarketQueries, Mask, market_queries
-from serm.core.settings_loop import MinerSettings, ModelSettings
+from serm.core.settings_loop import ModelSettings
+from serm.core.settings_miner import MinerSettings
 from serm.relevance_model.loading import open_base
 from serm.tools.drift_report import Drift, detect
 

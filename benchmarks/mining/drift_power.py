@@ -19,7 +19,8 @@ from scipy.stats import binomtest
 
 from serm.benchmarks.marketplace.settings import BENCHMARK_SIZE, PRESETS, MarketplaceSettings
 from serm.benchmarks.mining.market_drift import MarketQueries, market_queries
-from serm.core.settings_loop import MinerSettings, ModelSettings
+from serm.core.settings_loop import ModelSettings
+from serm.core.settings_miner import MinerSettings
 from serm.relevance_model.loading import open_base
 from serm.tools.drift_regions import drifted_regions
 from serm.tools.drift_report import detect

@@ -29,7 +29,8 @@ import pyarrow.parquet as pq
 from serm.agents.miners import mine_with
 from serm.benchmarks.mining.passes_cost import ROUNDS, shares, timed_ways
 from serm.benchmarks.mining.stub_encoder import stub_model
-from serm.core.settings_loop import MinerSettings, ModelSettings
+from serm.core.settings_loop import ModelSettings
+from serm.core.settings_miner import MinerSettings
 from serm.graphs.desks import mining_desk
 from serm.relevance_model.biencoder import BiEncoder
 from serm.relevance_model.loading import open_base

@@ -15,7 +15,7 @@ from pathlib import Path
 import pandas as pd
 
 from serm.core.columns import document_text
-from serm.core.settings_loop import MinerSettings
+from serm.core.settings_miner import MinerSettings
 from serm.tools.near_duplicates import DOCUMENT_WORDS, QUERY_WORDS, SeenTexts
 
 

@@ -15,7 +15,7 @@ from serm.agents.policy import decider
 from serm.core.errors import ConfigError
 from serm.core.records import PairKey
 from serm.core.settings import Settings
-from serm.core.settings_loop import AGENT_NAMES, AgentName
+from serm.core.settings_miner import AGENT_NAMES, AgentName
 from serm.storage.trace import Span, SpanKind, Tracer, read_spans
 from serm.tools.desk import MiningDesk
 from serm.tools.selection import select

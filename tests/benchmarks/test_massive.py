@@ -15,7 +15,8 @@ import pytest
 
 from serm.benchmarks.mining import cascade, memory, passes_cost, speed
 from serm.benchmarks.mining.stub_encoder import stub_model
-from serm.core.settings_loop import MinerSettings, ModelSettings
+from serm.core.settings_loop import ModelSettings
+from serm.core.settings_miner import MinerSettings
 from serm.relevance_model.pairs import CodedPairs
 from serm.storage.dataset import CODED, PAIRS_SCHEMA, read_coded
 from serm.tools.query_sample import QuerySample

@@ -11,7 +11,7 @@ import yaml
 from small_world import world
 
 from serm.core import Settings
-from serm.core.settings_loop import DEFAULT_AGENTS
+from serm.core.settings_miner import DEFAULT_AGENTS
 from serm.graphs import evolve
 from serm.storage.trace import Span, SpanKind, read_spans
 

@@ -14,7 +14,7 @@ from small_world import world
 from serm.core import Settings
 from serm.core.hashing import unit_interval
 from serm.core.records import Answer, Pair
-from serm.core.settings_loop import DEFAULT_AGENTS
+from serm.core.settings_miner import DEFAULT_AGENTS
 from serm.graphs import EvolutionResult, evolve
 from serm.llm.simulated import SimulatedJudge
 from serm.tools.credit import CEILING, FLOOR, credited

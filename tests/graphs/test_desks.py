@@ -13,7 +13,7 @@ from serm.agents.miners import mine_with
 from serm.benchmarks.mining.memory import write_window
 from serm.benchmarks.mining.stub_encoder import stub_model
 from serm.core.records import PairKey
-from serm.core.settings_loop import MinerSettings
+from serm.core.settings_miner import MinerSettings
 from serm.evals.leakage import word_set
 from serm.graphs.desks import mining_desk
 from serm.relevance_model.biencoder import BiEncoder

@@ -8,7 +8,7 @@ from mining_desks import topics, unit
 from pydantic import ValidationError
 from scipy.stats import binom
 
-from serm.core.settings_loop import DriftTestName, MinerSettings
+from serm.core.settings_miner import DriftTestName, MinerSettings
 from serm.tools.corrections import benjamini_hochberg, discrete, holm
 from serm.tools.drift_regions import drifted_regions, fisher
 from serm.tools.drift_report import detect, region_facts

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from mining_desks import make_desk
 
 from serm.core.records import PairKey
-from serm.core.settings_loop import DEFAULT_AGENTS, FloorSettings
+from serm.core.settings_miner import DEFAULT_AGENTS, FloorSettings
 from serm.tools.desk import MiningDesk
 from serm.tools.floors import floors_of
 from serm.tools.selection import select

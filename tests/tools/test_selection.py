@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from mining_desks import make_desk
 
 from serm.core.records import PairKey
-from serm.core.settings_loop import DEFAULT_AGENTS
+from serm.core.settings_miner import DEFAULT_AGENTS
 from serm.tools import selection
 from serm.tools.desk import MiningDesk
 from serm.tools.diversity import ORDERS, k_center
