@@ -13,7 +13,7 @@ from serm.storage.chroma import Progress, silent
 from serm.storage.dataset import DataSet
 from serm.storage.knowledge import Embedder, Knowledge, open_knowledge
 from serm.storage.labels import newest
-from serm.storage.reading import A_COPY, read_frame, read_json
+from serm.storage.reading import read_frame, read_json
 from serm.storage.workspace import Workspace
 
 _TEXTS = ["query", "title", "text"]
@@ -44,5 +44,5 @@ def round_knowledge(
 
 def _said(workspace: Workspace, number: int) -> pd.DataFrame:
     """The labels of a finished round. Its report says where they are."""
-    report = read_json(workspace.rounds / f"{number:03d}" / "round.json", A_COPY)
+    report = read_json(workspace.rounds / f"{number:03d}" / "round.json")
     return read_frame(workspace.folder / report["labels"], [*KEY, "grade", "outcome"])

@@ -16,7 +16,7 @@ from serm.core.hashing import digest_texts, unit_interval
 from serm.core.records import GRADES
 from serm.core.settings_loop import TrainingSettings
 from serm.storage.artifacts import write_file
-from serm.storage.reading import MADE_AGAIN, read_frame
+from serm.storage.reading import read_frame
 from serm.storage.workspace import Workspace
 
 SCHEMA: Final = pa.schema(
@@ -69,7 +69,7 @@ def build_snapshot(  # noqa: PLR0917
 
 def read_snapshot(path: Path) -> pd.DataFrame:
     """The rows of a snapshot, grade as int64."""
-    return read_frame(path, remedy=MADE_AGAIN).astype({"grade": "int64", "round": "int64"})
+    return read_frame(path).astype({"grade": "int64", "round": "int64"})
 
 
 def sample_queries(frame: pd.DataFrame, limit: int, random_seed: int) -> pd.DataFrame:

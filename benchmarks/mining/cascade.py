@@ -38,6 +38,7 @@ from serm.tools.quotas import nomination_quotas
 from serm.tools.selection import select
 
 AGENTS: Sequence[AgentName] = ("feedback", "click_model", "uncertainty", "disagreement", "drift", "bald")
+"""Those of the table in docs/mining.md, whatever is on by default."""
 DEEP = ("disagreement", "bald")
 """Agents whose signal costs stochastic passes."""
 

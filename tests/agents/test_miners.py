@@ -22,15 +22,15 @@ from serm.tools.selection import select
 
 NOMINATE = {"name": "nominate", "args": {"candidates": "c1", "count": 7, "reason": "a model thinks so"}}
 FINISH = {"name": "finish", "args": {"reason": "that is all"}}
-AGENTS: tuple[AgentName, ...] = ("feedback", "click_model", "uncertainty", "disagreement", "drift")
-"""The default ones, and the click model."""
-SCRIPT: dict[str, list[dict[str, Any]]] = {
+SCRIPT: dict[AgentName, list[dict[str, Any]]] = {
     "feedback": [{"name": "find_engaged_low", "args": {"dwell_engaged": 10}}],
     "click_model": [{"name": "fit_click_model", "args": {}}],
     "uncertainty": [{"name": "score_uncertainty", "args": {"measure": "margin", "language": "de"}}],
     "disagreement": [{"name": "score_disagreement", "args": {"pool": 50}}],
     "drift": [{"name": "detect_drift", "args": {"max_regions": 3}}],
 }
+AGENTS = tuple(SCRIPT)
+"""The default ones, and the click model."""
 
 
 def settings(folder: Path, script: dict[str, list[list[dict[str, Any]]]] | None, policy: str) -> Settings:
