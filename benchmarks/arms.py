@@ -53,19 +53,13 @@ class Results(Finished):
 
     @cached_property
     def _values(self) -> dict[tuple[object, ...], pd.Series[float]]:
-        """By arm, role, set, round and seed the values of queries, by their ids; of queries that one arm
-        measures and another does not (`gate.judged_share` keeps some of a window back), those of all arms
-        that measured anything there."""
-        keys = [*_PLACE, "query_id"]
-        values = self.carried.groupby(keys, sort=True)[self.measure].mean()  # folds may share stream queries
-        table = values.reset_index()
-        of_query = table.groupby(keys[1:])["arm"].transform("size")
-        of_place = table.groupby(_PLACE[1:])["arm"].transform("nunique")
-        kept = table[of_query == of_place]
-        return {
-            place: rows.set_index("query_id")[self.measure]
-            for place, rows in kept.groupby(_PLACE, sort=False)
-        }
+        """By arm, role, set, round and seed the values of queries, by their ids. Of a window an arm may have
+        measured fewer than another (`gate.judged_share` keeps some of it back): its own values are of these,
+        and what it has more than another of those that both have measured."""
+        values = self.carried.groupby([*_PLACE, "query_id"], sort=True)[
+            self.measure
+        ].mean()  # folds may share
+        return {place: rows.droplevel(_PLACE) for place, rows in values.groupby(level=_PLACE, sort=False)}
 
     def _series(
         self, model: Model, name: str, number: int | None, seeds: Sequence[int]

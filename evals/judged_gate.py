@@ -11,6 +11,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass
+from typing import Final
 
 import numpy as np
 import pandas as pd
@@ -20,15 +21,18 @@ from serm.core.columns import KEY
 from serm.core.records import Judgment, PairKey
 from serm.evals.measures import ndcg_column, per_query
 from serm.evals.prediction_powered import PredictionPowered, Stratum, stratified
+from serm.evals.same_text import texts_of
 
-_DIGITS = 12  # of a change in NDCG: less is the rounding of two ways to the same sum
+_OF_TEXT: Final = {"window": "min", "change": "mean", "judged": "mean"}
+_DIGITS: Final = 12  # of a change in NDCG: less is the rounding of two ways to the same sum
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class JudgedChanges:
     """Changes in NDCG by the panel's grades, of the gate's queries and of those that it alone has graded.
 
-    Frames of query_id, window and `change` (NaN: by these grades nothing can be measured), a row a query.
+    Frames of query_id, window, `change` (NaN: by these grades nothing can be measured), and `text` where ids
+    may share one, a row a query.
     """
 
     gate: pd.DataFrame
@@ -56,13 +60,14 @@ class TooFew:
 def query_changes(
     frame: pd.DataFrame, champion: ArrayLike, challenger: ArrayLike, cutoff: int
 ) -> pd.DataFrame:
-    """query_id, window and the change in NDCG of every query of a graded frame, from n expected grades of
-    each model; NaN where a query has one grade."""
+    """query_id, window, text and the change in NDCG of every query of a graded frame, from n expected grades
+    of each model; NaN where a query has one grade."""
     before, after = per_query(frame, champion, (cutoff,)), per_query(frame, challenger, (cutoff,))
     first = frame.drop_duplicates("query_id")
     change = (after[ndcg_column(cutoff)] - before[ndcg_column(cutoff)]).round(_DIGITS)
     window = first["window"].to_numpy() if "window" in first else np.full(len(first), -1)
-    return pd.DataFrame({"query_id": before["query_id"], "window": window, "change": change})
+    text = texts_of(first).to_numpy()
+    return pd.DataFrame({"query_id": before["query_id"], "window": window, "text": text, "change": change})
 
 
 def panel_grades(frame: pd.DataFrame, said: Iterable[Judgment]) -> pd.Series[float]:
@@ -78,10 +83,10 @@ def panel_grades(frame: pd.DataFrame, said: Iterable[Judgment]) -> pd.Series[flo
 
 
 def _by_text(table: pd.DataFrame) -> pd.DataFrame:
-    """window, change and judged of each text, in the means of its ids; of the first window that it is in."""
+    """window and the changes of each text, in the means of its ids; of the first window that it is in."""
     if "text" not in table or not table.duplicated("text").any():
         return table
-    means = {"window": "min", "change": "mean", "judged": "mean"}
+    means = {name: how for name, how in _OF_TEXT.items() if name in table}
     return table.groupby("text", sort=False).agg(means).reset_index()
 
 
@@ -92,15 +97,16 @@ def powered_change(human: pd.DataFrame, judged: JudgedChanges, level: float, lea
     People may have graded a part of a query's list: the panel's change is that of whole lists on both sides,
     so what it differs by from theirs is the same for the queries that it alone has graded, and is taken out.
 
-    A window is a stratum; `low` is a one-sided bound. With fewer than `least` human-graded ones it is theirs.
+    One text under several ids is one query on either side. A window is a stratum; `low` is a one-sided bound.
+    With fewer than `least` human-graded ones it is theirs.
     """
     by_judges = judged.gate.set_index("query_id")["change"].reindex(human["query_id"])
-    table = _by_text(human.assign(judged=by_judges.to_numpy()))
+    table, further = _by_text(human.assign(judged=by_judges.to_numpy())), _by_text(judged.further)
     strata = [
         Stratum.of(
             rows["change"],
             rows["judged"],
-            judged.further.loc[judged.further["window"] == window, "change"],
+            further.loc[further["window"] == window, "change"],
         )
         for window, rows in table.groupby("window", sort=True)
     ]

@@ -19,6 +19,7 @@ from serm.core.records import Judgment
 from serm.evals.gate import CUTOFF
 from serm.evals.judged_gate import JudgedChanges, JudgedGate, TooFew, panel_grades, query_changes
 from serm.evals.listed import WindowRows, rows_by_window
+from serm.evals.same_text import texts_of
 from serm.graphs.events import Meter
 from serm.graphs.resources import Resources
 from serm.graphs.state import SupervisorState
@@ -44,7 +45,7 @@ def judged_gate(resources: Resources, state: SupervisorState) -> JudgedGate | To
     if not resources.settings.gate.judged_share:
         return None
     number = state["round"]
-    lists = [resources.gate_lists(number), resources.judged_lists(number)]
+    lists = _lists(resources, number)
     beside = _graded_beside(resources, number, *lists)
     if beside < resources.settings.gate.judged_least:
         return TooFew(beside)
@@ -65,22 +66,31 @@ def panel_pairs(resources: Resources, number: int) -> pd.DataFrame:
     """What the panel grades for the gate of a round: whole lists, each pair once. Of the gate's queries those
     that no person has graded are among them: a change over graded documents alone would be of another kind
     than that of the queries which the panel alone grades. Nothing where its grades would not count."""
-    lists = [resources.gate_lists(number), resources.judged_lists(number)]
+    lists = _lists(resources, number)
     enough = _graded_beside(resources, number, *lists) >= resources.settings.gate.judged_least
     return _each_once(lists if enough else [frame.iloc[:0] for frame in lists])
+
+
+def _lists(resources: Resources, number: int) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """The lists of the gate's queries, and of those that the panel alone grades, with the `text` of each
+    query. A text that people grade under another id is no further evidence, and nobody is asked for it."""
+    gate, judged = (
+        frame.assign(text=texts_of(frame))
+        for frame in (resources.gate_lists(number), resources.judged_lists(number))
+    )
+    return gate, judged[~judged["text"].isin(gate["text"].unique())].reset_index(drop=True)
 
 
 def _graded_beside(
     resources: Resources, number: int, gate_lists: pd.DataFrame, judged_lists: pd.DataFrame
 ) -> int:
     """How many gate queries people have graded, with more than one grade, in windows from which the panel
-    alone grades two queries or more: what its grades are weighed by, over all or in the newest one."""
-    columns = ["query_id", "window"]
-    asked, judged = (frame[columns].drop_duplicates() for frame in (gate_lists, judged_lists))
+    alone grades two queries or more: what its grades are weighed by, over all or in the newest one. A text
+    under several ids is one query."""
     grades = resources.human_graded(number).groupby("query_id")["grade"].nunique()
-    asked = asked[asked["query_id"].isin(grades.index[grades > 1])]
-    firsts = [frame.sort_values("window").drop_duplicates("query_id") for frame in (asked, judged)]
-    newest = [frame[frame["window"] == number - 1] for frame in (asked, judged)]
+    asked = gate_lists[gate_lists["query_id"].isin(grades.index[grades > 1])]
+    firsts = [frame.sort_values("window").drop_duplicates("text") for frame in (asked, judged_lists)]
+    newest = [frame[frame["window"] == number - 1].drop_duplicates("text") for frame in (asked, judged_lists)]
     return max(_beside(*firsts), _beside(*newest))
 
 
@@ -147,7 +157,7 @@ class _Graded:
         rows = there[self.pairs["grade"].notna().to_numpy()[there]]
         graded = self.pairs.iloc[rows].astype({"grade": int}).reset_index(drop=True)
         found = query_changes(graded, self.before[rows], self.after[rows], CUTOFF)
-        every = self.pairs.iloc[there].drop_duplicates("query_id")[["query_id", "window"]]
+        every = self.pairs.iloc[there].drop_duplicates("query_id")[["query_id", "window", "text"]]
         if window is not None:
             every = every.assign(window=window)
         return every.merge(found[["query_id", "change"]], on="query_id", how="left")

@@ -172,14 +172,20 @@ def test_folds_are_pooled_and_stream_queries_that_they_share_count_once(tmp_path
     assert len({run.folder for run in results.runs}) == 12
 
 
-def test_queries_that_one_arm_alone_has_measured_compare_nothing(tmp_path: Path) -> None:
-    results = made_up(tmp_path, marketplace=False)
+@pytest.mark.parametrize("marketplace", [False, True])
+def test_an_arm_that_measured_fewer_queries_is_compared_on_these_and_takes_none_from_others(
+    tmp_path: Path, marketplace: bool
+) -> None:
+    results = made_up(tmp_path, marketplace=marketplace, arms=("ours", "random", "third"))
     table = results.table
-    ids = sorted(table.loc[table["set"] == EVOLVING, "query_id"].unique())
-    gone = (table["arm"] == "random") & (table["set"] == EVOLVING) & (table["query_id"] == ids[0])
-    fewer = Results(results.protocol, table[~gone], results.runs)
-    assert fewer.of("ours", EVOLVING).shape[1] == results.of("ours", EVOLVING).shape[1] - 1
-    assert fewer.gain("ours", EVOLVING, over="random").n == fewer.of("ours", EVOLVING).shape[1]
+    ids = table.loc[table["set"] == EVOLVING, "query_id"]
+    gone = (table["arm"] == "third") & (table["set"] == EVOLVING) & ids.str.endswith(("1", "3"))
+    fewer = Results(results.protocol, table[~gone.reindex(table.index, fill_value=False)], results.runs)
+    left = int(results.gain("ours", EVOLVING, over="random").n * 0.8)
+    assert fewer.gain("ours", EVOLVING, over="random") == results.gain("ours", EVOLVING, over="random")
+    assert fewer.gain("third", EVOLVING, over="random").n == left
+    assert fewer.gain("third", EVOLVING).n == left
+    assert fewer.queries(fewer.of("third", EVOLVING)) * 10 == fewer.queries(fewer.of("ours", EVOLVING)) * 8
 
 
 def test_a_seed_that_an_arm_has_not_finished_is_left_out(tmp_path: Path) -> None:

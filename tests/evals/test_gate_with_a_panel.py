@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import numpy as np
 import pandas as pd
 import pytest
 from gate_rows import gate_rows, scored
 
 from serm.core.settings_loop import GateSettings
 from serm.evals.gate import decide
-from serm.evals.judged_gate import JudgedChanges, JudgedGate, TooFew, query_changes
+from serm.evals.judged_gate import JudgedChanges, JudgedGate, TooFew, powered_change, query_changes
 from serm.relevance_model.base import Scores
 
 SETTINGS = GateSettings()
@@ -18,7 +19,8 @@ def judged_gate(frame: pd.DataFrame, before: Scores, after: Scores, further: int
     """A panel that grades as people do: of the gate's queries, and of more of window 1."""
     changes = query_changes(frame, before.expected, after.expected, 4)
     more = changes.sample(further, replace=True, random_state=0)
-    more = more.assign(window=1, query_id=[f"more-{number}" for number in range(further)])
+    names = [f"more-{number}" for number in range(further)]
+    more = more.assign(window=1, query_id=names, text=names)
     newest = changes[changes["window"] == 1]
     return JudgedGate(JudgedChanges(changes, more), JudgedChanges(newest, more), pairs=1_000)
 
@@ -72,3 +74,18 @@ def test_a_panel_that_was_not_asked_is_told_of_and_changes_nothing() -> None:
     assert (found.change, found.newest, found.promoted) == (plain.change, plain.newest, plain.promoted)
     assert found.judged is None
     assert any("people have graded 15, and its grades count from 40 on" in reason for reason in found.reasons)
+
+
+def test_one_text_under_several_ids_is_one_query_of_the_panels_too() -> None:
+    """A log with an id for each session repeats texts: what they say is said once."""
+    rng = np.random.default_rng(1)
+    people = pd.DataFrame({"query_id": [f"q{number}" for number in range(40)], "window": 0})
+    people = people.assign(text=people["query_id"], change=rng.normal(0, 0.1, 40))
+    panel = people.assign(change=people["change"] + rng.normal(0, 0.05, 40))
+    names = [f"m{number}" for number in range(60)]
+    more = pd.DataFrame({"query_id": names, "text": names, "window": 0, "change": rng.normal(0, 0.1, 60)})
+    repeated = pd.concat([more.assign(query_id=more["query_id"] + f"-{number}") for number in range(10)])
+    once, often = (powered_change(people, JudgedChanges(panel, item), 0.9, 10) for item in (more, repeated))
+    assert often.weight == pytest.approx(once.weight)
+    assert often.weight > 0
+    assert often.interval.low == pytest.approx(once.interval.low)

@@ -11,7 +11,7 @@ from unittest import mock
 import numpy as np
 import pandas as pd
 import pytest
-from small_world import distinct_pairs, make_pairs, world
+from small_world import distinct_pairs, world
 
 from serm.core import Settings
 from serm.core.errors import DataError
@@ -34,7 +34,7 @@ SHARE = 0.3
 
 def settings(folder: Path, encoder: Path, pairs: pd.DataFrame | None = None, **sections: Any) -> Settings:
     gate = {"resamples": 200, "judged_share": SHARE, "judged_least": 10} | sections.pop("gate", {})
-    pairs = make_pairs(40) if pairs is None else pairs
+    pairs = distinct_pairs(40) if pairs is None else pairs
     config = world(folder, encoder, pairs, gate=gate, evolution={"rounds": 2}, **sections)
     return Settings.from_mapping(config, folder=folder, environment={})
 
@@ -95,7 +95,7 @@ def test_the_gate_shows_both_intervals_and_what_it_paid(done: tuple[Settings, li
 
 def test_corrupted_grades_of_the_panels_queries_change_nothing(tmp_path: Path, tiny_encoder: Path) -> None:
     """The judges are recorded: nothing else may read what stands under their seal."""
-    pairs = make_pairs()
+    pairs = distinct_pairs()
     with Resources(settings(tmp_path / "look", tiny_encoder, pairs)) as resources:
         kept = set(resources.dataset.judged_only(9)["query_id"])
     recorded = pd.concat(pairs[["query_id", "doc_id", "grade"]].assign(judge=name) for name in ("ann", "bob"))
@@ -164,6 +164,7 @@ def _asked_again(rng: np.random.Generator) -> tuple[pd.DataFrame, pd.DataFrame, 
             "window": np.where((np.arange(240) % 12 < 6) & (np.arange(240) < 120), 0, 1),
         }
     )
+    frame["text"] = frame["query_id"]
     again = frame[(frame["window"] == 0) & (np.arange(240) % 12 < 4)].assign(window=1)
     lists = pd.concat([frame, again], ignore_index=True).drop(columns="grade")
     before, after = (_scores(rng.random((240, 4))) for _ in range(2))
@@ -220,6 +221,7 @@ def test_a_query_that_no_judge_answered_for_is_one_without_a_change_on_either_si
             "doc_id": [f"d{number}" for number in range(12)],
             "grade": np.tile([0, 1, 2, 3], 3),
             "window": 1,
+            "text": np.repeat(["red", "green", "blue"], 4),
         }
     )
     rng = np.random.default_rng(3)
