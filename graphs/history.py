@@ -11,7 +11,13 @@ from pathlib import Path
 from typing import Any, Final
 
 from langchain_core.runnables import RunnableConfig
-from langgraph.checkpoint.base import ChannelVersions, Checkpoint, CheckpointMetadata
+from langgraph.checkpoint.base import (
+    ChannelVersions,
+    Checkpoint,
+    CheckpointMetadata,
+    CheckpointTuple,
+    get_checkpoint_id,
+)
 from langgraph.checkpoint.sqlite import SqliteSaver
 
 from serm.core.errors import WorkspaceError
@@ -20,6 +26,10 @@ from serm.storage.rounds import round_folders
 
 _BRANCHES: Final = ("fork", "update")
 """How LangGraph says that a checkpoint goes on from an earlier one, not from the newest."""
+_NEWEST: Final = (
+    "SELECT checkpoint_id FROM checkpoints WHERE thread_id = ? AND checkpoint_ns = ? "
+    "ORDER BY rowid DESC LIMIT 1"
+)
 
 
 def require_newest(rounds: Path, number: int) -> None:
@@ -46,11 +56,29 @@ def newest_alone(rounds: Path, node: Node) -> Node:
 
 
 class Checkpoints(SqliteSaver):
-    """Keeps no branch from a round that is behind: it would be what the run goes on from."""
+    """Keeps no branch from a round that is behind: it would be what the run goes on from.
+
+    The newest checkpoint is the one written last. LangGraph takes that of the greatest id, which is a time of
+    the wall clock: a clock that was once ahead would make its round the newest for as long.
+    """
 
     def __init__(self, *args: Any, rounds: Path, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self._rounds = rounds
+
+    def get_tuple(self, config: RunnableConfig) -> CheckpointTuple | None:
+        if get_checkpoint_id(config):
+            return super().get_tuple(config)
+        thread, part = (
+            str(config["configurable"]["thread_id"]),
+            config["configurable"].get("checkpoint_ns", ""),
+        )
+        with self.cursor(transaction=False) as cursor:
+            newest = cursor.execute(_NEWEST, (thread, part)).fetchone()
+        if newest is None:
+            return None
+        place = {"thread_id": thread, "checkpoint_ns": part, "checkpoint_id": newest[0]}
+        return super().get_tuple({"configurable": place})
 
     def put(
         self,

@@ -161,7 +161,7 @@ class CrossEncoderModel:
             work = [[inputs[row] for row in shard] for shard in order]
             for rows, logits in zip(order, shards(self.reader, work) if work else (), strict=True):
                 cache.put([hashes[row] for row in rows], logits)
-            return cache.get(hashes)[1][place]
+            return cache.vectors(hashes)[place]
 
     @cached_property
     def _kept(self) -> EmbeddingCache | None:

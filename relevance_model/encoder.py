@@ -71,7 +71,7 @@ class TextEncoder:
             work = shards_of(missing, self.batch_size, len)
             for shard, vectors in zip(work, shards(self.reader, work) if work else (), strict=True):
                 self._cache.put([hashes[text] for text in shard], vectors)
-            return self._cache.get([hashes[text] for text in texts])[1]
+            return self._cache.vectors([hashes[text] for text in texts])
 
     def embed_under_dropout(
         self, texts: Sequence[str], *, passes: int, seed: int, layers: int | None = None

@@ -20,6 +20,7 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from serm.core.errors import StorageError
 from serm.storage.artifacts import storage_errors
 
 HASH_BYTES = 16
@@ -51,6 +52,7 @@ class EmbeddingCache:
         self._index_bytes = 0  # committed
         self._count = 0  # rows committed
         self._map: NDArray[np.generic] = np.empty((0, dim), dtype=self.dtype)
+        self._file = 0  # inode of the mapped vectors; not another file's while they are mapped
         self._lock = threading.RLock()
         self.refresh()
 
@@ -68,6 +70,16 @@ class EmbeddingCache:
                 here = slice(start, start + _BLOCK)
                 vectors[here][known[here]] = self._map[rows[here][known[here]]]
             return known, vectors
+
+    def vectors(self, hashes: Sequence[bytes]) -> NDArray[np.float32]:
+        """Their vectors, (n, dim), which somebody has put. Raises StorageError where one is gone."""
+        known, vectors = self.get(hashes)
+        if not known.all():
+            raise StorageError(
+                f"{self.folder} was removed while it was in use.",
+                "Give the command again: what is missing is computed anew.",
+            )
+        return vectors
 
     def known(self, hashes: Sequence[bytes]) -> NDArray[np.bool_]:
         """Which of n hashes have a vector, (n,), without reading any."""
@@ -102,6 +114,9 @@ class EmbeddingCache:
             return
         with self._lock:
             index, data = self.folder / "index.bin", self.folder / "vectors.bin"
+            if self._count and not self._there(index, data):
+                self._rows, self._index_bytes, self._count = {}, 0, 0
+                self._map = np.empty((0, self.dim), dtype=self.dtype)
             if not index.is_file() or index.stat().st_size <= self._index_bytes:
                 return
             with index.open("rb") as file:
@@ -123,6 +138,17 @@ class EmbeddingCache:
                 pending = []
             if self._count > len(self._map):
                 self._map = np.memmap(data, dtype=self.dtype, mode="r", shape=(self._count, self.dim))
+                self._file = data.stat().st_ino
+
+    def _there(self, index: Path, data: Path) -> bool:
+        """Whether the files are still those that were read. Somebody may have removed the folder to free the
+        disk, and another process have begun a new one: then nothing of it is known here."""
+        try:
+            held, stored = index.stat(), data.stat()
+        except FileNotFoundError:
+            return False
+        whole = held.st_size >= self._index_bytes and stored.st_size >= self._count * self._row_bytes
+        return whole and stored.st_ino == self._file
 
     def _keep(self, block: NDArray[np.generic], total: int) -> None:
         """Into memory, which doubles where it is full: a copy for each block would be quadratic."""

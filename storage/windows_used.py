@@ -12,8 +12,9 @@ from serm.storage.rounds import round_folders
 
 CHECKPOINTS: Final = "checkpoints.sqlite"
 
+# The one written last: ids go by the wall clock, which may have been ahead.
 _LATEST: Final = (
-    "SELECT type, checkpoint FROM checkpoints WHERE checkpoint_ns = '' ORDER BY checkpoint_id DESC LIMIT 1"
+    "SELECT type, checkpoint FROM checkpoints WHERE checkpoint_ns = '' ORDER BY rowid DESC LIMIT 1"
 )
 
 

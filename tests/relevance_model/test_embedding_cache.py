@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import multiprocessing
 import os
+import shutil
 import signal
 from pathlib import Path
 
@@ -89,6 +90,34 @@ def test_vectors_that_somebody_removed_are_made_again(tmp_path: Path) -> None:
     again = EmbeddingCache(tmp_path, "k", 4, "float32")
     assert again.known(_hashes(3)).tolist() == [True, True, False]
     assert (again.get(_hashes(2))[1] == _vectors(2, seed=1)).all()
+
+
+@pytest.mark.parametrize("others", [0, 2, 5])
+def test_a_folder_that_is_removed_under_an_open_cache_leaves_nothing_known(
+    tmp_path: Path, others: int
+) -> None:
+    """To free the disk, say; before this cache looks again another process may have begun it anew."""
+    cache = EmbeddingCache(tmp_path, "k", 4, "float32")
+    cache.put(_hashes(3), _vectors(3))
+    shutil.rmtree(tmp_path / "k")
+    if others:
+        EmbeddingCache(tmp_path, "k", 4, "float32").put(_hashes(others, "o"), _vectors(others, seed=2))
+    else:
+        assert not cache.known(_hashes(3)).any()
+    cache.put(_hashes(2, "n"), _vectors(2, seed=1))
+    for look in (cache, EmbeddingCache(tmp_path, "k", 4, "float32")):
+        assert not look.known(_hashes(3)).any()
+        assert (look.get(_hashes(2, "n"))[1] == _vectors(2, seed=1)).all()
+        assert (look.get(_hashes(others, "o"))[1] == _vectors(others, seed=2)).all()
+
+
+def test_vectors_that_go_between_two_looks_are_no_zeros(tmp_path: Path) -> None:
+    cache = EmbeddingCache(tmp_path, "k", 4, "float32")
+    cache.put(_hashes(3), _vectors(3))
+    assert (cache.vectors(_hashes(3)) == _vectors(3)).all()
+    shutil.rmtree(tmp_path / "k")
+    with pytest.raises(StorageError, match=r"removed while it was in use\. Give the command again"):
+        cache.vectors(_hashes(3))
 
 
 def _fill(folder: Path) -> None:
