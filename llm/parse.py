@@ -10,12 +10,15 @@ from typing import Any, Final
 from serm.core.records import GRADES, Failure, FailureKind
 from serm.llm.model_json import read_json
 
+REASON: Final = 4_000
+"""Characters of a reason that are kept. It is stored with the judgment and, in a debate, told to other
+judges, whose context a judge that writes without end may not fill. Chosen."""
 _FENCED: Final = re.compile(r"\A```(?:json)?\s*\n(.*)\n\s*```\Z", re.DOTALL)
 
 
 @dataclass(frozen=True, slots=True)
 class GradeReply:
-    """What a judge's text says."""
+    """What a judge's text says; of a reason the first `REASON` characters."""
 
     grade: int
     reason: str = ""
@@ -51,7 +54,7 @@ def parse_grade(text: str, grades: Mapping[int, int] | None = None) -> GradeRepl
     if grade not in GRADES:
         return Failure(FailureKind.OUT_OF_RANGE, f"grade {number}")
     reason = value.get("reason", "")
-    return GradeReply(grade, reason if isinstance(reason, str) else "")
+    return GradeReply(grade, reason[:REASON] if isinstance(reason, str) else "")
 
 
 def _short(text: str) -> str:

@@ -114,7 +114,8 @@ class Till:
         texts = [json.dumps(convert_to_openai_messages(list(messages)), ensure_ascii=False)]
         texts += [json.dumps(convert_to_openai_tool(tool), ensure_ascii=False) for tool in tools]
         trace = current_trace_id()
-        key = digest(["turn", trace, self.agent, self.model, texts]) if trace else None
+        # With more tokens an answer that was cut off may be whole: it is another turn.
+        key = digest(["turn", trace, self.agent, self.model, self.max_tokens, texts]) if trace else None
         if key is not None and (kept := self.purse.answer(key)) is not None:
             return _recorded(kept)
         reserved = most(self.price, texts, self.max_tokens)

@@ -12,10 +12,16 @@ from serm.core.text import is_utf8, keepable
 from serm.llm.asking import Turn
 from serm.llm.langchain_messages import keepable_message, to_langchain
 from serm.llm.model_json import read_json, try_json
-from serm.llm.parse import GradeReply, parse_grade
+from serm.llm.parse import REASON, GradeReply, parse_grade
 from serm.llm.written_calls import written_turn
 
-UNREADABLE = {"digits": "9" * 5_000, "depth": "[" * 99_999, "words": "none", "cut": '{"a": '}
+UNREADABLE = {
+    "digits": "9" * 5_000,
+    "depth": "[" * 99_999,
+    "words": "none",
+    "cut": '{"a": ',
+    "twice": '{"a": 1, "a": 2}',
+}
 
 
 @pytest.mark.parametrize(
@@ -47,6 +53,19 @@ def test_what_cannot_be_read_is_one_kind_of_error(text: str) -> None:
     (message,) = to_langchain([{"role": "assistant", "content": "", "tool_calls": [call]}])
     assert isinstance(message, AIMessage)
     assert message.tool_calls[0]["args"] == {"arguments": text}
+
+
+def test_a_judge_that_changes_its_mind_within_an_answer_has_given_no_grade() -> None:
+    failure = parse_grade('{"grade": 3, "reason": "no, wait", "grade": 0}')
+    assert isinstance(failure, Failure)
+    assert failure.kind is FailureKind.UNPARSABLE
+
+
+def test_of_a_reason_without_end_the_beginning_is_kept() -> None:
+    told = parse_grade(json.dumps({"reason": "so " * 1_000_000, "grade": 2}))
+    assert isinstance(told, GradeReply)
+    assert told.grade == 2
+    assert told.reason == ("so " * REASON)[:REASON]
 
 
 def test_escapes_of_what_no_encoding_can_say_are_replaced_wherever_they_stand() -> None:

@@ -58,10 +58,10 @@ def mine(
 ) -> Callable[[float | None], None]:
     """The uncertainty agent at work, paid from a budget."""
 
-    def run(currency: float | None) -> None:
+    def run(currency: float | None, *, max_tokens: int = 16) -> None:
         settings = settings_with(
             agents={"llm": f"{stub.url}#stub"},
-            llm={"timeout": 5.0, "prices": {"stub": PRICE}, "max_tokens": 16},
+            llm={"timeout": 5.0, "prices": {"stub": PRICE}, "max_tokens": max_tokens},
             budget={"currency": currency},
         )
         decide = decider(settings, "uncertainty", Purse(currency, store))
@@ -304,6 +304,19 @@ def test_an_agent_that_starts_over_in_its_round_pays_no_turn_twice(
         mine(None)
     tracer.close()
     assert len(stub.bodies) == 4
+
+
+def test_with_more_tokens_an_agent_is_asked_again_in_its_round(
+    stub: ChatStub, mine: Callable[..., None], tmp_path: Path
+) -> None:
+    """To raise `llm.max_tokens` is the advice on an answer that was cut off: it may not come back."""
+    stub.play = play
+    for life, tokens in enumerate((16, 4_096)):
+        tracer = Tracer(tmp_path / f"{life}.sqlite", "t")
+        with tracer.active():
+            mine(None, max_tokens=tokens)
+        tracer.close()
+    assert [body["max_tokens"] for body in stub.bodies] == [16, 16, 4_096, 4_096]
 
 
 def test_agents_that_work_side_by_side_stay_within_the_budget_together(store: JudgmentStore) -> None:
