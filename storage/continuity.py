@@ -49,11 +49,12 @@ def refusal(path: Path, dataset: DataSet) -> WorkspaceMismatchError | None:
     if used is None:  # nothing hangs on the data yet
         return None
     old = _data_set(path.parent / before["id"])
-    changed = next(_changes(before, _noted(dataset), old, dataset, used), None)
+    now = _noted(dataset)
+    changed = next(_changes(before, now, old, dataset, used), None)
     if changed is None:
         return None
     return WorkspaceMismatchError(
-        f"the input files have changed since {path.parent.parent} was made: {changed}.",
+        f"the input files have changed since {path.parent.parent} was made: {changed}{_since(before, now)}.",
         "Put the files back, or name a new `workspace:`. Where a log goes on, no round should take a window "
         "that is not over: `data.windows: {by: time, open: hold}` keeps it back.",
     )
@@ -100,6 +101,14 @@ def _changes(
             old is None or _test_is_another(_test(old, name), _test(dataset, name), grew=grew)
         ):
             yield f"the test {name} has other rows or grades"
+
+
+def _since(before: dict[str, Any], now: dict[str, Any]) -> str:
+    """Periods count from the first row's day: one row with a wrong date moves and renames them all."""
+    first = [data["windows"][0][0] if data["windows"] else "" for data in (before, now)]
+    if first[0] == first[1] or not all(first):
+        return ""
+    return f" (the first window was {first[0]} and is {first[1]} now: has a row a wrong `timestamp`?)"
 
 
 def _grew(before: list[list[str]], now: list[list[str]]) -> bool:

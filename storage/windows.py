@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Final
 
 import numpy as np
 import pandas as pd
@@ -16,6 +18,9 @@ from serm.storage.assign import NONE, Codes, Mask, assign_windows
 SMALL_SET_WINDOWS = 4  # windows that `auto` makes of a set smaller than so many full ones; chosen
 SMALLEST_WINDOW = 20  # pairs; chosen
 """`auto` cuts by time where the median period has as many, of two in the middle the smaller one."""
+
+AHEAD: Final = np.timedelta64(1, "D")
+"""Further than clocks and time zones differ."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,18 +39,28 @@ def cut_windows(keys: pd.DataFrame, settings: WindowSettings, stream: Mask, gate
     return keep_windows(_WAYS[settings.by](keys, settings, stream, gate), stream)
 
 
-def held_back(keys: pd.DataFrame, settings: WindowSettings, stream: Mask) -> Mask:
+def held_back(
+    keys: pd.DataFrame, settings: WindowSettings, stream: Mask, now: np.datetime64 | None = None
+) -> Mask:
     """Rows that wait until the stream's newest period is over: those dated in it, or behind it. (n,) bool.
 
-    It is over once a stream row is dated behind its end. None waits unless `open: hold` says so.
+    It is over once a stream row is dated behind its end. A row dated more than `AHEAD` after `now` (None:
+    today's) has a wrong date and ends no period; it waits. Where all are, the log has a time of its own, a
+    simulated one, and they count. None waits unless `open: hold` says so.
     """
     moments = keys["timestamp"].to_numpy("datetime64[us]")
     dated = ~np.isnat(moments) & stream
     if settings.open == "use" or not dated.any():
         return np.zeros(len(keys), dtype=bool)
     origin, step = _origin(moments[dated]), _period(settings.period)
+    told = dated & (moments <= (_today() if now is None else now) + AHEAD)
+    dated = told if told.any() else dated
     newest = (moments[dated].max() - origin) // step
     return np.asarray(moments >= origin + newest * step, dtype=bool)  # NaT is not
+
+
+def _today() -> np.datetime64:
+    return np.datetime64(datetime.now(UTC).replace(tzinfo=None), "us")
 
 
 def keep_windows(cut: Cut, rows: Mask) -> Cut:

@@ -83,6 +83,17 @@ def test_a_window_that_a_round_has_used_may_not_grow(tmp_path: Path, ingested: I
     ingested(log(70), windows=TIME)  # put back, it goes on
 
 
+def test_a_first_row_with_a_wrong_date_is_told_by_the_day_that_windows_count_from(
+    tmp_path: Path, ingested: Ingested
+) -> None:
+    ingested(log(70), windows=HOLD)
+    begin_rounds(tmp_path, 1)
+    wrong = [{**row, "query_id": "old", "timestamp": "1970-01-01T00:00:00"} for row in log(1)[:1]]
+    said = r"is another \(the first window was 2026-01-31 and is \S+ now: has a row a wrong `timestamp`\?\)"
+    with pytest.raises(WorkspaceMismatchError, match=said):
+        ingested([*log(70), *wrong], windows=HOLD)
+
+
 def test_a_round_that_was_killed_before_its_labels_keeps_its_window(
     tmp_path: Path, ingested: Ingested
 ) -> None:

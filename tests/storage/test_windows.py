@@ -69,6 +69,16 @@ def test_by_time_the_newest_period_may_wait_until_a_stream_row_is_behind_its_end
     assert not held_back(keys, hold, ~stream & False).any()
 
 
+def test_a_row_with_a_date_that_has_not_come_ends_no_period() -> None:
+    days = ["2024-01-01", "2024-01-31", "2024-02-03", "2024-12-24"]
+    keys = pd.DataFrame({"timestamp": pd.Series(pd.to_datetime(days)).astype("datetime64[us]")})
+    stream, hold = np.ones(4, dtype=bool), WindowSettings(by="time", open="hold")
+    then, later, before = (np.datetime64(day) for day in ("2024-02-03", "2024-12-23T12:00", "2023-06-01"))
+    assert held_back(keys, hold, stream, then).tolist() == [False, True, True, True]
+    assert held_back(keys, hold, stream, later).tolist() == [False, False, False, True]
+    assert held_back(keys, hold, stream, before).tolist() == [False, False, False, True]  # a simulated time
+
+
 def test_only_periods_may_be_held_back() -> None:
     with pytest.raises(ValueError, match="windows are cut by size; set `by: time`"):
         WindowSettings(by="size", open="hold")
