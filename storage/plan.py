@@ -171,13 +171,15 @@ def _seed_from_the_first_window(
 
 
 def _rejects(keys: pd.DataFrame, clash: Mask, ruled: Codes, owner: Codes) -> tuple[Reject, ...]:
-    rows = keys.loc[clash, ["file", "row"]]
+    """They may be millions: the texts of all are the same few."""
+    files, rows = keys["file"].astype("category")[clash].astype(object), keys["row"][clash]
+    reasons = {
+        (own, kept): f"its query stands in the sets {SETS[kept]} and {SETS[own]}: {SETS[kept]} keeps it"
+        for own in np.unique(ruled[clash]).tolist()
+        for kept in np.unique(owner[clash]).tolist()
+    }
+    places = zip(ruled[clash].tolist(), owner[clash].tolist(), strict=True)
     return tuple(
-        Reject(
-            str(file),
-            int(row),
-            "query_id",
-            f"its query stands in the sets {SETS[kept]} and {SETS[own]}: {SETS[kept]} keeps it",
-        )
-        for file, row, own, kept in zip(rows["file"], rows["row"], ruled[clash], owner[clash], strict=True)
+        Reject(file, row, "query_id", reasons[place])
+        for file, row, place in zip(files, rows.tolist(), places, strict=True)
     )
