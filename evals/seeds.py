@@ -5,7 +5,9 @@ than not, and counts the spread of its queries twice. So each sample draws queri
 the spread of the seeds' own values, as far as it is more than their queries account for, is a random effect:
 the interval is as much wider as the standard error is with it, times Student's t with the degrees of freedom
 that are left (Satterthwaite 1946). Where seeds differ by no more than their queries do, nothing is added but
-what few queries take (`bootstrap.stretch`).
+what few queries take (`bootstrap.stretch`). Where seeds pull queries in opposite directions, as gates that
+promote the same change under one seed and not under another, their mean says less of the queries than there is:
+the part that queries have in it is then at least what makes seeds differ.
 
 tests/evals/test_seeds.py simulates it: where seeds add nothing, a 95% interval holds the true mean 92 to 99
 times of a hundred; where three or five seeds add as much as their queries do, or more, 90 times at least, and
@@ -230,25 +232,30 @@ def _with_seeds(
         low, middle, high = low + point - middle, point, high + point - middle
     tail = tails(level, False)[1]
     n, freedom, count = sum(sizes) / len(sizes), sum(sizes) - len(sizes), len(means)
-    few = stretched(middle, low, high, stretch(n, tail, freedom))
+    few = stretch(n, tail, freedom)
     if count < 2:
-        return few
+        return stretched(middle, low, high, few)
     unbiased = n / (n - 1)  # samples of n queries vary by less than the queries do
     held = float(drawn.mean(axis=0).var()) * unbiased
     # What queries alone make seeds differ by: of queries that all seeds share, the part that they do not.
-    by_queries = float((drawn - drawn.mean(axis=0)).var(axis=1).mean()) * unbiased * count / (count - 1)
+    apart = float((drawn - drawn.mean(axis=0)).var(axis=1).mean()) * unbiased / (count - 1)
+    # Where seeds pull queries in opposite directions (one promotes what another rolls back), their mean hardly
+    # moves with the queries drawn. That is chance: what seeds share has no variance below 0.
+    of_queries = max(held, apart)
     of_seeds = float(means.var(ddof=1)) / count
-    added = of_seeds - by_queries / count
+    added = of_seeds - apart
     if added <= _TINY:
-        return few
-    both = held + added
-    # Of what makes up the variance each part has degrees of freedom of its own.
-    freedom_of_both = 1 / ((of_seeds / both) ** 2 / (count - 1) + (held / both) ** 2 / freedom)
-    quantile = float(t.ppf(tail, freedom_of_both))
-    if held <= _TINY:
-        return point - quantile * math.sqrt(added), point + quantile * math.sqrt(added)
-    wider = math.sqrt(unbiased * both / held) * quantile / float(norm.ppf(tail))
-    return point - wider * (middle - low), point + wider * (high - middle)
+        centre, both, wider = middle, of_queries, few
+    else:
+        centre, both = point, of_queries + added
+        # Of what makes up the variance each part has degrees of freedom of its own.
+        parts = (of_seeds / both) ** 2 / (count - 1) + (of_queries / both) ** 2 / freedom
+        wider = math.sqrt(unbiased) * float(t.ppf(tail, 1 / parts) / norm.ppf(tail))
+    if held <= _TINY:  # samples have no shape
+        half = wider * float(norm.ppf(tail)) * math.sqrt(both / unbiased)
+        return point - half, point + half
+    by = wider * math.sqrt(both / held)
+    return centre - by * (middle - low), centre + by * (high - middle)
 
 
 def _slopes(measure: Callable[..., Floats], means: Sequence[float]) -> list[float]:

@@ -69,6 +69,37 @@ def test_what_seeds_add_is_in_the_interval(
     assert 0.9 <= _held(make(effect, seeds))[0] <= 0.985
 
 
+def _gated(seeds: int) -> Callable[[np.random.Generator, int], Interval]:
+    """Two arms whose gates promote the same change, each under half of the seeds: mostly opposite signs."""
+
+    def make(rng: np.random.Generator, run: int) -> Interval:
+        change = rng.normal(0.1, 1, 35)
+        chosen = rng.choice([-1.0, 0.0, 1.0], (seeds, 1), p=[0.25, 0.5, 0.25])
+        return seeds_interval(chosen * change + rng.normal(0, 0.1, (seeds, 35)), 0.95, 300, seed=run)
+
+    return make
+
+
+@pytest.mark.parametrize("seeds", [3, 5])
+def test_seeds_that_pull_queries_apart_have_an_interval_no_wider_than_their_values_ask_for(
+    seeds: int,
+) -> None:
+    held, width = _held(_gated(seeds))
+    assert 0.9 <= held
+    assert width < {3: 1.2, 5: 0.7}[seeds]
+
+
+def test_seeds_of_opposite_signs_have_no_endless_interval_and_none_of_no_width() -> None:
+    rng = np.random.default_rng(6)
+    change = rng.normal(0, 0.02, 35)
+    for mean in (0.1, 0.9, 1.1, 1.3, 3.0):  # in standard errors
+        moved = change - change.mean() + mean * 0.02 / 35**0.5
+        found = seeds_interval(np.stack([moved, -moved, 0 * moved]), 0.95, 500, 0)
+        own = mean_interval(moved, 0.95, 500, 0)
+        assert found.mean == pytest.approx(0.0)
+        assert 0.3 < (found.high - found.low) / (own.high - own.low) < 5
+
+
 @pytest.mark.parametrize("make", [_nested, _common])
 def test_of_two_seeds_the_interval_holds_the_mean_less_often(
     make: Callable[[float, int], Callable[[np.random.Generator, int], Interval]],
