@@ -47,6 +47,22 @@ def test_a_folder_is_read_as_pairs_are(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
+    ("bad", "told"),
+    [
+        ("q3,this,d1,what,7", r"row 2, field grade: out of range"),
+        ("q3,,d1,what,1", r"row 2, field text: title and text are both blank"),
+        ("q3,this", r"row 2: another number of fields"),
+    ],
+)
+def test_a_bad_row_of_a_folder_is_told_and_not_left_out(tmp_path: Path, bad: str, told: str) -> None:
+    file = tmp_path / "pairs.csv"
+    file.write_text(f"query_id,text,doc_id,query,grade\nq1,this,d1,what,2\n{bad}\nq4,this,d1,what,9\n")
+    with pytest.raises(DataError, match=told) as caught:
+        read_gold(tmp_path)
+    assert str(file) in str(caught.value)
+
+
+@pytest.mark.parametrize(
     ("content", "told"),
     [
         ("query_id,doc_id,grade\nq,d,4\n", r"row 1, field grade: `4` is out of range"),
