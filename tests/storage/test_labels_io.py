@@ -96,6 +96,7 @@ def test_labels_of_somebody_else_need_a_pair_and_a_grade_alone(tmp_path: Path) -
         ("a.csv", "query_id,doc_id,grade\n", "holds no labels"),
         ("a.jsonl", '{"query_id": "q"\n', "row 1: it is no JSON"),
         ("a.jsonl", "[1]\n", "row 1: it is no JSON object"),
+        ("a.jsonl", '\n{"query_id": "q", "doc_id": "d", "grade": 7}\n', "row 2, field grade"),
         ("a.qrels", "q 0 d\n", "row 1: it has 3 fields"),
         ("a.parquet", "nothing", "no whole Parquet file"),
     ],
