@@ -84,7 +84,7 @@ def _jsonl(file: Path) -> Rows:
 
 def _csv(file: Path) -> Rows:
     delimiter = "\t" if file.suffix.lower() == ".tsv" else ","
-    yield from enumerate(csv_rows(file, delimiter), start=1)
+    yield from enumerate(csv_rows(file, delimiter, once=_COLUMNS), start=1)
 
 
 def _qrels(file: Path) -> Rows:
@@ -125,7 +125,7 @@ def _checked(row: Mapping[str, Any], number: int, file: Path) -> tuple[tuple[str
     if said is None or str(said).strip().lower() in {"", "nan"}:
         return (query_id, doc_id), None
     try:
-        grade = float(said)
+        grade = -1.0 if isinstance(said, bool) else float(said)
     except (TypeError, ValueError, OverflowError):  # the last: a whole number of hundreds of digits
         grade = -1.0
     if grade not in GRADES:
