@@ -109,7 +109,7 @@ class _Work:
         from serm.core.errors import ConfigError
         from serm.storage.labels_io import read_labels_any
 
-        before = read_labels_any(self.out)
+        before = read_labels_any(self.out, once=True)  # told before anything is paid for
         if not before["outcome"].any():
             raise ConfigError(
                 f"{self.out} does not say what failed: qrels hold grades alone.",

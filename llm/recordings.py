@@ -2,34 +2,48 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from itertools import chain
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 import pandas as pd
-import pyarrow as pa
-import pyarrow.parquet as pq
 
 from serm.core.columns import DISTRIBUTION
 from serm.core.errors import DataError
+from serm.core.text import is_utf8
+from serm.storage.checks import BLANK, NOT_UTF8, WRONG_TYPE
+from serm.storage.read_strictly import csv_rows, jsonl_rows, parquet_table
 
 _KEYS: Final = ("query_id", "doc_id", "judge")
 _EXTRAS: Final = (*DISTRIBUTION, "outside", "failure", "rationale", "simulated")
+_KNOWN: Final = (*_KEYS, "grade", "label", *_EXTRAS)
 
 
 def _read_parquet(file: Path) -> pd.DataFrame:
-    known = set(pq.read_schema(file).names) & {*_KEYS, "grade", "label", *_EXTRAS}
-    frame: pd.DataFrame = pq.read_table(file, columns=sorted(known)).to_pandas()
-    return frame
+    frame: pd.DataFrame = parquet_table(file, _KNOWN).to_pandas(integer_object_nulls=True)
+    return frame.set_axis(range(1, len(frame) + 1))
 
 
 def _read_csv(file: Path) -> pd.DataFrame:
-    separator = "\t" if file.suffix == ".tsv" else ","
-    return pd.read_csv(file, sep=separator, dtype=str, keep_default_na=False, na_values={"grade": [""]})
+    delimiter = "\t" if file.suffix.lower() == ".tsv" else ","
+    return _frame(enumerate(csv_rows(file, delimiter, once=_KNOWN), start=1))
 
 
 def _read_jsonl(file: Path) -> pd.DataFrame:
-    return pd.read_json(file, lines=True, dtype={"query_id": str, "doc_id": str, "judge": str})
+    return _frame(jsonl_rows(file))
+
+
+def _frame(rows: Iterable[tuple[int, Mapping[str, Any]]]) -> pd.DataFrame:
+    """The rows by their numbers. Ids stay what they are: beside one that is missing, pandas would make
+    fractions of whole numbers."""
+    numbered = dict(rows)
+    names = dict.fromkeys(chain.from_iterable(numbered.values()))
+    columns = {
+        name: pd.Series([row.get(name) for row in numbered.values()], dtype=object if name in _KEYS else None)
+        for name in names
+    }
+    return pd.DataFrame(columns).set_axis(list(numbered))
 
 
 _READERS: Final[Mapping[str, Callable[[Path], pd.DataFrame]]] = {
@@ -42,36 +56,79 @@ _READERS: Final[Mapping[str, Callable[[Path], pd.DataFrame]]] = {
 
 
 def read_recordings(file: Path) -> pd.DataFrame:
-    """All judgments in a file, with the column `grade` as it was recorded, whatever it is.
+    """All judgments in a file, ids as texts, with the column `grade` as it was recorded, whatever it is.
+    The index is the row's number, from 1 (of JSONL the line's).
 
-    Raises DataError where the file is missing, empty, not what its ending says, or lacks a column.
+    Raises DataError, naming file, row and field, where the file is missing, empty, not what its ending says,
+    or lacks a column, and for an id that is neither a text nor a whole number and a grade that is true or
+    false: a row that is read for another would be a failure of its pair without a word.
     """
     reader = _READERS.get(file.suffix.lower())
     if reader is None:
         raise DataError("this is no judgments file.", f"It ends on one of {', '.join(_READERS)}.", file=file)
-    try:
-        frame = reader(file)
-    except FileNotFoundError:
-        raise DataError(
-            "there is no such judgments file.", "Check the path behind `replay:`.", file=file
-        ) from None
-    except (pa.ArrowException, ValueError, OSError) as error:
-        raise DataError(
-            f"it cannot be read: {error}", "It may be cut off: write it again.", file=file
-        ) from error
-    if "grade" not in frame.columns and "label" in frame.columns:
-        frame = frame.rename(columns={"label": "grade"})
-    for column in (*_KEYS, "grade"):
+    if not file.is_file():
+        raise DataError("there is no such judgments file.", "Check the path behind `replay:`.", file=file)
+    frame = reader(file)
+    if not len(frame):
+        raise DataError("it holds no judgments.", "Record some first, or name another file.", file=file)
+    graded = "grade" if "grade" in frame.columns or "label" not in frame.columns else "label"
+    for column in (*_KEYS, graded):
         if column not in frame.columns:
             raise DataError(
                 "the column is missing.",
                 f"A judgments file has {', '.join(_KEYS)} and grade (or label); this one has "
-                f"{', '.join(map(str, frame.columns))}.",
+                f"{', '.join(map(str, frame.columns)) or 'none of them'}.",
                 file=file,
                 field=column,
             )
-    if frame.empty:
-        raise DataError("it holds no judgments.", "Record some first, or name another file.", file=file)
     for column in _KEYS:
-        frame[column] = frame[column].astype(str)
-    return frame
+        frame[column] = _ids(frame[column], file)
+    _require_no_truth(frame[graded], file)
+    return frame.rename(columns={graded: "grade"})
+
+
+def _ids(column: pd.Series, file: Path) -> list[str]:
+    texts = [value if isinstance(value, str) else _id(value) for value in column.tolist()]
+    if not all(map(str.strip, texts)) or not is_utf8("".join(texts)):
+        raise _no_id(column, texts, file)
+    return texts
+
+
+def _no_id(column: pd.Series, texts: Sequence[str], file: Path) -> DataError:
+    place = next(place for place, text in enumerate(texts) if not text.strip() or not is_utf8(text))
+    value = column.tolist()[place]
+    if texts[place].strip():
+        fault = f"it is {NOT_UTF8}"
+    else:
+        fault = f"it {BLANK}" if _is_nothing(value) else f"{WRONG_TYPE}: it is `{str(value)[:80]}`"
+    return DataError(
+        f"{fault}.",
+        "An id is a text or a whole number.",
+        file=file,
+        row=int(column.index[place]),
+        field=str(column.name),
+    )
+
+
+def _id(value: object) -> str:
+    """A whole number as text; "" for what is no id."""
+    return str(value) if isinstance(value, int) and not isinstance(value, bool) else ""
+
+
+def _is_nothing(value: Any) -> bool:
+    return isinstance(value, str) or bool(pd.api.types.is_scalar(value) and pd.isna(value))
+
+
+def _require_no_truth(grades: pd.Series, file: Path) -> None:
+    """Raises DataError for a grade that is true or false: Python would take them for 1 and 0."""
+    if grades.dtype.kind in "iuf":
+        return
+    for number, grade in zip(grades.index, grades.tolist(), strict=True):
+        if isinstance(grade, bool):
+            raise DataError(
+                f"{WRONG_TYPE}: it is {str(grade).lower()}.",
+                "A grade is a number; `grades` of the judge maps another scale.",
+                file=file,
+                row=int(number),
+                field=str(grades.name),
+            )

@@ -90,7 +90,9 @@ def _answers(rows: pd.DataFrame, grades: Mapping[int, int], file: Path) -> dict[
     answers: dict[PairKey, Answer] = {}
     # `object` first: a nullable column gives pd.NA, which has no truth value.
     values = rows[columns].astype(object).where(rows[columns].notna(), None).to_dict("records")
-    for query_id, doc_id, row in zip(rows["query_id"], rows["doc_id"], values, strict=True):
+    for number, query_id, doc_id, row in zip(
+        rows.index, rows["query_id"], rows["doc_id"], values, strict=True
+    ):
         key = PairKey(query_id, doc_id)
         answer = read_answer({str(column): value for column, value in row.items()}, grades)
         earlier = answers.setdefault(key, answer)
@@ -100,6 +102,7 @@ def _answers(rows: pd.DataFrame, grades: Mapping[int, int], file: Path) -> dict[
                 "in two ways.",
                 "Keep one row a pair and judge.",
                 file=file,
+                row=int(number),
                 field="grade",
             )
     return answers
@@ -117,10 +120,12 @@ def read_answer(row: Mapping[str, Any], grades: Mapping[int, int]) -> Answer:
         number = float(value)
     except (TypeError, ValueError):
         return _failure(FailureKind.UNPARSABLE, f"recorded {str(value)[:80]!r}", rationale)
+    except OverflowError:  # a whole number of hundreds of digits
+        number = math.inf
     whole = int(number) if math.isfinite(number) and number == int(number) else None
     grade = grades.get(whole) if grades and whole is not None else whole
     if grade not in GRADES:
-        return _failure(FailureKind.OUT_OF_RANGE, f"recorded {value}", rationale)
+        return _failure(FailureKind.OUT_OF_RANGE, f"recorded {str(value)[:80]}", rationale)
     return Answer(
         grade=grade,
         distribution=_distribution(row),
@@ -143,7 +148,7 @@ def _distribution(row: Mapping[str, Any]) -> GradeDistribution | None:
     """p0 to p3 where all are there and are a distribution; a vote counts by its grade, with or without."""
     try:
         p0, p1, p2, p3 = (float(row[name]) for name in DISTRIBUTION)
-    except (KeyError, TypeError, ValueError):
+    except (KeyError, TypeError, ValueError, OverflowError):
         return None
     whole = min(p0, p1, p2, p3) >= 0 and abs(p0 + p1 + p2 + p3 - 1) < 0.01
     return (p0, p1, p2, p3) if whole else None

@@ -13,11 +13,12 @@ import pandas as pd
 
 from serm.core.records import Reject
 from serm.storage.artifacts import storage_errors
-from serm.storage.read_records import BATCH, DOCUMENT_FIELDS, QUERY_FIELDS, read_records
+from serm.storage.read_records import DOCUMENT_FIELDS, QUERY_FIELDS, read_records
 from serm.storage.rejects import RejectLog
 
 NO_QUERY = "its query is not in the file of queries"
 NO_DOCUMENT = "its document is not in the corpus"
+ANOTHER_TEXT = "the id was there before, with another text"
 
 
 class RawRow(NamedTuple):
@@ -44,16 +45,18 @@ class Texts:
 
     @classmethod
     def load(cls, queries: Path, corpus: Path, wanted: Set[str], rejects: RejectLog) -> Self:
-        """Read all queries, and of the corpus the documents that are `wanted`."""
-        texts = cls({row["id"]: row["text"] for row in read_records(queries, QUERY_FIELDS, rejects)})
-        batch: list[tuple[str, str, str]] = []
-        for row in read_records(corpus, DOCUMENT_FIELDS, rejects):
-            if row["id"] in wanted:
-                batch.append((row["id"], row["title"], row["text"]))
-            if len(batch) == BATCH:
-                texts._insert(batch)
-                batch = []
-        texts._insert(batch)
+        """Read all queries, and of the corpus the documents that are `wanted`.
+
+        Of an id that comes again the first text holds; a further one that says something else is rejected.
+        """
+        found: dict[str, str] = {}
+        for number, row in read_records(queries, QUERY_FIELDS, rejects):
+            if found.setdefault(row["id"], row["text"]) != row["text"]:
+                rejects.add(Reject(str(queries), number, "id", ANOTHER_TEXT))
+        texts = cls(found)
+        for number, row in read_records(corpus, DOCUMENT_FIELDS, rejects):
+            if row["id"] in wanted and not texts._keep(row["id"], row["title"], row["text"]):
+                rejects.add(Reject(str(corpus), number, "id", ANOTHER_TEXT))
         return texts
 
     def __enter__(self) -> Self:
@@ -82,9 +85,16 @@ class Texts:
         frame["row"] = np.array(kept, dtype=np.int64)
         return frame
 
-    def _insert(self, batch: Sequence[tuple[str, str, str]]) -> None:
+    def _keep(self, doc_id: str, title: str, text: str) -> bool:
+        """Keep a document, unless its id is there. Whether the id now stands for this text."""
         with storage_errors(Path(self._folder.name)):
-            self._documents.executemany("INSERT OR IGNORE INTO documents VALUES (?, ?, ?)", batch)
+            done = self._documents.execute(
+                "INSERT OR IGNORE INTO documents VALUES (?, ?, ?)", (doc_id, title, text)
+            )
+            if done.rowcount:
+                return True
+            there = self._documents.execute("SELECT title, text FROM documents WHERE id = ?", (doc_id,))
+            return bool(there.fetchone() == (title, text))
 
     def _find(self, ids: Set[str]) -> dict[str, tuple[str, str]]:
         found = {}

@@ -11,7 +11,7 @@ import pandas as pd
 
 from serm.core.columns import KEY
 from serm.core.errors import DataError
-from serm.core.records import GRADES
+from serm.core.records import GRADES, Reject
 from serm.core.settings import Settings
 from serm.core.settings_data import Source
 from serm.core.text import is_utf8
@@ -28,7 +28,8 @@ def read_gold(path: Path) -> pd.DataFrame:
     """query_id, doc_id (texts) and grade (a whole number) of every pair that bears a grade.
 
     Parquet, JSONL, CSV and TREC qrels need these three columns alone; a folder is read as pairs are
-    (docs/formats.md). Raises DataError, naming file, row and field, for what is missing or no grade.
+    (docs/formats.md). Raises DataError, naming file, row and field, for what is missing or no grade, and
+    for the first row of a folder that is no pair: figures over the others would pass for figures over all.
     """
     if not path.exists():
         raise DataError("there is no such file.", "Name a file of pairs with human grades.", file=path)
@@ -56,20 +57,34 @@ def read_gold(path: Path) -> pd.DataFrame:
 Rows = Iterator[tuple[int, Mapping[str, Any]]]  # row number from 1, and the row
 
 
+class _Strict(RejectLog):
+    """Keeps nothing: the first reject is an error."""
+
+    def __init__(self) -> None:
+        super().__init__(Path(os.devnull))
+
+    def add(self, reject: Reject) -> None:
+        raise DataError(
+            f"{reject.reason}.",
+            "Mend the row, or leave it out.",
+            file=reject.file,
+            row=reject.row,
+            field=reject.field or None,
+        )
+
+
 def _parquet(file: Path) -> Rows:
     yield from enumerate(parquet_rows(file, _COLUMNS), start=1)
 
 
 def _jsonl(file: Path) -> Rows:
-    with RejectLog(Path(os.devnull)) as broken:
-        yield from json_rows(file, broken)
-    if broken.latest is not None:
-        raise DataError(f"{broken.latest.reason}.", "Mend the line.", file=file, row=broken.latest.row)
+    with _Strict() as rejects:
+        yield from json_rows(file, rejects)
 
 
 def _csv(file: Path) -> Rows:
     delimiter = "\t" if file.suffix.lower() == ".tsv" else ","
-    yield from enumerate(csv_rows(file, delimiter), start=1)
+    yield from enumerate(csv_rows(file, delimiter, once=_COLUMNS), start=1)
 
 
 def _qrels(file: Path) -> Rows:
@@ -87,7 +102,7 @@ def _qrels(file: Path) -> Rows:
 
 def _folder(folder: Path) -> Rows:
     settings = Settings.from_mapping({}, folder=Path.cwd(), environment={})
-    with RejectLog(Path(os.devnull)) as rejects:
+    with _Strict() as rejects:
         for frame in read_source(Source(pairs=folder), settings, rejects):
             for row in frame[["row", *_COLUMNS]].to_dict("records"):
                 yield int(row["row"]), {str(name): None if pd.isna(row[name]) else row[name] for name in row}
@@ -110,7 +125,7 @@ def _checked(row: Mapping[str, Any], number: int, file: Path) -> tuple[tuple[str
     if said is None or str(said).strip().lower() in {"", "nan"}:
         return (query_id, doc_id), None
     try:
-        grade = float(said)
+        grade = -1.0 if isinstance(said, bool) else float(said)
     except (TypeError, ValueError, OverflowError):  # the last: a whole number of hundreds of digits
         grade = -1.0
     if grade not in GRADES:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
@@ -52,11 +52,12 @@ def check_labels_path(path: Path) -> None:
         )
 
 
-def read_labels_any(path: Path) -> pd.DataFrame:
+def read_labels_any(path: Path, *, once: bool = False) -> pd.DataFrame:
     """A labels file of any of these formats as `read_labels` gives it, the columns that it lacks empty.
 
     Of qrels the outcome is "" and there are no votes. Raises DataError, naming file, row and field, for what
-    is missing or no label, ConfigError for an ending that tells no format.
+    is missing or no label, and under `once` for a pair that stands twice; ConfigError for an ending that
+    tells no format.
     """
     reader = READERS.get(path.suffix.lower())
     if reader is None:
@@ -69,18 +70,34 @@ def read_labels_any(path: Path) -> pd.DataFrame:
     rows = list(reader(path))
     if not rows:
         raise DataError("it holds no labels.", "Write it again.", file=path)
-    missing = [name for name in NEEDED if name not in rows[0]]
+    first = rows[0][1]
+    missing = [name for name in NEEDED if name not in first]
     if missing:
         raise DataError(
-            f"the column is missing; there are {', '.join(rows[0])}.",
+            f"the column is missing; there are {', '.join(first)}.",
             f"Labels have {', '.join(NEEDED)}.",
             file=path,
             field=missing[0],
         )
-    checked = [checked_label(row, number, path) for number, row in enumerate(rows, start=1)]
+    checked = [checked_label(row, number, path) for number, row in rows]
+    if once:
+        _require_once(checked, [number for number, _ in rows], path)
     frame = pd.DataFrame(checked, columns=list(COLUMNS))
     types: dict[str, Any] = {"grade": "Int8", "calls": "int32", "tokens": "int64", "cost": "float64"}
     return frame.astype(types | dict.fromkeys(DISTRIBUTION, "float32"))
+
+
+def _require_once(labels: Sequence[Mapping[str, Any]], numbers: Sequence[int], path: Path) -> None:
+    found: dict[tuple[str, str], int] = {}
+    for label, number in zip(labels, numbers, strict=True):
+        query_id, doc_id = (label[name] for name in KEY)
+        if (first := found.setdefault((query_id, doc_id), number)) != number:
+            raise DataError(
+                f"the pair {query_id}, {doc_id} has a label in row {first} as well.",
+                "Keep the one that holds.",
+                file=path,
+                row=number,
+            )
 
 
 def _plain(labels: pd.DataFrame) -> list[dict[str, Any]]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any, Final
 
@@ -12,20 +12,11 @@ from serm.core.errors import DataError
 from serm.core.records import GRADES, Outcome
 from serm.core.text import is_utf8
 from serm.storage.labels import LABELS_SCHEMA
-from serm.storage.read_strictly import csv_rows, numbered_lines, parquet_rows
+from serm.storage.read_strictly import csv_rows, jsonl_rows, numbered_lines, parquet_rows
 
-Rows = Iterator[dict[str, Any]]
-
-
-def _from_jsonl(path: Path) -> Rows:
-    for number, line in numbered_lines(path):
-        try:
-            row = json.loads(line)
-        except (ValueError, RecursionError) as error:
-            raise DataError(f"it is no JSON ({error}).", "Mend the line.", file=path, row=number) from error
-        if not isinstance(row, dict):
-            raise DataError("it is no JSON object.", "Mend the line.", file=path, row=number)
-        yield row
+Rows = Iterable[
+    tuple[int, dict[str, Any]]
+]  # the row's number from 1 (of JSONL and qrels the line's), the row
 
 
 def _from_qrels(path: Path) -> Rows:
@@ -35,13 +26,13 @@ def _from_qrels(path: Path) -> Rows:
             raise DataError(
                 f"it has {len(cells)} fields, and a line of qrels has 4.", "Mend it.", file=path, row=number
             )
-        yield {"query_id": cells[0], "doc_id": cells[2], "grade": cells[3]}
+        yield number, {"query_id": cells[0], "doc_id": cells[2], "grade": cells[3]}
 
 
-READERS: Final[Mapping[str, Callable[[Path], Iterable[dict[str, Any]]]]] = {
-    ".parquet": parquet_rows,
-    ".jsonl": _from_jsonl,
-    ".csv": csv_rows,
+READERS: Final[Mapping[str, Callable[[Path], Rows]]] = {
+    ".parquet": lambda path: enumerate(parquet_rows(path), start=1),
+    ".jsonl": jsonl_rows,
+    ".csv": lambda path: enumerate(csv_rows(path, once=LABELS_SCHEMA.names), start=1),
     ".qrels": _from_qrels,
     ".txt": _from_qrels,
 }
@@ -78,7 +69,7 @@ def _text(value: Any) -> str:
 def _grade(value: Any) -> int | None:
     if value in (None, ""):
         return None
-    if float(value) not in GRADES:
+    if isinstance(value, bool) or float(value) not in GRADES:
         raise ValueError("a grade is 0, 1, 2 or 3")
     return int(float(value))
 

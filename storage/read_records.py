@@ -28,8 +28,9 @@ DOCUMENT_FIELDS: Final[Fields] = {
 BATCH: Final = 10_000  # records in memory; chosen
 
 
-def read_records(file: Path, fields: Fields, rejects: RejectLog) -> Iterator[dict[str, str]]:
-    """Every record of a file of queries or documents: our field names and texts, "" where there is none.
+def read_records(file: Path, fields: Fields, rejects: RejectLog) -> Iterator[tuple[int, dict[str, str]]]:
+    """Every record of a file of queries or documents, with its number: our field names and texts, "" where
+    there is none.
 
     Raises DataError where the file is missing or lacks a field, ConfigError for an unknown ending.
     """
@@ -50,7 +51,7 @@ def read_records(file: Path, fields: Fields, rejects: RejectLog) -> Iterator[dic
             rejects.add(Reject(str(file), number, "text", NOT_UTF8))
             continue
         some = True
-        yield row
+        yield number, row
     if not some:
         raise DataError("it holds no records.", "Write it again.", file=file)
 

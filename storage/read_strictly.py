@@ -6,6 +6,7 @@ Pairs are read by `readers` instead, which rejects a bad row and goes on.
 from __future__ import annotations
 
 import csv
+import json
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -16,6 +17,7 @@ import pyarrow.parquet as pq
 
 from serm.core.errors import DataError
 from serm.core.text import is_utf8
+from serm.storage.csv_records import Lines, records
 
 _FIELD_LIMIT: Final = 16 * 2**20
 """Characters of one CSV field: chosen, far over any document, so that an open quote ends somewhere."""
@@ -32,41 +34,81 @@ def numbered_lines(file: Path) -> Iterator[tuple[int, str]]:
     with _opened(file, newline="\n") as lines:
         for number, line in enumerate(lines, start=1):
             if line.strip():
-                _check_utf8(line, file, number)
+                if not is_utf8(line):
+                    raise _not_utf8(file, number, None)
                 yield number, line
 
 
-def csv_rows(file: Path, delimiter: str = ",") -> Iterator[dict[str, Any]]:
-    """Rows of a CSV file with a header, as `csv.DictReader` gives them."""
-    allow_long_fields()
-    number = 0  # of the row before; the header's is none
-    with _opened(file, newline="") as text:
-        reader = csv.DictReader(text, delimiter=delimiter, strict=True)
+def jsonl_rows(file: Path) -> Iterator[tuple[int, dict[str, Any]]]:
+    """(number of the line, object) of every line that is not blank."""
+    for number, line in numbered_lines(file):
         try:
-            for name in reader.fieldnames or ():
-                _check_utf8(name, file, None)
-            for number, row in enumerate(reader, start=1):
-                for field, value in row.items():
-                    _check_utf8(value, file, number, field)
-                yield row
-        except csv.Error as error:
-            raise DataError(f"it is no CSV ({error}).", "Mend it.", file=file, row=number + 1) from error
+            row = json.loads(line)
+        except (ValueError, RecursionError) as error:
+            raise DataError(f"it is no JSON ({error}).", "Mend the line.", file=file, row=number) from error
+        if not isinstance(row, dict):
+            raise DataError("it is no JSON object.", "Mend the line.", file=file, row=number)
+        yield number, row
+
+
+def csv_rows(file: Path, delimiter: str = ",", *, once: Sequence[str] = ()) -> Iterator[dict[str, str]]:
+    """Rows of a CSV file with a header, by its names; `once`: columns of which none may stand twice."""
+    allow_long_fields()
+    with _opened(file, newline="") as text:
+        lines = Lines(text)
+        header = _header(lines, delimiter, file)
+        _require_once(header, once, file)
+        found = records(lines, delimiter, len(header), plain=delimiter == "\t")
+        for number, (cells, wrong) in enumerate(found, start=1):
+            if wrong:
+                raise DataError(f"{wrong}.", "Mend the row.", file=file, row=number)
+            row = dict(zip(header, cells, strict=True))
+            if not is_utf8("".join(cells)):
+                raise _not_utf8(file, number, next(name for name in row if not is_utf8(row[name])))
+            yield row
+
+
+def _header(lines: Lines, delimiter: str, file: Path) -> list[str]:
+    try:
+        header = next((row for row in csv.reader(lines, delimiter=delimiter, strict=True) if row), [])
+    except csv.Error as error:
+        raise DataError(f"its header is no CSV ({error}).", "Mend it.", file=file) from error
+    if not is_utf8("".join(header)):
+        raise _not_utf8(file, None, None)
+    return header
+
+
+def _require_once(names: Sequence[str], once: Sequence[str], file: Path) -> None:
+    for name in once:
+        if names.count(name) > 1:
+            raise DataError(
+                f"the column `{name}` stands twice.",
+                "Leave one of them, or rename it.",
+                file=file,
+                field=name,
+            )
 
 
 def parquet_rows(file: Path, columns: Sequence[str] | None = None) -> list[dict[str, Any]]:
     """Rows of a Parquet file; `columns`: of these alone, as far as they are there."""
+    rows: list[dict[str, Any]] = parquet_table(file, columns).to_pylist()
+    return rows
+
+
+def parquet_table(file: Path, columns: Sequence[str] | None = None) -> pa.Table:
+    """A Parquet file whose texts are UTF-8; `columns`: these alone, as far as they are there."""
     try:
         there = pq.read_schema(file).names
         wanted = None if columns is None else [name for name in columns if name in there]
+        _require_once(there, wanted or (), file)
         table = pq.read_table(file, columns=wanted)
     except (pa.ArrowException, OSError) as error:
         said = " ".join(str(error).split())
         raise DataError(f"it is no whole Parquet file ({said}).", "Write it again.", file=file) from error
-    try:
-        rows: list[dict[str, Any]] = table.to_pylist()
-    except UnicodeDecodeError as error:
-        raise _not_utf8(file, None, _broken_column(table)) from error
-    return rows
+    broken = _broken_column(table)
+    if broken is not None:
+        raise _not_utf8(file, None, broken)
+    return table
 
 
 @contextmanager
@@ -78,13 +120,6 @@ def _opened(file: Path, newline: str) -> Iterator[IO[str]]:
         raise DataError(f"it cannot be read ({error.strerror}).", "Make it readable.", file=file) from error
     with text:
         yield text
-
-
-def _check_utf8(value: object, file: Path, row: int | None, field: str | None = None) -> None:
-    if isinstance(value, list):  # fields that the header has no name for
-        value = "".join(value)
-    if isinstance(value, str) and not is_utf8(value):
-        raise _not_utf8(file, row, field)
 
 
 def _not_utf8(file: Path, row: int | None, field: str | None) -> DataError:

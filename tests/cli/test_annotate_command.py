@@ -192,6 +192,18 @@ def test_qrels_cannot_be_retried(command: Command, capfd: Out) -> None:
     assert "qrels hold grades alone" in capfd.readouterr().err
 
 
+def test_labels_that_hold_a_pair_twice_are_refused_before_anybody_is_asked(
+    command: Command, capfd: Out
+) -> None:
+    label = '{"query_id": "q0", "doc_id": "d0", "grade": null, "outcome": "failed"}\n'
+    Path("labels.jsonl").write_text(f"{label}\n{label.replace('d0', 'd1')}{label}")
+    before = set(Path().rglob("*"))
+    assert run(command("labels.jsonl", "--retry-failed")) == 3
+    told = capfd.readouterr().err
+    assert "file labels.jsonl, row 4: the pair q0, d0 has a label in row 1 as well." in told
+    assert set(Path().rglob("*")) == before, "nothing was asked, and nothing written"
+
+
 def test_simulated_judges_are_called_simulated(command: Command, capfd: Out) -> None:
     judges = [f"simulated:accuracy=0.9,shared=0.5,seed=1#{name}" for name in ("eve", "sam")]
     Path("judges.yaml").write_text(yaml.safe_dump({"judges": judges}), encoding="utf-8")

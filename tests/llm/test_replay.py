@@ -102,7 +102,7 @@ def test_a_pair_that_is_judged_twice_in_two_ways_is_refused(tmp_path: Path) -> N
     same = file_of(tmp_path, [("1", "a", "x", 1), ("1", "a", "x", 1)], columns, "a.csv")
     assert said(ReplayJudge.open(same, "x"), "1", "a") == 1
     other = file_of(tmp_path, [("1", "a", "x", 1), ("1", "a", "x", 2)], columns, "b.csv")
-    with pytest.raises(DataError, match="query 1, document a is judged twice"):
+    with pytest.raises(DataError, match="row 2, field grade: query 1, document a is judged twice"):
         ReplayJudge.open(other, "x")
 
 
@@ -118,14 +118,91 @@ def test_files_that_cannot_be_read_say_why(tmp_path: Path) -> None:
     lines.write_text('{"query_id": "1"\n')
     for path, says in (
         (tmp_path / "none.parquet", "no such judgments file"),
-        (cut, "cannot be read"),
-        (empty, "cannot be read"),
+        (cut, "no whole Parquet file"),
+        (empty, "holds no judgments"),
         (header, "holds no judgments"),
-        (lines, "cannot be read"),
+        (lines, "row 1: it is no JSON"),
         (tmp_path / "j.txt", "no judgments file"),
     ):
         with pytest.raises(DataError, match=says):
             ReplayJudge.open(path, "x")
+
+
+LINE = '{"query_id": %s, "doc_id": %s, "judge": "x", "grade": %s}\n'
+HEADER = "query_id,doc_id,judge,grade,rationale\n"
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "says"),
+    [
+        ("j.jsonl", LINE % (1, 7, 2) + "\n" + LINE % (2, "null", 1), "row 3, field doc_id: it is blank"),
+        (
+            "j.jsonl",
+            LINE % (1, 7, 2) + '{"query_id": 2, "judge": "x", "grade": 1}',
+            "row 2, field doc_id: it is",
+        ),
+        ("j.jsonl", LINE % (1, '" "', 2), "row 1, field doc_id: it is blank"),
+        ("j.jsonl", LINE % (1, 7.0, 2), "row 1, field doc_id: wrong type: it is `7.0`"),
+        ("j.jsonl", LINE % ("true", 7, 2), "row 1, field query_id: wrong type: it is `True`"),
+        ("j.jsonl", LINE % ("[1]", 7, 2), "row 1, field query_id: wrong type"),
+        ("j.jsonl", LINE % ('"\\ud83d"', 7, 2), "row 1, field query_id: it is not UTF-8"),
+        ("j.jsonl", LINE % (1, 7, 2) + LINE % (2, 7, "true"), "row 2, field grade: wrong type: it is true"),
+        ("j.jsonl", LINE % ('"é"', 7, 2), "row 1: it is not UTF-8"),
+        ("j.csv", HEADER + 'q1,d1,x,2,"open\nq2,d2,x,1,fine\nq3,d3,x,0,"shut"\n', "row 1: no CSV"),
+        ("j.csv", HEADER + 'q1,d1,x,2,"open\nq2,d2,x,1,fine\nq3,d3,x,0,27"\n', "row 1: no CSV: a quote"),
+        ("j.csv", HEADER + "q1,d1,x,2,so\nq2,d2,x,1,so, and so\n", "row 2: another number of fields"),
+        ("j.csv", HEADER + "q1,,x,2,so\n", "row 1, field doc_id: it is blank"),
+        ("j.csv", HEADER + "q1,d1,x,2,café\n", "row 1, field rationale: it is not UTF-8"),
+        (
+            "j.csv",
+            "query_id,doc_id,judge,grade,grade\nq1,d1,x,2,0\n",
+            "field grade: the column `grade` stands",
+        ),
+    ],
+)
+def test_what_is_wrong_with_a_recording_is_told_by_file_row_and_field(
+    tmp_path: Path, name: str, text: str, says: str
+) -> None:
+    (tmp_path / name).write_text(text, encoding="latin-1")
+    with pytest.raises(DataError) as caught:
+        ReplayJudge.open(tmp_path / name, "x")
+    assert f"file {tmp_path / name}, {says}" in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("column", "values", "says"),
+    [
+        ("doc_id", [7.0, 8.0], "row 1, field doc_id: wrong type: it is `7.0`"),
+        ("doc_id", ["a", None], "row 2, field doc_id: it is blank"),
+        ("doc_id", [b"a", b"b"], "row 1, field doc_id: wrong type"),
+        ("judge", ["x", None], "row 2, field judge: it is blank"),
+        ("grade", [True, False], "row 1, field grade: wrong type: it is true"),
+    ],
+)
+def test_a_parquet_recording_is_held_to_the_same(
+    tmp_path: Path, column: str, values: list[object], says: str
+) -> None:
+    frame = pd.DataFrame({"query_id": ["1", "2"], "doc_id": ["a", "b"], "judge": "x", "grade": 1})
+    frame.assign(**{column: values}).to_parquet(tmp_path / "j.parquet")
+    with pytest.raises(DataError) as caught:
+        ReplayJudge.open(tmp_path / "j.parquet", "x")
+    assert says in str(caught.value)
+
+
+@pytest.mark.parametrize("name", ["j.parquet", "j.csv", "j.jsonl"])
+def test_ids_that_are_whole_numbers_are_kept_to_the_digit(tmp_path: Path, name: str) -> None:
+    rows = [(1, 2**53 + 1, "x", 2), (2, 7, "x", None)]
+    judge = ReplayJudge.open(file_of(tmp_path, rows, "query_id doc_id judge grade", name), "x")
+    assert said(judge, "1", str(2**53 + 1)) == 2
+    assert said(judge, "2", "7") == FailureKind.MISSING
+
+
+def test_a_byte_order_mark_and_numbers_without_an_end_are_no_fault(tmp_path: Path) -> None:
+    path = tmp_path / "j.jsonl"
+    path.write_text(LINE % ('"q"', '"d"', 2) + LINE % ('"q"', '"e"', 10**400), encoding="utf-8-sig")
+    judge = ReplayJudge.open(path, "x")
+    assert said(judge, "q", "d") == 2
+    assert said(judge, "q", "e") == FailureKind.OUT_OF_RANGE
 
 
 def test_what_is_recorded_can_be_replayed(

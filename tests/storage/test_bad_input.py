@@ -112,40 +112,6 @@ def test_a_csv_row_that_is_not_utf8_is_rejected_and_the_others_are_read(tmp_path
     assert [(item.row, item.field, item.reason) for item in rejects] == [(1, "query", checks.NOT_UTF8)]
 
 
-def test_an_open_quote_spoils_its_own_row_and_no_other(tmp_path: Path, read: Rows) -> None:
-    """csv.reader would take the next row for the rest of the field, and both for one row."""
-    rows = [
-        f"q{n},d{n},query,{text}" for n, text in enumerate(['"a lone quote', '"another', "none", '"open'])
-    ]
-    whole = 'q8,d8,query,"two\nlines, and ""quotes"""'
-    (tmp_path / "p.csv").write_text(
-        "\n".join(["query_id,doc_id,query,text", *rows[:2], whole, *rows[2:]]) + "\n"
-    )
-    frame, rejects = read(tmp_path / "p.csv")
-    assert frame[["doc_id", "text"]].to_numpy().tolist() == [
-        ["d8", 'two\nlines, and "quotes"'],
-        ["d2", "none"],
-    ]
-    assert [(reject.row, reject.reason.split(":")[0]) for reject in rejects] == [
-        (1, "no CSV"),
-        (2, "no CSV"),
-        (5, "no CSV"),
-    ]
-
-
-def test_quotes_of_tab_separated_text_mean_nothing_where_they_cannot_be_csvs(
-    tmp_path: Path, read: Rows
-) -> None:
-    texts = ['"a lone quote', '"red" and more', '27" screen', '"quoted ""well"" once"', '"two\nlines"']
-    lines = ["query_id\tdoc_id\tquery\ttext", *(f"q{n}\td{n}\tq\t{text}" for n, text in enumerate(texts))]
-    (tmp_path / "p.tsv").write_text("\n".join(lines) + "\nq9\td9\tq\n")
-    frame, rejects = read(tmp_path / "p.tsv")
-    assert frame["text"].tolist() == [*texts[:3], 'quoted "well" once', "two\nlines"]
-    assert [(reject.row, reject.reason) for reject in rejects] == [
-        (6, "another number of fields than the header")
-    ]
-
-
 def test_a_csv_row_with_too_few_fields_is_rejected(tmp_path: Path, read: Rows) -> None:
     (tmp_path / "p.csv").write_text("query_id,doc_id,query,text\nq1,d1,a\n\nq2,d2,a,b\nq3,d3,a,b,c\n")
     frame, rejects = read(tmp_path / "p.csv")

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from serm.core.errors import ConfigError, DataError, StorageError
-from serm.storage.documents import NO_DOCUMENT, NO_QUERY, Texts
+from serm.storage.documents import ANOTHER_TEXT, NO_DOCUMENT, NO_QUERY, Texts
 
 Rows = Callable[..., Any]
 
@@ -147,8 +147,23 @@ def test_titles_that_the_first_record_lacks_are_read(beir: Path, read: Rows) -> 
     assert dict(zip(frame["doc_id"], frame["title"], strict=True)) == {"d1": "", "d2": "", "d3": "Three"}
 
 
+@pytest.mark.parametrize("again", [{"text": "another"}, {"title": "Another"}])
+def test_an_id_that_comes_again_with_another_text_is_rejected_and_the_first_holds(
+    beir: Path, read: Rows, again: dict[str, str]
+) -> None:
+    lines(beir / "corpus.jsonl", [*DOCUMENTS, DOCUMENTS[0], {**DOCUMENTS[0], **again}])
+    lines(beir / "queries.jsonl", [*QUERIES, QUERIES[1], {"_id": "q1", "text": "another"}])
+    frame, rejects = read(beir)
+    first = frame[frame["doc_id"] == "d1"]
+    assert first[["query", "title", "text"]].to_numpy().tolist() == [["what is one", "One", "first"]]
+    assert [(item.file, item.row, item.field, item.reason) for item in rejects] == [
+        (str(beir / "queries.jsonl"), 4, "id", ANOTHER_TEXT),
+        (str(beir / "corpus.jsonl"), 6, "id", ANOTHER_TEXT),
+    ]
+
+
 def test_a_disk_without_room_for_a_corpus_is_a_storage_error() -> None:
     with Texts({}) as texts:
         texts._documents.execute("PRAGMA max_page_count=3")
         with pytest.raises(StorageError, match="the disk is full"):
-            texts._insert([(f"d{number}", "", "x" * 4_000) for number in range(9)])
+            all(texts._keep(f"d{number}", "", "x" * 4_000) for number in range(9))

@@ -47,6 +47,22 @@ def test_a_folder_is_read_as_pairs_are(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
+    ("bad", "told"),
+    [
+        ("q3,this,d1,what,7", r"row 2, field grade: out of range"),
+        ("q3,,d1,what,1", r"row 2, field text: title and text are both blank"),
+        ("q3,this", r"row 2: another number of fields"),
+    ],
+)
+def test_a_bad_row_of_a_folder_is_told_and_not_left_out(tmp_path: Path, bad: str, told: str) -> None:
+    file = tmp_path / "pairs.csv"
+    file.write_text(f"query_id,text,doc_id,query,grade\nq1,this,d1,what,2\n{bad}\nq4,this,d1,what,9\n")
+    with pytest.raises(DataError, match=told) as caught:
+        read_gold(tmp_path)
+    assert str(file) in str(caught.value)
+
+
+@pytest.mark.parametrize(
     ("content", "told"),
     [
         ("query_id,doc_id,grade\nq,d,4\n", r"row 1, field grade: `4` is out of range"),
@@ -71,6 +87,21 @@ def test_what_is_wrong_is_told_by_file_row_and_field(tmp_path: Path, content: st
     [
         ("gold.qrels", "q 0 d 1\nq 0 e\n", "row 2: 3 fields"),
         ("gold.jsonl", '{"query_id": "q", "doc_id": "d", "grade": 1}\nnothing\n', "row 2: no JSON"),
+        (
+            "gold.jsonl",
+            '{"query_id": "q", "doc_id": "d", "grade": true}\n',
+            "row 1, field grade: `True` is out",
+        ),
+        (
+            "gold.csv",
+            'text,query_id,doc_id,grade\n"open,q,d,1\nx,q,e,1\n27",q,f,1\n',
+            "row 1: no CSV: a quote",
+        ),
+        (
+            "gold.csv",
+            "query_id,doc_id,grade,grade\nq,d,1,2\n",
+            "field grade: the column `grade` stands twice",
+        ),
         ("gold.parquet", "nothing", "no whole Parquet file"),
     ],
 )
@@ -118,7 +149,7 @@ def test_pairs_with_long_texts_are_gold_too(tmp_path: Path) -> None:
     file.write_text(f"query_id,doc_id,grade,text\nq,d,1,{'long ' * 40_000}\n")
     assert list(read_gold(file).itertuples(index=False, name=None)) == [("q", "d", 1)]
     file.write_text(f"query_id,doc_id,grade,text\nq,d,1,short\nq,e,1,{'x' * (16 * 2**20 + 1)}\n")
-    with pytest.raises(DataError, match=r"row 2: it is no CSV \(field larger"):
+    with pytest.raises(DataError, match=r"row 2: no CSV: field larger"):
         read_gold(file)
 
 
