@@ -11,8 +11,9 @@ import signal
 import sys
 import threading
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from itertools import product
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
@@ -23,10 +24,11 @@ from serm.benchmarks.protocol import Protocol, read_protocol, run_folder
 from serm.benchmarks.run_record import cores, made_from, made_on, require_same
 from serm.benchmarks.runs import DONE, Run
 from serm.benchmarks.shared_judgments import require_names
-from serm.core.errors import SermError, WorkspaceMismatchError
+from serm.core.errors import ConfigError, SermError, WorkspaceMismatchError
 from serm.storage.artifacts import storage_errors, write_json
 
 if TYPE_CHECKING:
+    from serm.core.settings import Settings
     from serm.graphs.run import EvolutionResult
 
 LOG: Final = "log.txt"
@@ -59,13 +61,12 @@ def run_protocol(
     The first run of each seed and fold goes before the others, which find the seed model that it made. A
     killed run goes on where it stopped. Raises RunFailedError, after all others have ended, where one failed
     or waits; WorkspaceMismatchError, before any is started, where what is done was made under other settings
-    or from files that were edited since, and at the end where one was edited meanwhile. Ctrl-C and SIGTERM
-    end all.
+    or from files that were edited since, and at the end where one was edited meanwhile; ConfigError where two
+    arms of the protocol, started or not, ask two servers by one judge's name. Ctrl-C and SIGTERM end all.
     """
     protocol = read_protocol(file)
     require_same(protocol, runs, out)
-    arms = {(run.arm, run.fold): run for run in runs}.values()
-    require_names((run.arm, protocol.settings(run.arm, run.seed, out, run.fold)) for run in arms)
+    require_names(_every_arm(protocol, runs, out))
     threads = max(1, cores() // jobs)
     for seed in dict.fromkeys(run.seed for run in runs):
         prepare(protocol, seed, out)
@@ -96,6 +97,19 @@ def run_protocol(
     require_same(protocol, runs, out)
     if failed or waits:
         raise _not_all(len(runs), failed, waits)
+
+
+def _every_arm(protocol: Protocol, runs: Sequence[Run], out: Path) -> Iterator[tuple[str, Settings]]:
+    """The arms with their settings, also those that `runs` are not of: what one has asked before, or asks
+    later, is told to the others. Of these one that the config is not for is left out, as it cannot run."""
+    asked = {run.arm for run in runs}
+    places = dict.fromkeys((run.seed, run.fold) for run in runs)
+    for arm, (seed, fold) in product(protocol.arms, places):
+        try:
+            yield arm, protocol.settings(arm, seed, out, fold)
+        except ConfigError:
+            if arm in asked:
+                raise
 
 
 def _not_all(count: int, failed: Sequence[Run], waits: Sequence[Run]) -> RunFailedError:
