@@ -15,17 +15,18 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from itertools import product
 from pathlib import Path
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from serm.benchmarks.children import Children, ended_with_us
 from serm.benchmarks.contents import contents
 from serm.benchmarks.made_by_code import code_version
 from serm.benchmarks.protocol import Protocol, read_protocol, run_folder
-from serm.benchmarks.run_record import cores, made_from, made_on, require_same
+from serm.benchmarks.run_record import cores, made_from, made_on, made_otherwise, require_same
 from serm.benchmarks.runs import DONE, Run
 from serm.benchmarks.shared_judgments import require_names
 from serm.core.errors import ConfigError, SermError, WorkspaceMismatchError
 from serm.storage.artifacts import storage_errors, write_json
+from serm.storage.binding import difference
 
 if TYPE_CHECKING:
     from serm.core.settings import Settings
@@ -34,7 +35,8 @@ if TYPE_CHECKING:
 LOG: Final = "log.txt"
 BEGUN: Final = "begun.json"
 _CODE: Final = "serm"
-"""Its key of the versions of the code, beside those of the files."""
+_MADE: Final = "made"
+"""Its keys of the versions of the code and of the settings, beside those of the files."""
 STOPPED: Final = "The runs were stopped; the same command goes on with them."
 
 
@@ -163,7 +165,8 @@ def run_once(file: Path, arm: str, seed: int, out: Path, fold: str = "") -> None
     protocol = read_protocol(file)
     settings = protocol.settings(arm, seed, out, fold)
     read = contents(settings, generated=protocol.marketplace is not None)  # as it is now, not hours later
-    versions = _begin(run_folder(out, arm, seed, fold), read)
+    made = made_from(settings, protocol.market(seed) if protocol.marketplace else None)
+    versions = _begin(run_folder(out, arm, seed, fold), read, made)
     result = evolve(settings)
     if not result.stop:
         raise RunFailedError("the run was stopped before its end.", "The same command goes on.")
@@ -171,23 +174,31 @@ def run_once(file: Path, arm: str, seed: int, out: Path, fold: str = "") -> None
         raise _waits(result)
     spent = [report.get("seconds", 0.0) for report in result.rounds]
     figures = {"stop": result.stop, "seconds": time.monotonic() - began, "round_seconds": spent}
-    market = protocol.market(seed) if protocol.marketplace else None
-    told = figures | made_on() | made_from(settings, market) | {"read": read, "serm": versions}
+    told = figures | made_on() | made | {"read": read, "serm": versions}
     write_json(run_folder(out, arm, seed, fold) / DONE, told)
 
 
-def _begin(folder: Path, read: Mapping[str, str]) -> str:
-    """Note what a run reads, and by which code: "0.1.0 1f3a..."; of one that was killed and went on by
-    another version, both. Raises WorkspaceMismatchError where a file was edited since it began."""
+def _begin(folder: Path, read: Mapping[str, str], made: Mapping[str, Any]) -> str:
+    """Note what a run reads, the settings it is made by, and by which code: "0.1.0 1f3a..."; of one that was
+    killed and went on by another version, both. Raises WorkspaceMismatchError where a file was edited since
+    it began, or a setting that decides what a table shows. What an earlier version did not note is taken as
+    it is."""
     file = folder / BEGUN
     before = json.loads(file.read_text(encoding="utf-8")) if file.is_file() else {_CODE: [], **read}
     versions = [*dict.fromkeys([*before.pop(_CODE, ["not told"]), code_version()])]
+    begun = before.pop(_MADE, made)
     if edited := sorted(key for key in before if before[key] != read.get(key)):
         raise WorkspaceMismatchError(
             f"{folder} was begun with other contents of these files: {', '.join(edited)}.",
             "Put them back, or remove that folder: then the run is made anew.",
         )
-    write_json(file, before | {_CODE: versions})
+    if differing := made_otherwise(begun, made):
+        raise WorkspaceMismatchError(
+            f"{folder} was begun under other settings than the protocol has now "
+            f"({difference(*differing, 'the run', 'the protocol')}).",
+            "Set these keys back, or remove that folder: then the run is made anew.",
+        )
+    write_json(file, before | {_CODE: versions, _MADE: begun})
     return " and ".join(versions)
 
 
