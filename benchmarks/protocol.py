@@ -9,8 +9,8 @@
       random choice: {miner: {choice: random}}
 
 `like: NAME` takes over all of NAME.yaml beside it, or of serm's own protocol of that name; what the file says
-itself is laid over that, key by key. A config, or a folder of data, in the place of a protocol is compared by
-the arms of `collection.yaml`.
+itself is laid over that, key by key, and an arm that is null in it is left out. A config, or a folder, in the
+place of a protocol is compared by the arms of `collection.yaml`.
 An arm is what it changes in the config, key by key; lists and `miner.agents` are replaced whole. Arms run
 through the same graphs. `ablations` are further arms, the first one with a part left out or done otherwise: a
 report has them in a table of their own.
@@ -37,6 +37,9 @@ from serm.storage.folder import folder_values
 PACKAGED = Path(__file__).resolve().parent / "protocols"
 COLLECTION: Final = "collection"
 """The protocol for data of one's own: its arms name no judge that a config may not have."""
+
+_ITS_OWN: Final = ("random_seed", "workspace")
+"""What each run has of its own; and `storage.shared`."""
 
 
 class Arm(BaseModel):
@@ -106,6 +109,12 @@ class Protocol(BaseModel):
             raise ValueError("name either a `config` or a `marketplace`")
         if len({*self.seeds}) < len(self.seeds):
             raise ValueError(f"a seed stands twice in {', '.join(map(str, self.seeds))}")
+        changes = {"`change`": self.change}
+        changes |= {f"fold `{name}`": change for name, change in self.folds.items()}
+        changes |= {f"arm `{name}`": arm.change for name, arm in self.arms.items()}
+        for place, change in changes.items():
+            if keys := _of_the_benchmark(change):
+                raise ValueError(f"{place} sets `{keys[0]}`, which the benchmark sets itself: leave it out")
         folders: dict[str, str] = {}
         for arm in self.arms:
             other = folders.setdefault(_folder_of(arm), arm)
@@ -163,10 +172,20 @@ class Protocol(BaseModel):
 
 def _whole(name: object, arm: Any) -> dict[str, Any]:
     """An arm's mapping, also where it is written as its change alone. Raises ValueError where it is none."""
-    given = {} if arm is None else arm
-    if not isinstance(given, dict):
+    if arm is None:
+        raise ValueError(
+            f"arm `{name}` is null, and not one to leave out: write `{{}}` if it changes nothing"
+        )
+    if not isinstance(arm, dict):
         raise ValueError(f"arm `{name}` is `{arm}`: write what it changes as a mapping, or `{{}}`")
-    return given if set(given) & {*Arm.model_fields} else {"change": given}
+    return arm if set(arm) & {*Arm.model_fields} else {"change": arm}
+
+
+def _of_the_benchmark(change: Mapping[str, Any]) -> list[str]:
+    """The keys of a change that are each run's own, so that it would change nothing."""
+    storage = change.get("storage")
+    shared = isinstance(storage, Mapping) and "shared" in storage
+    return [key for key in _ITS_OWN if key in change] + (["storage.shared"] if shared else [])
 
 
 def read_protocol(path: Path | str) -> Protocol:
@@ -204,7 +223,18 @@ def _extended(file: Path, over: tuple[Path, ...] = ()) -> dict[str, Any]:
     if isinstance(values.get("config"), str):  # it says where from its own file, whoever is like it
         values["config"] = str((file.parent / values["config"]).resolve())
     like = values.pop("like", None)
-    return values if like is None else merged(_extended(_named_by(file, str(like)), chain), values)
+    return values if like is None else _laid_over(_extended(_named_by(file, str(like)), chain), values)
+
+
+def _laid_over(stated: Mapping[str, Any], values: Mapping[str, Any]) -> dict[str, Any]:
+    """`values` over those of the protocol that they are like. An arm of it that is null there is left out."""
+    found = merged(stated, values)
+    for section in ("arms", "ablations"):
+        there, here = stated.get(section), values.get(section)
+        if isinstance(there, Mapping) and isinstance(here, Mapping):
+            gone = {name for name in there if name in here and here[name] is None}
+            found[section] = {name: arm for name, arm in found[section].items() if name not in gone}
+    return found
 
 
 def _named_by(file: Path, like: str) -> Path:

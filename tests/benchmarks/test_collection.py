@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import Any
 
@@ -93,6 +94,19 @@ def test_a_protocol_of_the_name_of_one_of_serms_own_may_be_like_it(tmp_path: Pat
     assert protocol.seeds == (7,)
     assert {*protocol.arms} == {*read_protocol("verticals").arms}
     assert protocol_like(tmp_path, "verticals").seeds == (7,), "beside it stands another one of that name"
+
+
+def test_an_arm_that_is_null_is_left_out_of_the_protocol_that_states_it(tmp_path: Path) -> None:
+    whole = read_protocol("verticals")
+    gone = {"arms": {"self-training": None}, "ablations": {"no gate": None}}
+    left = protocol_like(tmp_path, "verticals", **gone)
+    assert {*whole.arms} - {*left.arms} == {"self-training", "no gate"}
+    moved = {"arms": {"self-training": None}, "ablations": {"self-training": {}}}
+    assert protocol_like(tmp_path, "verticals", **moved).arms["self-training"].ablation
+    with pytest.raises(ConfigError, match=rf"baseline `{re.escape(whole.baseline)}` is none of the arms"):
+        protocol_like(tmp_path, "verticals", arms={whole.baseline: None})
+    with pytest.raises(ConfigError, match=r"arm `nobody` is null, .* write `{}`"):
+        protocol_like(tmp_path, "verticals", arms={"nobody": None})
 
 
 def test_a_name_in_like_that_leads_nowhere_is_told(tmp_path: Path) -> None:
