@@ -1,6 +1,7 @@
 """Runs of a protocol: one process an arm and seed, resumable, in parallel where cores allow.
 
-`python -m serm.benchmarks.runner PROTOCOL ARM SEED OUT FOLD` is one run; `run_protocol` starts the missing.
+`python -m serm.benchmarks.runner PROTOCOL ARM SEED OUT FOLD` is one run; `run_protocol` starts the missing ones,
+each with its own process behind the fold: it ends with that.
 """
 
 from __future__ import annotations
@@ -77,19 +78,21 @@ def run_protocol(
     alone = [run for run in left if (run.seed, run.fold) not in made]
     first = list({(run.seed, run.fold): run for run in reversed(alone)}.values())[::-1]
     rest = [run for run in left if run not in first]
-    failed: list[Run] = []
-    waits: list[Run] = []
+    failed: dict[Run, str] = {}
+    waits: dict[Run, str] = {}
     count, lock, children = [len(runs) - len(left)], threading.Lock(), Children()
 
     def one(run: Run) -> None:
-        began = time.monotonic()
+        began, log = time.monotonic(), run.folder / LOG
+        earlier = log.stat().st_size if log.is_file() else 0  # of an attempt before
         code = _start(file, out, run, threads, children)
         with lock:
             count[0] += code == 0
             outcome = f"{time.monotonic() - began:.0f} s"
             if code:
-                (waits if code == RunWaitsError.exit_code else failed).append(run)
-                outcome = f"{_last_line(run)} ({run.folder / LOG})"
+                said = _said(log, earlier, code)
+                (waits if code == RunWaitsError.exit_code else failed)[run] = said
+                outcome = f"{said} ({log})"
             tell(f"{count[0]}/{len(runs)} {run.arm}, {run.place}: {outcome}")
 
     for wave in (first, rest):
@@ -114,24 +117,36 @@ def _every_arm(protocol: Protocol, runs: Sequence[Run], out: Path) -> Iterator[t
                 raise
 
 
-def _not_all(count: int, failed: Sequence[Run], waits: Sequence[Run]) -> RunFailedError:
-    """The error of `count` runs of which some failed and some wait."""
+def _not_all(count: int, failed: Mapping[Run, str], waits: Mapping[Run, str]) -> RunFailedError:
+    """The error of `count` runs of which some failed and some wait, each with what it said last."""
     said = [
         f"{len(those)} of {count} runs {what}: {', '.join(f'{run.arm} ({run.place})' for run in those)}."
         for what, those in (("failed", failed), ("are not at their end", waits))
         if those
     ]
     if failed:
-        remedy = f"Look at {failed[0].folder / LOG}; the same command goes on with what is missing."
+        remedy = f"Look at {next(iter(failed)).folder / LOG}; the same command goes on with what is missing."
     else:
-        remedy = f"{waits[0].arm}: {_last_line(waits[0])} Then the same command goes on."
+        run, its = next(iter(waits.items()))
+        remedy = f"{run.arm}: {its} Then the same command goes on."
     return RunFailedError(" ".join(said), remedy)
 
 
-def _last_line(run: Run) -> str:
-    """What a run that did not end said last."""
-    lines = (run.folder / LOG).read_text(encoding="utf-8", errors="replace").split("\n")
-    return next((line.strip() for line in reversed(lines) if line.strip()), "it said nothing")
+def _said(log: Path, earlier: int, code: int) -> str:
+    """What a run that did not end said last, and by which signal it was ended, if by one: of one that is out
+    of memory there is nothing else. The first `earlier` bytes of its log are of attempts before."""
+    with log.open("rb") as file:
+        file.seek(earlier)
+        lines = file.read().decode("utf-8", errors="replace").split("\n")
+    last = next((line.strip() for line in reversed(lines) if line.strip()), "it said nothing")
+    return f"ended by {_signal(-code)}: {last}" if code < 0 else last
+
+
+def _signal(number: int) -> str:
+    try:
+        return signal.Signals(number).name
+    except ValueError:  # one of those without a name
+        return f"signal {number}"
 
 
 def prepare(protocol: Protocol, seed: int, out: Path) -> None:
@@ -153,7 +168,7 @@ def _start(file: Path, out: Path, run: Run, threads: int, children: Children) ->
 
 
 def _command(file: Path, out: Path, run: Run) -> list[str]:
-    given = [str(file), run.arm, str(run.seed), str(out), run.fold]
+    given = [str(file), run.arm, str(run.seed), str(out), run.fold, str(os.getpid())]
     return [sys.executable, "-m", "serm.benchmarks.runner", *given]
 
 
@@ -202,9 +217,9 @@ def _begin(folder: Path, read: Mapping[str, str], made: Mapping[str, Any]) -> st
     return " and ".join(versions)
 
 
-def _end_with_parent() -> None:
-    """A benchmark that was killed must not leave runs that hold their workspaces."""
-    parent = os.getppid()
+def _end_with_parent(parent: int) -> None:
+    """A benchmark that was killed must not leave runs that hold their workspaces. `parent` is its process: it
+    may be gone before this one has imported what it needs, and then has another parent already."""
 
     def watch() -> None:
         while os.getppid() == parent:
@@ -232,8 +247,9 @@ def _waits(result: EvolutionResult) -> RunWaitsError:
 
 def main(given: Sequence[str]) -> int:
     """One run, as `_start` has it started; returns its exit code."""
+    file, arm, seed, out, *fold = given[:5]
     try:
-        run_once(Path(given[0]), given[1], int(given[2]), Path(given[3]), *given[4:])
+        run_once(Path(file), arm, int(seed), Path(out), *fold)
     except SermError as error:
         print(f"serm: {error}", file=sys.stderr)
         return error.exit_code
@@ -241,5 +257,5 @@ def main(given: Sequence[str]) -> int:
 
 
 if __name__ == "__main__":
-    _end_with_parent()
+    _end_with_parent(int(sys.argv[6]) if len(sys.argv) > 6 else os.getppid())
     sys.exit(main(sys.argv[1:]))
