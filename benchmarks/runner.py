@@ -1,7 +1,7 @@
 """Runs of a protocol: one process an arm and seed, resumable, in parallel where cores allow.
 
-`python -m serm.benchmarks.runner PROTOCOL ARM SEED OUT FOLD` is one run; `run_protocol` starts the missing ones,
-each with its own process behind the fold: it ends with that.
+`python -m serm.benchmarks.runner PROTOCOL ARM SEED OUT FOLD` is one run; `run_protocol` starts the missing,
+and names its own process to each, behind the fold: a run ends with it.
 """
 
 from __future__ import annotations

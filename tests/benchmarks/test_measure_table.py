@@ -11,6 +11,7 @@ from made_up_results import made_up
 
 from serm.benchmarks.arms import Model, Results
 from serm.benchmarks.measure_table import _figures, other_measures
+from serm.benchmarks.report_tables import ReportTables
 from serm.evals.evaluate import SUMS, evaluate, summarise
 from serm.evals.tables import NOTHING
 from serm.relevance_model.base import Scores
@@ -71,3 +72,28 @@ def test_the_papers_measure_has_its_gain_over_an_arms_own_frozen_model(
     assert found["ours", "last"] == "+10.0 [+10.0, +10.0] better"  # half of what NDCG@4 gains
     assert found["random", "last"] == "+5.0 [+5.0, +5.0] better"
     assert found["frozen (no labels)", "last"] == NOTHING
+
+
+@pytest.mark.parametrize("marketplace", [False, True])
+def test_a_test_that_one_arm_alone_has_leaves_dashes_in_the_others_rows(
+    tmp_path: Path, marketplace: bool
+) -> None:
+    """The third arm begins with another model, and has one test more."""
+    whole = made_up(tmp_path, marketplace=marketplace, arms=("ours", "random", "third"))
+    table = whole.table.copy()
+    table["ndcg@1"] = table["ndcg@4"]
+    of_third = (table["arm"] == "third") & (table["role"] == "frozen")
+    table.loc[of_third, ["ndcg@1", "ndcg@4"]] += 0.02
+    more = table[(table["arm"] == "third") & (table["set"] == "last")].assign(set="own")
+    results = Results(whole.protocol, pd.concat([table, more], ignore_index=True), whole.runs)
+    results.__dict__["facts"] = whole.facts
+    cells = other_measures(results)
+    found = {row[:2]: row[2:] for row in cells.rows}
+    assert found["ours", "own"][:4] == ("0", "0", NOTHING, NOTHING)
+    assert found["third", "own"][0] == "60"
+    assert found["third", "own"][3].startswith("+18.0 [")
+    level, over = found["frozen of third (no labels)", "own"][2:4]
+    assert "[" in level
+    assert over == NOTHING, "of the frozen model of ours there is nothing to compare it with"
+    assert found["frozen of third (no labels)", "last"][3].startswith("+2.0 ")
+    assert ReportTables(results).comparisons
