@@ -139,28 +139,31 @@ class Results(Finished):
         return self.change(Model(arm), other, name, number, only)
 
     @cached_property
+    def _columns(self) -> list[str]:
+        """What `last_tables` hold: of an earlier version's table as much as it has."""
+        return [name for name in (*NDCG, *SUMS) if name in self.carried]
+
+    @cached_property
     def _last(self) -> dict[tuple[object, ...], pd.DataFrame]:
         """By arm, role, set and seed all measures by query, on tests after the last round."""
         table = self.carried
         table = table[(table["round"] == self.rounds[-1]) & table["set"].isin(self.sets)]
         keys = ["arm", "role", "set", "seed", "query_id"]
-        columns = [name for name in (*NDCG, *SUMS) if name in table]
-        rows = table.groupby(keys, sort=True)[columns].mean().reset_index()
+        rows = table.groupby(keys, sort=True)[self._columns].mean().reset_index()
         return {tuple(place): of for place, of in rows.set_index("query_id").groupby(keys[:-1], sort=False)}
 
     def last_tables(self, model: Model, name: str, seeds: Sequence[int] | None = None) -> list[pd.DataFrame]:
         """By seed what was measured on a test after the last round: a row a query, NDCG and the sums of the
-        grade measures. The queries are those of `of`, and under one config the same for every seed."""
+        grade measures; no row under a seed that measured nothing there, as of another arm's test. The queries
+        are those of `of`, and under one config the same for every seed."""
         seeds = self.seeds_of(model.arm) if seeds is None else seeds
         ids = [series.index for series in self._series(model, name, None, seeds)]
         if self.same_queries and ids:
             ids = [reduce(lambda one, two: one.intersection(two, sort=True), ids)] * len(ids)
+        nothing = pd.DataFrame(columns=self._columns, index=NO_VALUES.index, dtype=np.float64)
         places = [(model.arm, model.role, name, seed) for seed in seeds]
-        return [
-            self._last[place].reindex(index)
-            for place, index in zip(places, ids, strict=True)
-            if place in self._last
-        ]
+        tables = [self._last.get(place, nothing) for place in places]
+        return [table.reindex(index) for table, index in zip(tables, ids, strict=True)]
 
     def same(self, one: Model, other: Model) -> bool:
         """Two models have the same values on every test, as far as both were measured."""

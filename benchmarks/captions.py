@@ -18,9 +18,10 @@ CAPTIONS: Final = {
         "test, and on all windows before they are used."
     ),
     "measures": (
-        "In points, after the last round. Kappa is weighted by squares; of ECE, the expected calibration "
-        "error, less is better. NDCG leaves out queries whose grades are all one: they are counted apart, "
-        "and are part of the other measures."
+        "In points, after the last round. Kappa is weighted by squares; of Brier and of ECE, the expected "
+        "calibration error, less is better. NDCG leaves out queries whose grades are all one: they are "
+        "counted apart, and are part of the other measures. At the end stands what one answer for all pairs "
+        "would have: always the commonest human grade."
     ),
     "of_true_grades": (
         "The gain over frozen after the last round, as a share of that of the arm whose judges say the true "

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Final
 
 import numpy as np
@@ -14,9 +14,9 @@ from serm.benchmarks.figures import NONE, bounded
 from serm.core.records import Interval
 from serm.evals.bootstrap import Floats
 from serm.evals.evaluate import SUMS, sums_of
-from serm.evals.grades import MEASURES
+from serm.evals.grades import MEASURES, always_commonest
 from serm.evals.seeds import statistics_intervals
-from serm.evals.tables import Cells, difference, estimate
+from serm.evals.tables import NOTHING, Cells, difference, estimate, points
 
 RANKING: Final = {"ndcg@1": "NDCG@1", "ndcg@10": "NDCG@10"}
 HEADLINE: Final = "ndcg@1"
@@ -26,15 +26,22 @@ GRADES: Final = {
     "accuracy": "accuracy",
     "balanced_accuracy": "balanced accuracy",
     "qwk": "kappa",
+    "brier": "Brier",
     "ece": "ECE",
 }
+_ENDS: Final = {"qwk": (-1.0, 1.0), "brier": (0.0, 2.0)}
+"""Of a measure that does not go from 0 to 1."""
+COMMONEST: Final = "always the commonest grade"
+_NO_ORDER: Final = (NOTHING,) * (len(RANKING) + 1)
+"""Its figures of ranking, NDCG@1 over frozen among them."""
 
 
 def other_measures(results: Results) -> Cells:
     """A row a model and test, each figure in points with its interval; kappa is weighted by squares.
 
     NDCG is the mean over the queries that have several grades. Those with one grade are counted apart; they
-    are part of accuracy, balanced accuracy, kappa and the calibration error."""
+    are part of accuracy, balanced accuracy, kappa, Brier and the calibration error. Beside these stands, for
+    each test, what one answer for all pairs would have: most of a pool may be of one grade."""
     first, *others = RANKING.values()
     headers = ("arm", "set", "queries", "of one grade", first, OVER_FROZEN, *others, *GRADES.values())
     rows = []
@@ -43,6 +50,7 @@ def other_measures(results: Results) -> Cells:
             level, *levels = map(estimate, _figures(results, model, name))
             gain = difference(_over_frozen(results, model, name))
             rows.append((label, name, *_counts(results, model, name), level, gain, *levels))
+    rows += [row for name in results.sets for row in _commonest(results, name)]
     return Cells(headers, tuple(rows), frozenset({"arm", "set", *headers[4:]}))
 
 
@@ -72,9 +80,20 @@ def _figures(results: Results, model: Model, name: str) -> list[Interval]:
     there = set(tables[0].columns) if tables else set()
     ranking = [_ranking(results, tables, measure) if measure in there else NONE for measure in RANKING]
     grades = _grades(results, tables) if set(SUMS) <= there else {}
-    shown = [grades.get(measure, NONE) for measure in GRADES]
-    least = [-1.0 if measure == "qwk" else 0.0 for measure in GRADES]
-    return [*map(bounded, ranking), *map(bounded, shown, least)]
+    shown = [bounded(grades.get(measure, NONE), *_ENDS.get(measure, (0.0, 1.0))) for measure in GRADES]
+    return [*map(bounded, ranking), *shown]
+
+
+def _commonest(results: Results, name: str) -> Iterator[tuple[str, ...]]:
+    """A test's row of always the commonest human grade, over the seeds of the first arm that has measured it;
+    its order of documents is none. No row where an earlier version's table has no sums of grades."""
+    for _, model in models(results):
+        tables = results.last_tables(model, name)
+        kept = [_measured(table) for table in tables if set(SUMS) <= set(table.columns)]
+        if found := [always_commonest(sums_of(table))[1] for table in kept if len(table)]:
+            told = [points(float(np.mean([of_seed[measure] for of_seed in found]))) for measure in GRADES]
+            yield (COMMONEST, name, *_counts(results, model, name), *_NO_ORDER, *told)
+            return
 
 
 def _ranking(results: Results, tables: Sequence[pd.DataFrame], measure: str) -> Interval:
@@ -83,7 +102,7 @@ def _ranking(results: Results, tables: Sequence[pd.DataFrame], measure: str) -> 
 
 def _grades(results: Results, tables: Sequence[pd.DataFrame]) -> dict[str, Interval]:
     """By measure; queries that were not measured under every seed they belong to are no part of it."""
-    kept = [table[table[list(SUMS)].notna().all(axis=1)] for table in tables]
+    kept = [_measured(table) for table in tables]
     found = statistics_intervals(
         [_statistic(table) for table in kept],
         [len(table) for table in kept],
@@ -93,6 +112,10 @@ def _grades(results: Results, tables: Sequence[pd.DataFrame]) -> dict[str, Inter
         common=results.same_queries,
     )
     return dict(zip(GRADES, found, strict=False))
+
+
+def _measured(table: pd.DataFrame) -> pd.DataFrame:
+    return table[table[list(SUMS)].notna().all(axis=1)]
 
 
 def _statistic(table: pd.DataFrame) -> Callable[[Floats], Floats]:

@@ -9,8 +9,8 @@
       random choice: {miner: {choice: random}}
 
 `like: NAME` takes over all of NAME.yaml beside it, or of serm's own protocol of that name; what the file says
-itself is laid over that, key by key. A config, or a folder of data, in the place of a protocol is compared by
-the arms of `collection.yaml`.
+itself is laid over that, key by key, and an arm that is null in it is left out. A config, or a folder, in the
+place of a protocol is compared by the arms of `collection.yaml`.
 An arm is what it changes in the config, key by key; lists and `miner.agents` are replaced whole. Arms run
 through the same graphs. `ablations` are further arms, the first one with a part left out or done otherwise: a
 report has them in a table of their own.
@@ -27,6 +27,7 @@ from typing import Any, Final, Self
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
+from serm.benchmarks.seeded_judges import judges_of
 from serm.benchmarks.shared_judgments import with_shared_judgments
 from serm.core.errors import ConfigError
 from serm.core.settings import Settings
@@ -36,6 +37,9 @@ from serm.storage.folder import folder_values
 PACKAGED = Path(__file__).resolve().parent / "protocols"
 COLLECTION: Final = "collection"
 """The protocol for data of one's own: its arms name no judge that a config may not have."""
+
+_ITS_OWN: Final = ("random_seed", "workspace")
+"""What each run has of its own; and `storage.shared`."""
 
 
 class Arm(BaseModel):
@@ -79,7 +83,7 @@ class Protocol(BaseModel):
     baseline: str
     change: dict[str, Any] = Field(default_factory=dict)  # of all arms
     arms: dict[str, Arm] = Field(min_length=1)
-    folds: dict[str, dict[str, Any]] = {"": {}}  # changes, by name
+    folds: dict[str, dict[str, Any]] = Field(default={"": {}}, min_length=1)  # changes, by name
     file: Path = Field(default=Path(), exclude=True)  # where all this is written
 
     @model_validator(mode="before")
@@ -91,10 +95,10 @@ class Protocol(BaseModel):
         ablations = values.get("ablations") or {}
         if not isinstance(ablations, dict):
             raise ValueError("`ablations` is a mapping, as `arms` is")
-        if twice := sorted(set(ablations) & set(values["arms"])):
-            raise ValueError(f"arm and ablation at once: {', '.join(twice)}")
-        arms = {name: _whole(arm) for name, arm in values["arms"].items()}
-        arms |= {name: {**_whole(arm), "ablation": True} for name, arm in ablations.items()}
+        if twice := sorted(set(ablations) & set(values["arms"]), key=str):
+            raise ValueError(f"arm and ablation at once: {', '.join(map(str, twice))}")
+        arms = {name: _whole(name, arm) for name, arm in values["arms"].items()}
+        arms |= {name: {**_whole(name, arm), "ablation": True} for name, arm in ablations.items()}
         return {key: value for key, value in values.items() if key != "ablations"} | {"arms": arms}
 
     @model_validator(mode="after")
@@ -105,6 +109,12 @@ class Protocol(BaseModel):
             raise ValueError("name either a `config` or a `marketplace`")
         if len({*self.seeds}) < len(self.seeds):
             raise ValueError(f"a seed stands twice in {', '.join(map(str, self.seeds))}")
+        changes = {"`change`": self.change}
+        changes |= {f"fold `{name}`": change for name, change in self.folds.items()}
+        changes |= {f"arm `{name}`": arm.change for name, arm in self.arms.items()}
+        for place, change in changes.items():
+            if keys := _of_the_benchmark(change):
+                raise ValueError(f"{place} sets `{keys[0]}`, which the benchmark sets itself: leave it out")
         folders: dict[str, str] = {}
         for arm in self.arms:
             other = folders.setdefault(_folder_of(arm), arm)
@@ -122,10 +132,11 @@ class Protocol(BaseModel):
         for change in (self.change, self.folds[fold], self.arms[arm].change):
             values = merged(values, change)
         values["random_seed"] = seed
-        values["judges"] = _judges(values.get("judges"), self.arms[arm].only_judge, seed, arm)
+        values["judges"] = judges_of(values.get("judges"), self.arms[arm].only_judge, seed, arm)
         values["workspace"] = str(run_folder(out, arm, seed, fold) / "workspace")
-        shared = out.resolve() / "shared"
-        values["storage"] = {**values.get("storage", {}), "shared": str(shared)}
+        shared, storage = out.resolve() / "shared", values.get("storage", {})
+        if isinstance(storage, Mapping):  # what is no section the settings refuse
+            values["storage"] = {**storage, "shared": str(shared)}
         settings = Settings.from_mapping(values, folder=folder, environment={}, origin=f"arm `{arm}`")
         return with_shared_judgments(settings, shared)
 
@@ -144,17 +155,37 @@ class Protocol(BaseModel):
         return dict(marketplace_config(self.market(seed))), folder
 
     def market(self, seed: int) -> Any:
-        """The settings of the generator under a seed."""
+        """The settings of the generator under a seed. Raises ConfigError where it has no such size."""
         from serm.benchmarks.marketplace.settings import MarketplaceSettings
 
         if self.marketplace is None:
             raise ConfigError(f"protocol `{self.name}` has no marketplace.")
         given = self.marketplace
-        return MarketplaceSettings.of(given.preset, seed=given.first_seed + seed, **given.size)
+        try:
+            return MarketplaceSettings.of(given.preset, seed=given.first_seed + seed, **given.size)
+        except TypeError as error:  # a name that it does not know, or a value that is no number
+            raise ConfigError(
+                f"protocol `{self.name}`: `marketplace.size` cannot be read: {error}.",
+                "Name sizes as benchmarks/marketplace/settings.py does, in whole numbers.",
+            ) from error
 
 
-def _whole(arm: dict[str, Any] | None) -> dict[str, Any]:
-    return dict(arm or {}) if set(arm or {}) & {*Arm.model_fields} else {"change": arm or {}}
+def _whole(name: object, arm: Any) -> dict[str, Any]:
+    """An arm's mapping, also where it is written as its change alone. Raises ValueError where it is none."""
+    if arm is None:
+        raise ValueError(
+            f"arm `{name}` is null, and not one to leave out: write `{{}}` if it changes nothing"
+        )
+    if not isinstance(arm, dict):
+        raise ValueError(f"arm `{name}` is `{arm}`: write what it changes as a mapping, or `{{}}`")
+    return arm if set(arm) & {*Arm.model_fields} else {"change": arm}
+
+
+def _of_the_benchmark(change: Mapping[str, Any]) -> list[str]:
+    """The keys of a change that are each run's own, so that it would change nothing."""
+    storage = change.get("storage")
+    shared = isinstance(storage, Mapping) and "shared" in storage
+    return [key for key in _ITS_OWN if key in change] + (["storage.shared"] if shared else [])
 
 
 def read_protocol(path: Path | str) -> Protocol:
@@ -179,16 +210,44 @@ def read_protocol(path: Path | str) -> Protocol:
         raise ConfigError(f"{file}: {lines}.", "docs/benchmarks.md shows a protocol.") from error
 
 
-def _extended(file: Path) -> dict[str, Any]:
-    """A protocol's mapping, over that of the one beside it, or of serm's own, that it is `like`."""
+def _extended(file: Path, over: tuple[Path, ...] = ()) -> dict[str, Any]:
+    """A protocol's mapping, over that of the one beside it, or of serm's own, that it is `like`. `over`: what
+    is like it, the first one first. Raises ConfigError where it is one of these."""
+    chain = (*over, file.resolve())
+    if chain[-1] in over:
+        raise ConfigError(
+            f"{over[0]}: no protocol is like itself: {' like '.join(item.stem for item in chain)}.",
+            "Let one of them stand by itself.",
+        )
     values = _read_yaml(file)
     if isinstance(values.get("config"), str):  # it says where from its own file, whoever is like it
         values["config"] = str((file.parent / values["config"]).resolve())
     like = values.pop("like", None)
-    if like is None:
-        return values
-    other = file.with_name(f"{like}.yaml")
-    return merged(_extended(other if other.is_file() else PACKAGED / other.name), values)
+    return values if like is None else _laid_over(_extended(_named_by(file, str(like)), chain), values)
+
+
+def _laid_over(stated: Mapping[str, Any], values: Mapping[str, Any]) -> dict[str, Any]:
+    """`values` over those of the protocol that they are like. An arm of it that is null there is left out."""
+    found = merged(stated, values)
+    for section in ("arms", "ablations"):
+        there, here = stated.get(section), values.get(section)
+        if isinstance(there, Mapping) and isinstance(here, Mapping):
+            gone = {name for name in there if name in here and here[name] is None}
+            found[section] = {name: arm for name, arm in found[section].items() if name not in gone}
+    return found
+
+
+def _named_by(file: Path, like: str) -> Path:
+    """The protocol that one names by `like`: beside it, or of serm's own. A file of the same name as one of
+    serm's means that one, and not itself."""
+    if not like or Path(like).name != like:
+        raise ConfigError(
+            f"{file}: `like: {like}` is no name of a protocol.",
+            "Write the name of a file beside it, or of one of serm's own, without folder and `.yaml`.",
+        )
+    beside = file.with_name(f"{like}.yaml")
+    itself = beside.resolve() == file.resolve()
+    return beside if beside.is_file() and not itself else PACKAGED / beside.name
 
 
 def _is_data(file: Path) -> bool:
@@ -225,30 +284,6 @@ def merged(values: Mapping[str, Any], change: Mapping[str, Any], section: str = 
             value = merged(there, value, key)  # noqa: PLW2901
         result[key] = value
     return result
-
-
-def _judges(given: Any, only: int | None, seed: int, arm: str) -> Any:
-    """A config's judges, or one of them alone, under a seed. What is no judge stays as it is, and the
-    settings say so."""
-    listed = [given] if isinstance(given, str) else [] if given is None else given
-    if not isinstance(listed, list):
-        return listed
-    if only is not None and len(listed) < only:
-        raise ConfigError(
-            f"arm `{arm}` asks judge {only} alone, and the config names {len(listed)}.",
-            "Name it under `judges`, or leave the arm out with `--arm`.",
-        )
-    return [_of_seed(judge, seed) for judge in (listed if only is None else listed[only - 1 : only])]
-
-
-def _of_seed(judge: Any, seed: int) -> Any:
-    values = {"backend": judge} if isinstance(judge, str) else judge
-    backend = values.get("backend") if isinstance(values, Mapping) else None
-    if not isinstance(backend, str) or not backend.startswith("simulated:"):
-        return values
-    body, mark, name = backend.partition("#")
-    parts = [part for part in body.split(",") if not part.strip().startswith("seed=")]
-    return {**values, "backend": f"{','.join(parts)},seed={seed}{mark}{name}"}
 
 
 def _read_yaml(file: Path) -> dict[str, Any]:

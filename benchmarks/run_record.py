@@ -135,7 +135,9 @@ def require_same(protocol: Protocol, runs: Sequence[Run], out: Path) -> None:
         if run.done
     ]
     made = [
-        (run, found) for run, record, settings in told if (found := _changed(protocol, run, record, settings))
+        (run, found)
+        for run, record, settings in told
+        if (found := made_otherwise(record, made_from(settings, _market(protocol, run))))
     ]
     if made:
         run, differing = made[0]
@@ -173,19 +175,24 @@ def _edited(protocol: Protocol, record: Mapping[str, Any], settings: Settings) -
     return [f"{key}: {said[key]}" for key in sorted(read.keys() & now.keys()) if read[key] != now[key]]
 
 
-def _changed(
-    protocol: Protocol, run: Run, record: Mapping[str, Any], settings: Settings
+def _market(protocol: Protocol, run: Run) -> Any:
+    return protocol.market(run.seed) if protocol.marketplace else None
+
+
+def made_otherwise(
+    record: Mapping[str, Any], made: Mapping[str, Any]
 ) -> tuple[dict[str, str], dict[str, str]] | None:
-    """What differs, of the run and of the protocol, by dotted key; None where nothing does."""
+    """What differs in two records of `made_from`, an earlier one and one of now, by dotted key; None where
+    nothing does, or where an earlier version did not tell."""
     if "settings" not in record:
         return None
     today, _ = as_today(record["settings"])  # keys that are gone decide nothing now
     there = flat(_deciding(record["settings"])) if today is None else deciding(today)
-    here = deciding(settings)
-    was, now = record.get("folder"), str(settings.folder)
+    here = flat(_deciding(made["settings"]))
+    was, now = record.get("folder"), made["folder"]
     if "market" in record:
         there |= flat(record["market"], "marketplace")
-        here |= flat(protocol.market(run.seed).to_json(), "marketplace") if protocol.marketplace else {}
+        here |= flat(made["market"], "marketplace") if "market" in made else {}
     keys = {key for key in there.keys() | here.keys() if not _same(there.get(key), was, here.get(key), now)}
     if not keys:
         return None

@@ -12,8 +12,12 @@ from pathlib import Path
 
 import pytest
 import yaml
+from test_run_record import write_protocol
 
+from serm.benchmarks import runner
 from serm.benchmarks.children import Children, EndedError
+from serm.benchmarks.runner import RunFailedError, run_protocol
+from serm.benchmarks.runs import runs_of
 
 PARENT = """
 import signal, sys
@@ -91,10 +95,13 @@ def test_what_does_not_end_is_killed_and_nothing_is_started_after(tmp_path: Path
 
 def test_a_run_ends_with_the_benchmark_that_was_killed(tmp_path: Path) -> None:
     child = (
-        "import pathlib, time; from serm.benchmarks.runner import _end_with_parent; _end_with_parent();"
+        "import pathlib, sys, time; from serm.benchmarks.runner import _end_with_parent;"
+        "_end_with_parent(int(sys.argv[1]));"
         f"pathlib.Path({str(tmp_path / 'pid')!r}).write_text(str(__import__('os').getpid())); time.sleep(300)"
     )
-    parent = "import subprocess, sys; subprocess.run([sys.executable, '-c', sys.argv[1]])"
+    parent = (
+        "import os, subprocess, sys; subprocess.run([sys.executable, '-c', sys.argv[1], str(os.getpid())])"
+    )
     process = subprocess.Popen([sys.executable, "-c", parent, child])
     until = time.monotonic() + 60
     while not (tmp_path / "pid").is_file() or not (tmp_path / "pid").read_text():
@@ -106,3 +113,29 @@ def test_a_run_ends_with_the_benchmark_that_was_killed(tmp_path: Path) -> None:
     while running.is_dir() and "Z" not in (running / "stat").read_text().split()[2]:
         assert time.monotonic() < until + 30
         time.sleep(0.1)
+
+
+def test_a_run_whose_benchmark_is_killed_before_it_has_imported_anything_ends(tmp_path: Path) -> None:
+    (one,) = runs_of(tmp_path / "out", ["ours"], [1])
+    *command, parent = runner._command(write_protocol(tmp_path), tmp_path / "out", one)
+    assert parent == str(os.getpid())
+    killed = subprocess.Popen([sys.executable, "-c", ""])
+    killed.wait()
+    assert subprocess.run([*command, str(killed.pid)], check=False).returncode == 128 + signal.SIGTERM
+
+
+def test_a_run_that_is_killed_without_a_word_is_not_told_by_what_it_had_said_before(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    out, told = tmp_path / "out", list[str]()
+    file, runs = write_protocol(tmp_path), runs_of(out, ["ours"], [1])
+    attempts = {
+        "print('it broke'); raise SystemExit(1)": "it broke (",
+        "import os; os.kill(os.getpid(), 9)": "ended by SIGKILL: it said nothing (",
+        "import os; print('round 2', flush=True); os.kill(os.getpid(), 15)": "ended by SIGTERM: round 2 (",
+    }
+    for attempt, said in attempts.items():
+        monkeypatch.setattr(runner, "_command", lambda *_, what=attempt: [sys.executable, "-c", what])
+        with pytest.raises(RunFailedError, match="1 of 1 runs failed: ours"):
+            run_protocol(file, out, runs, jobs=1, tell=told.append)
+        assert f"seed 1: {said}" in told[-1]

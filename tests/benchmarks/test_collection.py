@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import Any
 
@@ -84,6 +85,56 @@ def test_a_protocol_may_be_like_one_that_comes_with_serm(tmp_path: Path) -> None
     )
     mine = protocol_like(tmp_path, "collection", config="serm.yaml", arms={"ours": {}})
     assert mine.settings("ours", 1, tmp_path).folder == tmp_path
+
+
+def test_a_protocol_of_the_name_of_one_of_serms_own_may_be_like_it(tmp_path: Path) -> None:
+    file = tmp_path / "verticals.yaml"
+    file.write_text(yaml.safe_dump({"like": "verticals", "seeds": [7]}))
+    protocol = read_protocol(file)
+    assert protocol.seeds == (7,)
+    assert {*protocol.arms} == {*read_protocol("verticals").arms}
+    assert protocol_like(tmp_path, "verticals").seeds == (7,), "beside it stands another one of that name"
+
+
+def test_an_arm_that_is_null_is_left_out_of_the_protocol_that_states_it(tmp_path: Path) -> None:
+    whole = read_protocol("verticals")
+    gone = {"arms": {"self-training": None}, "ablations": {"no gate": None}}
+    left = protocol_like(tmp_path, "verticals", **gone)
+    assert {*whole.arms} - {*left.arms} == {"self-training", "no gate"}
+    moved = {"arms": {"self-training": None}, "ablations": {"self-training": {}}}
+    assert protocol_like(tmp_path, "verticals", **moved).arms["self-training"].ablation
+    with pytest.raises(ConfigError, match=rf"baseline `{re.escape(whole.baseline)}` is none of the arms"):
+        protocol_like(tmp_path, "verticals", arms={whole.baseline: None})
+    with pytest.raises(ConfigError, match=r"arm `nobody` is null, .* write `{}`"):
+        protocol_like(tmp_path, "verticals", arms={"nobody": None})
+
+
+def test_a_name_in_like_that_leads_nowhere_is_told(tmp_path: Path) -> None:
+    (tmp_path / "one.yaml").write_text("like: two")
+    (tmp_path / "two.yaml").write_text("like: one")
+    with pytest.raises(ConfigError, match=r"no protocol is like itself: own like one like two like one\."):
+        protocol_like(tmp_path, "one")
+    with pytest.raises(ConfigError, match=r"there is no file .*own\.yaml"):
+        protocol_like(tmp_path, "own")
+    for like in ("../one", "sub/one", ""):
+        with pytest.raises(ConfigError, match=rf"`like: {like}` is no name of a protocol"):
+            protocol_like(tmp_path, like)
+
+
+def test_an_empty_section_of_a_config_is_told(tmp_path: Path) -> None:
+    config = tmp_path / "mine.yaml"
+    config.write_text("data: {sources: [{pairs: p.parquet}]}\nstorage:\njudges: openai:a\n")
+    (tmp_path / "base.yaml").write_text("name: base\nconfig: mine.yaml\nbaseline: a\narms: {a: {}}\n")
+    with pytest.raises(ConfigError, match="storage: it is a section"):
+        read_protocol(tmp_path / "base.yaml").settings("a", 1, tmp_path)
+
+
+def test_a_size_that_no_marketplace_has_is_told(tmp_path: Path) -> None:
+    file = tmp_path / "base.yaml"
+    for size in ("{window: 2}", "{windows: many}"):
+        file.write_text(f"name: base\nmarketplace: {{size: {size}}}\nbaseline: a\narms: {{a: {{}}}}\n")
+        with pytest.raises(ConfigError, match=r"`marketplace\.size` cannot be read"):
+            read_protocol(file).settings("a", 1, tmp_path)
 
 
 def test_a_judge_that_the_config_does_not_name_cannot_be_asked_alone(tmp_path: Path) -> None:

@@ -10,9 +10,10 @@ import pytest
 from made_up_results import made_up
 
 from serm.benchmarks.arms import Model, Results
-from serm.benchmarks.measure_table import _figures, other_measures
+from serm.benchmarks.measure_table import COMMONEST, GRADES, _figures, other_measures
+from serm.benchmarks.report_tables import ReportTables
 from serm.evals.evaluate import SUMS, evaluate, summarise
-from serm.evals.tables import NOTHING
+from serm.evals.tables import NOTHING, points
 from serm.relevance_model.base import Scores
 
 
@@ -41,7 +42,7 @@ def test_figures_are_those_of_the_evaluation_on_average_over_seeds(tmp_path: Pat
     seeds = [summarise(of_seed).measures() for _, of_seed in rows.groupby("seed")]
     wanted = [
         np.mean([of_seed[name] for of_seed in seeds])
-        for name in ("ndcg@1", "ndcg@10", "accuracy", "balanced_accuracy", "qwk", "ece")
+        for name in ("ndcg@1", "ndcg@10", "accuracy", "balanced_accuracy", "qwk", "brier", "ece")
     ]
     found = _figures(results, Model("ours"), "last")
     assert [interval.mean for interval in found] == pytest.approx(wanted)
@@ -52,12 +53,36 @@ def test_figures_are_those_of_the_evaluation_on_average_over_seeds(tmp_path: Pat
     assert all("[" in cell for cell in (row[4], *row[6:]))
 
 
+@pytest.mark.parametrize("marketplace", [False, True])
+def test_beside_accuracy_stands_what_one_answer_for_all_pairs_would_have(
+    tmp_path: Path, marketplace: bool
+) -> None:
+    results = with_sums(made_up(tmp_path, marketplace=marketplace))
+    table = results.table
+    rows = table[(table["arm"] == "ours") & (table["round"] == 2) & (table["set"] == "last")]
+    rows = rows[rows["role"] == "champion"]
+    seeds = [summarise(of_seed).commonest for _, of_seed in rows.groupby("seed")]
+    cells = other_measures(results)
+    stood = [row for row in cells.rows if row[0] == COMMONEST]
+    assert [row[1] for row in stood] == list(results.sets), "one row a test"
+    (row,) = (row for row in stood if row[1] == "last")
+    assert row[2:4] == ("54", "6")
+    assert row[4:7] == (NOTHING,) * 3, "it ranks nothing"
+    wanted = {
+        cells.headers.index(title): np.mean([of_seed[name] for of_seed in seeds])
+        for name, title in GRADES.items()
+    }
+    assert {place: row[place] for place in wanted} == {place: points(mean) for place, mean in wanted.items()}
+    assert row[cells.headers.index("kappa")] == "0.0"
+
+
 def test_a_table_of_before_has_what_it_held(tmp_path: Path) -> None:
     results = with_sums(made_up(tmp_path, marketplace=False))
     earlier = Results(results.protocol, results.table.drop(columns=list(SUMS)), results.runs)
     row = next(row for row in other_measures(earlier).rows if row[:2] == ("ours", "last"))
     assert all("[" in cell for cell in (row[4], row[6]))
-    assert row[7:] == (NOTHING,) * 4
+    assert row[7:] == (NOTHING,) * 5
+    assert COMMONEST not in {row[0] for row in other_measures(earlier).rows}
 
 
 @pytest.mark.parametrize("marketplace", [False, True])
@@ -71,3 +96,28 @@ def test_the_papers_measure_has_its_gain_over_an_arms_own_frozen_model(
     assert found["ours", "last"] == "+10.0 [+10.0, +10.0] better"  # half of what NDCG@4 gains
     assert found["random", "last"] == "+5.0 [+5.0, +5.0] better"
     assert found["frozen (no labels)", "last"] == NOTHING
+
+
+@pytest.mark.parametrize("marketplace", [False, True])
+def test_a_test_that_one_arm_alone_has_leaves_dashes_in_the_others_rows(
+    tmp_path: Path, marketplace: bool
+) -> None:
+    """The third arm begins with another model, and has one test more."""
+    whole = made_up(tmp_path, marketplace=marketplace, arms=("ours", "random", "third"))
+    table = whole.table.copy()
+    table["ndcg@1"] = table["ndcg@4"]
+    of_third = (table["arm"] == "third") & (table["role"] == "frozen")
+    table.loc[of_third, ["ndcg@1", "ndcg@4"]] += 0.02
+    more = table[(table["arm"] == "third") & (table["set"] == "last")].assign(set="own")
+    results = Results(whole.protocol, pd.concat([table, more], ignore_index=True), whole.runs)
+    results.__dict__["facts"] = whole.facts
+    cells = other_measures(results)
+    found = {row[:2]: row[2:] for row in cells.rows}
+    assert found["ours", "own"][:4] == ("0", "0", NOTHING, NOTHING)
+    assert found["third", "own"][0] == "60"
+    assert found["third", "own"][3].startswith("+18.0 [")
+    level, over = found["frozen of third (no labels)", "own"][2:4]
+    assert "[" in level
+    assert over == NOTHING, "of the frozen model of ours there is nothing to compare it with"
+    assert found["frozen of third (no labels)", "last"][3].startswith("+2.0 ")
+    assert ReportTables(results).comparisons

@@ -18,7 +18,6 @@ from small_world import world
 from serm.benchmarks import report, report_pairs, runner
 from serm.benchmarks.arms import Results
 from serm.benchmarks.collect import data_folder
-from serm.benchmarks.made_by_code import code_version
 from serm.benchmarks.protocol import read_protocol
 from serm.benchmarks.run_record import made_from, require_same, where_and_when
 from serm.benchmarks.runner import LOG, prepare, run_protocol
@@ -266,18 +265,6 @@ def test_a_report_says_when_and_where_its_runs_ended_and_not_where_it_was_writte
     assert report.made_by(results) == f"serm benchmark small.yaml, seeds 1, 2, {said}."
     mark_done(file, out)  # of an earlier version, which does not tell
     assert where_and_when(runs[:1]).startswith(datetime.now(UTC).date().isoformat())
-
-
-def test_a_run_that_goes_on_reads_the_files_that_it_began_with(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    read = {"judges.0.backend": "aa", "data.sources.0.pairs": "bb"}
-    assert runner._begin(tmp_path / "run", read) == code_version()
-    assert runner._begin(tmp_path / "run", read) == code_version()
-    with pytest.raises(WorkspaceMismatchError, match=r"other contents of these files: judges\.0\.backend"):
-        runner._begin(tmp_path / "run", read | {"judges.0.backend": "cc"})
-    monkeypatch.setattr(runner, "code_version", lambda: "0.1 later")  # a run that was killed goes on by it
-    assert runner._begin(tmp_path / "run", read) == f"{code_version()} and 0.1 later"
 
 
 def ends(monkeypatch: pytest.MonkeyPatch, **how: Any) -> None:

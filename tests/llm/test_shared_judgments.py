@@ -11,8 +11,10 @@ import yaml
 from chat_stub import ChatStub
 from small_world import world
 
+from serm.benchmarks import runner
 from serm.benchmarks.protocol import read_protocol
-from serm.benchmarks.runner import run_once
+from serm.benchmarks.runner import run_once, run_protocol
+from serm.benchmarks.runs import runs_of
 from serm.benchmarks.shared_judgments import require_names
 from serm.cli.pair_facts import _judgments
 from serm.core.errors import ConfigError
@@ -113,3 +115,19 @@ def test_two_servers_may_not_answer_by_one_name(tmp_path: Path, tiny_encoder: Pa
     arms["other"] = {"judges": [{"backend": other, "name": "the other"}]}
     protocol = read_protocol(protocol_in(tmp_path, tiny_encoder, "http://localhost:1/v1", arms=arms))
     require_names((arm, protocol.settings(arm, 1, tmp_path)) for arm in arms)
+
+
+def test_two_servers_may_not_answer_by_one_name_in_arms_that_are_run_one_after_the_other(
+    tmp_path: Path, tiny_encoder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(runner, "_start", lambda *given: 0)
+    arms = {"ours": {}, "other": {"judges": ["http://localhost:2/v1#small"]}, "neither": {"only_judge": 3}}
+    file, out = protocol_in(tmp_path, tiny_encoder, "http://localhost:1/v1", arms=arms), tmp_path / "out"
+    for arm in ("ours", "other"):
+        with pytest.raises(ConfigError, match="http://localhost:2/v1 in arm `other`"):
+            run_protocol(file, out, runs_of(out, [arm], [1]), jobs=1, tell=lambda line: None)
+    del arms["other"]
+    protocol_in(tmp_path, tiny_encoder, "http://localhost:1/v1", arms=arms)
+    run_protocol(file, out, runs_of(out, ["ours"], [1]), jobs=1, tell=lambda line: None)
+    with pytest.raises(ConfigError, match="arm `neither` asks judge 3 alone"):
+        run_protocol(file, out, runs_of(out, ["neither"], [1]), jobs=1, tell=lambda line: None)
