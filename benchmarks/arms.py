@@ -56,10 +56,12 @@ class Results(Finished):
         """By arm, role, set, round and seed the values of queries, by their ids. Of a window an arm may have
         measured fewer than another (`gate.judged_share` keeps some of it back): its own values are of these,
         and what it has more than another of those that both have measured."""
-        values = self.carried.groupby([*_PLACE, "query_id"], sort=True)[
-            self.measure
-        ].mean()  # folds may share
-        return {place: rows.droplevel(_PLACE) for place, rows in values.groupby(level=_PLACE, sort=False)}
+        keys = [*_PLACE, "query_id"]
+        values = self.carried.groupby(keys, sort=True)[self.measure].mean()  # folds may share stream queries
+        return {
+            place: rows.set_index("query_id")[self.measure]
+            for place, rows in values.reset_index().groupby(_PLACE, sort=False)
+        }
 
     def _series(
         self, model: Model, name: str, number: int | None, seeds: Sequence[int]

@@ -27,6 +27,7 @@ from typing import Any, Final, Self
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
+from serm.benchmarks.overlay import merged, unstated
 from serm.benchmarks.seeded_judges import judges_of
 from serm.benchmarks.shared_judgments import with_shared_judgments
 from serm.core.errors import ConfigError
@@ -260,7 +261,9 @@ def _of_collection(config: Path) -> dict[str, Any]:
     written = config / "serm.yaml"
     given = written if written.is_file() else config
     name = f"{COLLECTION}-{config.name if config.is_dir() else config.stem}"
-    return {**_extended(PACKAGED / f"{COLLECTION}.yaml"), "name": name, "config": str(given)}
+    values = _extended(PACKAGED / f"{COLLECTION}.yaml")
+    recipe = unstated(values["change"], _read_yaml(given) if given.is_file() else {})
+    return {**values, "name": name, "config": str(given), "change": recipe}
 
 
 def run_folder(out: Path, arm: str, seed: int, fold: str = "") -> Path:
@@ -271,19 +274,6 @@ def run_folder(out: Path, arm: str, seed: int, fold: str = "") -> Path:
 
 def _folder_of(arm: str) -> str:
     return arm.replace("/", "-").replace(" ", "-")
-
-
-def merged(values: Mapping[str, Any], change: Mapping[str, Any], section: str = "") -> dict[str, Any]:
-    """`values` with `change` over it, mapping by mapping; `miner.agents` as a whole, as lists are: an agent
-    that a change does not name is off. `section`: the key that both stand under."""
-    result = dict(values)
-    for key, value in change.items():
-        there = result.get(key)
-        whole = (section, key) == ("miner", "agents")
-        if isinstance(there, Mapping) and isinstance(value, Mapping) and not whole:
-            value = merged(there, value, key)  # noqa: PLW2901
-        result[key] = value
-    return result
 
 
 def _read_yaml(file: Path) -> dict[str, Any]:

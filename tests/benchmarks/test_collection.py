@@ -47,6 +47,19 @@ def test_a_folder_of_data_is_compared_by_the_arms_of_collection(tmp_path: Path) 
     assert again.settings("ours", 2, tmp_path / "out") == settings
 
 
+def test_a_recipe_that_the_config_states_is_kept(tmp_path: Path) -> None:
+    """Its base may have twice the layers that the recipe of the collection was chosen for."""
+    config = tmp_path / "mine.yaml"
+    stated = {"training": {"freeze_layers": 10, "learning_rate": 2e-5}, "miner": None, "judges": "openai:a"}
+    config.write_text(yaml.safe_dump({"data": {"sources": [{"pairs": "p.parquet"}]}, **stated}))
+    protocol = read_protocol(config)
+    for arm in ("ours", "competitor"):
+        training = protocol.settings(arm, 1, tmp_path / "out").training
+        assert (training.freeze_layers, training.learning_rate) == (10, 2e-5)
+        assert training.seed_epochs == 0, "of what it does not say the collection's recipe holds"
+    assert protocol.settings("ours", 1, tmp_path / "out").miner.pool == 600
+
+
 ARMS = yaml.safe_load((PACKAGED / "collection.yaml").read_text(encoding="utf-8"))["arms"]
 
 
