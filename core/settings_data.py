@@ -23,7 +23,7 @@ LanguageCode = Annotated[str, AfterValidator(language_code)]
 
 
 class Section(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
 
 class Buckets(Section):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated, Literal, Self, get_args
 
-from pydantic import Field, model_validator
+from pydantic import Field, field_validator, model_validator
 
 from serm.core.settings_data import Section
 
@@ -36,7 +36,7 @@ class FloorSettings(Section):
 
 class MinerSettings(Section):
     choice: Literal["mined", "random"] = "mined"  # random: no agent is asked; the baseline to beat
-    agents: dict[AgentName, Annotated[float, Field(ge=0)]] = Field(
+    agents: dict[AgentName, Annotated[float, Field(ge=0, le=1_000_000)]] = Field(
         default_factory=lambda: dict.fromkeys(DEFAULT_AGENTS, 1.0)
     )
     """Agents that take part and their share of the budget, relative to each other. `click_model`,
@@ -85,6 +85,12 @@ class MinerSettings(Section):
     list_size: int = Field(default=1, ge=1)
     """Pairs that a query brings to a sample, at least, where it has them. With 1 a budget reaches the most
     queries; more gives training pairs of one query to compare (docs/results/signals.md)."""
+
+    @field_validator("agents")
+    @classmethod
+    def _in_one_order(cls, agents: dict[AgentName, float]) -> dict[AgentName, float]:
+        """Whatever the order of the config's keys: ties of quotas go by it."""
+        return {name: agents[name] for name in AGENT_NAMES if name in agents}
 
     @model_validator(mode="after")
     def _somebody_mines(self) -> Self:

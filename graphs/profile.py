@@ -62,8 +62,9 @@ def calibration(resources: Resources, number: int, model: str) -> dict[str, Any]
 
 
 def last_yield(resources: Resources, number: int) -> dict[str, Any]:
-    """By agent what became of the last round's pairs (tools/yields.py), and their credit: how far their
-    labels ask for what the gate asks for (tools/credit.py); {} before any round."""
+    """By agent what became of the last round's pairs (tools/yields.py); {} before any round. Under
+    `miner.credit` their credit, too: how far their labels ask for what the gate asks for (tools/credit.py).
+    Without it nobody who plans is told: quotas would follow the grades that decide."""
     reports = read_rounds(resources.workspace.rounds)
     if len(reports) < 2 or number < 2:
         return {}
@@ -75,11 +76,11 @@ def last_yield(resources: Resources, number: int) -> dict[str, Any]:
     scores = resources.scores(report["round"], report["models"]["champion_before"])[1]
     before = window.assign(expected=scores.expected)
     told = sample.merge(labels, on=list(KEY), how="left").merge(before, on=list(KEY), how="left")
-    credit = report.get("credit") or {}
-    by_agent = {
-        agent: {**found, "credit": _rounded(credit.get(agent, {}).get("credit"))}
-        for agent, found in yields(told).items()
-    }
+    by_agent: dict[str, dict[str, Any]] = {agent: {**found} for agent, found in yields(told).items()}
+    if resources.settings.miner.credit:
+        credit = report.get("credit") or {}
+        for agent, found in by_agent.items():
+            found["credit"] = _rounded(credit.get(agent, {}).get("credit"))
     return {"round": report["round"], "by_agent": by_agent}
 
 

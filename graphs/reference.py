@@ -16,7 +16,7 @@ from serm.relevance_model.scoring import stored_scores
 from serm.storage.artifacts import find_or_create
 from serm.storage.reading import read_frame
 from serm.tools.exposure import stretches
-from serm.tools.language import identify, read_languages, spoken_in
+from serm.tools.language import identify, read_languages, read_with, spoken_in
 from serm.tools.query_sample import Asked, Outputs, QuerySample, query_means
 from serm.tools.strata import logged_frequencies
 
@@ -64,7 +64,7 @@ def queries_of(resources: Resources, place: int) -> pd.DataFrame:
         frame = dataset.seed() if place == 0 else dataset.coded_window(place - 1)
         distinct_queries(frame).to_parquet(folder / _QUERIES, index=False)
 
-    folder = find_or_create(scores, f"asked-{name}", make)
+    folder = find_or_create(scores, f"asked-with-{name}", make)
     return read_frame(
         folder / _QUERIES, remedy=f"Remove the folder {folder}; the same command makes it again."
     )
@@ -72,16 +72,17 @@ def queries_of(resources: Resources, place: int) -> pd.DataFrame:
 
 def distinct_queries(frame: pd.DataFrame) -> pd.DataFrame:
     """Of a pairs frame, in its order: query, language, `named` (whether the log says it), `guess` (what the
-    text itself reads like, also where hardly anybody speaks it here) and `asked`, how often; NaN where the
-    log has no impressions."""
+    text itself reads like, also where hardly anybody speaks it here), `documents`, what it is read with where
+    the log names no language, and `asked`, how often; NaN where the log has no impressions."""
     codes, _ = pd.factorize(frame["query"])
     index = codes.astype(np.int64)
     told, guesses = read_languages(frame)
-    first = told.drop_duplicates("query")
+    first, documents = told.drop_duplicates("query"), read_with(frame)
     times = logged_frequencies(frame, index, len(first))
     return pd.DataFrame(
         {
             "query": first["query"].astype(str).to_numpy(),
+            "documents": [documents.get(query, "") for query in first["query"].astype(str)],
             "language": first["language"].astype(str).to_numpy(),
             "named": frame.loc[first.index, "language"].fillna("").astype(str).ne("").to_numpy(),
             "guess": guesses[first.index].astype(str).to_numpy(),
@@ -91,11 +92,13 @@ def distinct_queries(frame: pd.DataFrame) -> pd.DataFrame:
 
 
 def _languages(table: pd.DataFrame, spoken: frozenset[str]) -> list[str]:
-    """Those of earlier queries, once it is known which are `spoken` before and now."""
+    """Those of earlier queries, once it is known which are `spoken` before and now: chosen as the window's
+    own are, for of one text in both the languages may not differ."""
     found = table["language"].where(table["named"] | ~table["guess"].isin(spoken), table["guess"])
     if spoken:
-        rare = ~table["named"] & ~found.isin(spoken)
-        found[rare] = [identify(query, among=spoken) for query in table.loc[rare, "query"]]
+        rare = ~table["named"] & ~table["guess"].isin(spoken)
+        texts = table.loc[rare, ["query", "documents"]].itertuples(index=False, name=None)
+        found[rare] = [identify(query, [documents], among=spoken) for query, documents in texts]
     return [str(name) for name in found]
 
 

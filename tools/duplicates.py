@@ -45,10 +45,10 @@ class TakenPairs:
         if vectors and float((np.asarray(vectors) @ vector).max()) >= self._desk.settings.near_duplicate:
             return False
         text = self._text(document)
-        known = self._documents.find(text)
-        if known is not None and (query, known) in self._pairs:
+        known = [*self._documents.alike(text)]
+        if any((query, number) in self._pairs for number in known):
             return False
-        self._pairs.add((query, self._documents.append(text) if known is None else known))
+        self._pairs.add((query, known[0] if known else self._documents.append(text)))
         self._count[query] = self._count.get(query, 0) + 1
         if len(vectors) < _COMPARED:
             vectors.append(vector)

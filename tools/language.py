@@ -42,16 +42,27 @@ def read_languages(window: pd.DataFrame, spoken: Set[str] = frozenset()) -> tupl
     missing = (named == "").to_numpy()
     if not missing.any():
         return window, named
-    rows = window.loc[missing, ["query", "title", "text"]]
-    heads = rows.groupby("query", sort=False, observed=True, dropna=False).head(_DOCUMENTS)
-    heads = heads.astype("str").fillna("")  # texts that came coded are plain from here on
-    heads["document"] = heads["title"].where(heads["title"] != "", heads["text"])
-    texts = {str(query): list(part) for query, part in heads.groupby("query", sort=False)["document"]}
+    texts = _texts_of(window.loc[missing, ["query", "title", "text"]])
     told = window.loc[~missing, ["query"]].assign(language=named[~missing]).drop_duplicates()
     guesses = guesses_of(texts)
     found = languages_of(texts, Counter(told["language"].tolist()), spoken, guesses)
     first, settled = (named.mask(missing, window["query"].map(of)) for of in (guesses, found))
     return window.assign(language=settled), first
+
+
+def read_with(window: pd.DataFrame) -> dict[str, str]:
+    """What each query of which the log names no language is read together with: the documents' beginnings."""
+    missing = window["language"].fillna("").astype(str) == ""
+    texts = _texts_of(window.loc[missing, ["query", "title", "text"]])
+    return {query: " ".join(documents)[:_LENGTH] for query, documents in texts.items()}
+
+
+def _texts_of(rows: pd.DataFrame) -> dict[str, list[str]]:
+    """By query the texts of its first documents."""
+    heads = rows.groupby("query", sort=False, observed=True, dropna=False).head(_DOCUMENTS)
+    heads = heads.astype("str").fillna("")  # texts that came coded are plain from here on
+    heads["document"] = heads["title"].where(heads["title"] != "", heads["text"])
+    return {str(query): list(part) for query, part in heads.groupby("query", sort=False)["document"]}
 
 
 def guesses_of(texts: Mapping[str, Sequence[str]]) -> dict[str, str]:

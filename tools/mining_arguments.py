@@ -10,7 +10,7 @@ TOP = 1_000  # candidates where an agent does not say how many
 
 
 class Arguments(BaseModel):
-    model_config = ConfigDict(extra="forbid")
+    model_config = ConfigDict(extra="forbid", allow_inf_nan=False)
 
 
 class NoArguments(Arguments):

@@ -15,6 +15,7 @@ from __future__ import annotations
 import math
 import unicodedata
 import zlib
+from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any, Final
@@ -65,12 +66,17 @@ class SeenTexts:
         return len(self._added)
 
     def find(self, text: str) -> int | None:
+        same = self._exact.get(self._sketch(text).exact)
+        return next(self.alike(text), None) if same is None else same
+
+    def alike(self, text: str) -> Iterator[int]:
+        """All added ones that a text is like, ascending; of many that are nearly so the likest."""
         sketch = self._sketch(text)
         same = self._exact.get(sketch.exact)
-        if same is not None or not len(sketch.shingles):
-            return same
-        found = self._likely(self._hashed(text))
-        return next((number for number in found if self._alike(sketch, self._added[number])), None)
+        likely = self._likely(self._hashed(text)) if len(sketch.shingles) else []
+        for number in sorted({*likely, *([] if same is None else [same])}):
+            if number == same or self._alike(sketch, self._added[number]):
+                yield number
 
     def add(self, text: str) -> int:
         """The number of the first text like it; its own, as a new one, where there is none."""

@@ -14,7 +14,7 @@ from serm.core.errors import WorkspaceError
 from serm.graphs import evolve
 
 TABLES = {
-    "scores/asked-*/*.parquet": "Remove the folder",
+    "scores/asked-with-*/*.parquet": "Remove the folder",
     "labels/*/pairs.parquet": "Remove the file",
     "reports/*.parquet": "Remove the file",
 }

@@ -92,3 +92,28 @@ def test_a_query_that_was_there_before_is_not_novel_though_only_a_part_is_looked
 def test_where_all_earlier_queries_are_looked_at_their_texts_are_not_needed(tmp_path: Path) -> None:
     windows = [window_of(60, 0, 0), window_of(40, 0, 100)]
     assert earlier_queries(resources_over(windows, tmp_path), 1, "a model").every is None
+
+
+def test_a_text_of_both_windows_is_of_one_language(tmp_path: Path) -> None:
+    """A language that hardly anybody speaks is taken for one that is spoken, and by both for the same one,
+    also where that is spoken in the later window alone."""
+    galician = [
+        f"{who} da {place} non traballa moito na cidade"
+        for who in ("a xente", "o mozo", "a rapaza")
+        for place in ("vila", "aldea")
+    ]
+    spanish = [f"la mesa de la casa con luz para los niños de ayer {number}" for number in range(400)]
+    portuguese = [f"mesas da casa com madeira para crianças não estão {number}" for number in range(13)]
+
+    def window(queries: list[str]) -> pd.DataFrame:
+        frame = pd.DataFrame(
+            {"query": queries, "title": "", "text": "", "language": "", "impressions": np.nan}
+        )
+        return frame.assign(text=[f"{query} hoxe" for query in queries])
+
+    windows = [window(queries) for queries in (spanish, spanish + galician, spanish + galician + portuguese)]
+    before = earlier_queries(resources_over(windows, tmp_path), 2, "a model")
+    now = with_languages(windows[2], before.spoken)
+    of_now = dict(zip(now["query"], now["language"], strict=True))
+    of_before = dict(zip(before.names, before.languages, strict=True))
+    assert {query: of_before[query] for query in galician} == {query: of_now[query] for query in galician}

@@ -38,6 +38,18 @@ def test_other_case_width_and_blanks_are_the_same_text() -> None:
     assert seen.find("a red lamp with a shade") is None
 
 
+def test_a_text_is_told_all_that_it_is_like() -> None:
+    """The first one may be of another query, the one of its own query a later one."""
+    rng = np.random.default_rng(1)
+    words = sentence(rng, 60)
+    first, second = (" ".join([*words[:place], "other", *words[place + 1 :]]) for place in (10, 40))
+    seen = SeenTexts(0.9, DOCUMENT_WORDS)
+    assert (seen.add(first), seen.add(second)) == (0, 1), "they are not alike"
+    assert [*seen.alike(" ".join(words))] == [0, 1]
+    assert seen.append(" ".join(words)) == 2
+    assert [*seen.alike(" ".join(words))] == [0, 1, 2]
+
+
 def test_a_query_is_its_set_of_words() -> None:
     seen = SeenTexts(0.9, 1)
     seen.add("shoes, red")
