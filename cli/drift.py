@@ -38,8 +38,10 @@ def drift(
     from rich.console import Console
 
     from serm.cli.load import load_settings
+    from serm.cli.outputs import files_of, require_apart
 
     settings = load_settings(config)  # before what takes seconds to import
+    require_apart({"--png": png, "--html": html}, files_of(settings, config))
 
     from serm.cli.drift_report import drift_json
     from serm.graphs.drift import drift_of

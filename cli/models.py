@@ -83,12 +83,15 @@ def promote(
 ) -> None:
     """Move the alias `champion` to a version by hand, past the gate. The next round starts from it."""
     from serm.cli.load import load_settings
+    from serm.graphs.in_use import find_weights
+    from serm.relevance_model.description import read_description
     from serm.relevance_model.registry import CHAMPION
     from serm.storage.workspace import Workspace
 
     with Workspace.open(load_settings(config)) as workspace:
         registry = _registry(workspace)
         chosen = registry.find(version)
+        read_description(find_weights(workspace, version).folder)  # one that is gone would be no champion
         before = registry.alias(CHAMPION)
         if before and before[0] == version:
             print(f"Version {version} is the champion already.")

@@ -13,6 +13,7 @@ from pathlib import Path
 
 from serm.core.errors import ModelError
 from serm.core.settings import Settings
+from serm.graphs.resources import shared_layers
 from serm.relevance_model.base import RelevanceModel
 from serm.relevance_model.loading import load_model
 from serm.relevance_model.registry import ModelRegistry
@@ -47,8 +48,10 @@ def open_model(settings: Settings, version: int | None = None) -> RelevanceModel
     """The champion of a config's workspace, or another version, on the config's device.
 
     Needs no lock: a run may go on meanwhile, and what is open stays what it is. It remembers the vector of
-    every text that it has read, in memory alone. Raises WorkspaceError where there is no workspace,
+    every text that it has read, in memory alone, and reads them through the layers that a run shares, to the
+    last bit as the gate did. Raises WorkspaceError where there is no workspace,
     ModelError where there is no such version, or its weights are gone or broken.
     """
-    weights = find_weights(Workspace.read(settings.workspace_path, settings), version)
-    return load_model(weights.folder, settings.model, None)
+    workspace = Workspace.read(settings.workspace_path, settings)
+    weights = find_weights(workspace, version)
+    return load_model(weights.folder, settings.model, None, shared_layers(settings, workspace, add=False))

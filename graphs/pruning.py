@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from serm.core.errors import WorkspaceError
+from serm.core.errors import ModelError, WorkspaceError
 from serm.graphs.resources import Resources
 from serm.relevance_model.registry import PRUNED, ROLE, WEIGHTS, ModelVersion
 from serm.storage.rounds import read_rounds
@@ -55,13 +55,17 @@ def prunable(resources: Resources, keep: int) -> list[Prunable]:
 
 def unused_states(resources: Resources, going: Sequence[Prunable]) -> list[Path]:
     """Folders of layer states that no version uses but those that go: of lower layers that no model has any
-    more, of another length limit or precision. None where other workspaces may use them."""
+    more, of another length limit or precision. None where other workspaces may use them, or where a version
+    that stays cannot be opened to say what it uses."""
     states = resources.workspace.states
     if states.is_symlink():
         return []
     gone = {item.model_id for item in going}
     staying = [name for name in _names(resources.workspace.models) if name not in gone]
-    used = {folder.name for name in staying if (folder := resources.models.open(name).states) is not None}
+    try:
+        used = {folder.name for name in staying if (folder := resources.models.open(name).states) is not None}
+    except ModelError:
+        return []
     return [states / name for name in _names(states) if name not in used]
 
 
@@ -93,7 +97,11 @@ def _needed(versions: Sequence[ModelVersion], rounds: Sequence[dict[str, Any]], 
 
 
 def _embeddings(resources: Resources, version: ModelVersion) -> Path | None:
-    return resources.models.open(version.model_id).embeddings
+    """None, too, of a version that cannot be opened: it stands in the way of no other."""
+    try:
+        return resources.models.open(version.model_id).embeddings
+    except ModelError:
+        return None
 
 
 def bytes_of(folders: Iterable[Path]) -> int:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+import math
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, Final
 
@@ -11,6 +12,7 @@ from serm.core.errors import ModelError
 from serm.storage.artifacts import storage_errors
 
 FILE = "serm.json"
+_FILES: Final = "files"
 UNTRAINED: Final = "untrained-"
 """How the folder of a base as it comes is called, before its key."""
 _NEEDED: Final[Mapping[str, tuple[str, ...]]] = {
@@ -20,14 +22,17 @@ _NEEDED: Final[Mapping[str, tuple[str, ...]]] = {
 
 
 def write_description(folder: Path, description: Mapping[str, object]) -> None:
-    text = json.dumps(description, indent=2, sort_keys=True, ensure_ascii=False) + "\n"
+    """Once the folder holds all else: `files` are the sizes of what lies in it."""
     with storage_errors(folder):
         folder.mkdir(parents=True, exist_ok=True)
+        files = {name: (folder / name).stat().st_size for name in _files(folder)}
+        text = json.dumps({**description, _FILES: files}, indent=2, sort_keys=True, ensure_ascii=False) + "\n"
         (folder / FILE).write_text(text, encoding="utf-8")
 
 
 def read_description(folder: Path) -> dict[str, Any]:
-    """Raises ModelError where the folder holds none, or one that lacks something."""
+    """Raises ModelError where the folder holds none, one that lacks something or says what cannot be, or
+    where a file of the model is gone or cut: libraries fill what they do not find with random numbers."""
     try:
         description = json.loads((folder / FILE).read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
@@ -40,7 +45,48 @@ def read_description(folder: Path) -> dict[str, Any]:
     missing = [name for name in _NEEDED.get(str(description["kind"]), ()) if name not in description]
     if missing:
         raise ModelError(f"{folder / FILE} lacks {', '.join(missing)}.", way_on(folder))
+    wrong = [name for name, fits in _FITS.items() if name in description and not fits(description[name])]
+    if wrong:
+        said = f"{wrong[0]}: {json.dumps(description[wrong[0]])[:80]}"
+        raise ModelError(f"{folder / FILE} says what cannot be ({said}).", way_on(folder))
+    for name, size in description.get(_FILES, {}).items():
+        _require(folder / name, size, folder)
     return description
+
+
+def _require(file: Path, size: int, folder: Path) -> None:
+    """JSON may have been written anew, by an export or by hand; of all else the size is that of the day."""
+    found = file.stat().st_size if file.is_file() else None
+    if found is None or (found != size and file.suffix != ".json"):
+        fault = "is not there" if found is None else f"has {found:,} bytes and was saved with {size:,}"
+        raise ModelError(f"the model {folder} is damaged: {file.name} {fault}.", way_on(folder))
+
+
+def _files(folder: Path) -> list[str]:
+    found = (file.relative_to(folder) for file in folder.rglob("*") if file.is_file())
+    return sorted(name.as_posix() for name in found if name.as_posix() != FILE and name.name[0] != ".")
+
+
+def _is_text(value: object) -> bool:
+    return isinstance(value, str)
+
+
+def _is_length(value: object) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool) and value >= 1
+
+
+def _is_temperature(value: object) -> bool:
+    return isinstance(value, (int, float)) and math.isfinite(value) and value > 0
+
+
+_FITS: Final[Mapping[str, Callable[[object], bool]]] = {
+    "kind": _is_text,
+    "query_prefix": _is_text,
+    "document_prefix": _is_text,
+    "max_length": _is_length,
+    "temperature": _is_temperature,
+    _FILES: lambda value: isinstance(value, dict),
+}
 
 
 def way_on(folder: Path) -> str:

@@ -41,9 +41,11 @@ class OrdinalHead:
     def probabilities(
         self, cosines: NDArray[np.floating], languages: Sequence[str] | None = None
     ) -> FloatArray:
-        """Cosines (n,) and languages (n) -> grade distributions (n, 4)."""
+        """Cosines (n,) and languages (n) -> grade distributions (n, 4). Without languages all pairs are of
+        none (""), as rows are that the head was fitted to and that had none."""
         biases = dict(self.biases)
-        shift = np.array([biases.get(item, 0.0) for item in languages]) if languages and biases else 0.0
+        named = [""] * len(cosines) if languages is None else languages
+        shift = np.array([biases.get(item, 0.0) for item in named]) if biases else 0.0
         z = self.scale * (np.asarray(cosines, dtype=np.float64)[:, None] - np.array(self.thresholds))
         at_least = np.pad(expit(z + np.reshape(shift, (-1, 1))), ((0, 0), (1, 1)))
         at_least[:, 0] = 1.0

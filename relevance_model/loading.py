@@ -95,7 +95,12 @@ def _load_biencoder(
 ) -> RelevanceModel:
     compute = resolve_compute(settings)
     head = _head(location, description["head"])
-    model = _network(SentenceTransformer, location, description, device=compute.device, model_kwargs=_WEIGHTS)
+    with seeded(
+        HEAD_SEED, compute
+    ):  # a base without a pooler gets one, which nothing reads and its id counts
+        model = _network(
+            SentenceTransformer, location, description, device=compute.device, model_kwargs=_WEIGHTS
+        )
     return BiEncoder(
         TextEncoder(
             model,
@@ -128,6 +133,8 @@ def _load_crossencoder(
             num_labels=N_GRADES,
             model_kwargs={**_WEIGHTS, "ignore_mismatched_sizes": True},
         )
+    # A base of one label may bear a sigmoid, which `predict` of an export would put over the four logits.
+    network.activation_fn = torch.nn.Identity()
     model = CrossEncoderModel(
         network,
         compute,

@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from serm.core.columns import document_text
+from serm.core.columns import document_text, language_code
 
 Ints = NDArray[np.int64]
 
@@ -33,10 +33,12 @@ class CodedPairs:
     def of(
         cls, queries: Sequence[str], documents: Sequence[str], languages: Sequence[str] | None = None
     ) -> Self:
-        """From parallel lists, a row a pair. Raises ValueError where their lengths differ."""
+        """From parallel lists, a row a pair. Raises ValueError where their lengths differ. `EN` is `en`."""
         if len(queries) != len(documents):
             raise ValueError(f"{len(queries)} queries and {len(documents)} documents do not pair up")
-        known = None if languages is None else _coded(languages)
+        if languages is not None and len(languages) != len(queries):
+            raise ValueError(f"{len(languages)} languages and {len(queries)} queries do not pair up")
+        known = None if languages is None else _coded([language_code(item or "") for item in languages])
         return cls(*_crossed(_coded(queries), _coded(documents)), *(known or ((), None)))
 
     @classmethod

@@ -41,6 +41,18 @@ def test_the_report_names_the_new_word_and_leaves_no_workspace(
     assert not (config.parent / "workspace").exists()
 
 
+def test_no_report_takes_the_place_of_what_is_read(
+    config: Path, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    pairs = config.parent / "pairs.parquet"
+    before = config.read_bytes(), pairs.read_bytes()
+    assert run(["drift", str(config), "--html", str(config)]) == 2
+    assert "would take the place of the config" in capsys.readouterr().err
+    assert run(["drift", str(config), "--png", str(pairs)]) == 2
+    assert run(["drift", str(config), "--png", str(tmp_path / "a"), "--html", str(tmp_path / "a")]) == 2
+    assert (config.read_bytes(), pairs.read_bytes()) == before
+
+
 def test_json_holds_regions_with_their_queries_languages_and_uncertainty(
     config: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -12,8 +12,17 @@ from typer.testing import CliRunner
 
 from serm.cli.main import app, run
 from serm.core import Settings
+from serm.relevance_model.description import write_description
 from serm.relevance_model.registry import ModelRegistry
 from serm.storage.workspace import Workspace
+
+DESCRIPTION = {
+    "kind": "crossencoder",
+    "temperature": 1.0,
+    "max_length": 8,
+    "query_prefix": "",
+    "document_prefix": "",
+}
 
 
 @pytest.fixture(scope="module")
@@ -32,6 +41,8 @@ def config(make_config: MakeConfig, database: Path) -> Path:
     path = make_config()
     with Workspace.open(Settings.from_yaml(path, environment={})) as workspace:
         shutil.copy(database, workspace.folder / "mlflow.db")
+        for key in ("m0", "m1"):
+            write_description(workspace.models / key, DESCRIPTION)
     return path
 
 
@@ -85,6 +96,19 @@ def test_promoting_a_version_that_is_not_there_names_those_that_are(
 ) -> None:
     assert run(["models", "promote", str(config), "9", "--yes"]) == 7
     assert "there is no version 9.\nVersions: 1, 2. `serm evolve` makes them." in capsys.readouterr().err
+
+
+def test_a_version_whose_weights_are_gone_or_damaged_becomes_no_champion(
+    config: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder = config.parent / "work" / "models" / "m1"
+    (folder / "serm.json").write_text("{}", encoding="utf-8")
+    assert run(["models", "promote", str(config), "2", "--yes"]) == 7
+    assert "does not say what kind of model it is" in capsys.readouterr().err
+    shutil.rmtree(folder)
+    assert run(["models", "promote", str(config), "2", "--yes"]) == 7
+    assert "the weights of version 2 are not in" in capsys.readouterr().err
+    assert champion(config) == (1, "m0")
 
 
 def test_promote_is_refused_while_a_run_works_in_the_workspace(

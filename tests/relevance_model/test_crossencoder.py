@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import filecmp
+import json
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -10,6 +11,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
+from sentence_transformers import CrossEncoder
 from transformers import BertTokenizerFast, Qwen2Config, Qwen2ForCausalLM
 
 from serm.core.errors import ModelError
@@ -116,6 +118,21 @@ def test_a_new_classifier_is_the_same_every_time(model: CrossEncoderModel, tiny:
     torch.manual_seed(7)
     again = open_base(tiny.model_copy(update={"kind": "crossencoder", "max_length": 24}), None)
     assert again.id == model.id
+
+
+def test_a_base_s_sigmoid_stays_out_of_what_predict_gives(tiny: ModelSettings, tmp_path: Path) -> None:
+    """One of a single label bears one; an export of ours has four logits."""
+    _crossencoder(tiny.model_copy(update={"kind": "crossencoder"}), tmp_path / "first").save(
+        tmp_path / "base"
+    )
+    config = json.loads((tmp_path / "base" / "config.json").read_text())
+    config["sentence_transformers"] = {"activation_fn": "torch.nn.modules.activation.Sigmoid"}
+    (tmp_path / "base" / "config.json").write_text(json.dumps(config))
+    settings = tiny.model_copy(update={"kind": "crossencoder", "base": str(tmp_path / "base")})
+    model = _crossencoder(settings, tmp_path / "second")
+    model.save(tmp_path / "saved")
+    told = CrossEncoder(str(tmp_path / "saved")).predict([("a", "b")])
+    np.testing.assert_allclose(told, model.logits(["a"], ["b"]), atol=1e-2)
 
 
 def test_its_embeddings_are_unit_vectors_of_single_texts(model: CrossEncoderModel) -> None:

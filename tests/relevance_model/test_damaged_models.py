@@ -9,6 +9,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from safetensors.torch import load_file, save_file
 
 from serm.core.errors import ModelError
 from serm.core.settings_loop import ModelSettings
@@ -36,7 +37,32 @@ def _no_weights(folder: Path) -> None:
         os.truncate(file, 100)
 
 
-DAMAGE = [shutil.rmtree, _no_description, _no_kind, _no_lengths, _no_weights]
+def _fewer_weights(folder: Path) -> None:
+    """What a library would fill up with random numbers."""
+    for file in folder.rglob("*.safetensors"):
+        kept = {name: tensor for name, tensor in load_file(file).items() if "layer." not in name}
+        save_file(kept, file, metadata={"format": "pt"})
+
+
+def _no_tokenizer(folder: Path) -> None:
+    next(folder.rglob("tokenizer.json")).unlink()
+
+
+def _no_length(folder: Path) -> None:
+    said = json.loads((folder / FILE).read_text(encoding="utf-8"))
+    (folder / FILE).write_text(json.dumps({**said, "max_length": None}), encoding="utf-8")
+
+
+DAMAGE = [
+    shutil.rmtree,
+    _no_description,
+    _no_kind,
+    _no_lengths,
+    _no_weights,
+    _fewer_weights,
+    _no_tokenizer,
+    _no_length,
+]
 
 
 @pytest.fixture(params=["biencoder", "crossencoder"])

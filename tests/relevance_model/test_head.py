@@ -198,3 +198,11 @@ def test_a_temperature_of_three_pairs_stays_near_one(grades: list[int]) -> None:
     assert 1 / 3 < found < 3
     further = fit_temperature(logits, targets, weights, queries=10_000)
     assert abs(np.log(further)) > 2 * abs(np.log(found)), "the pull weighs what one query weighs"
+
+
+def test_a_pair_of_which_no_language_is_said_is_read_as_one_that_has_none() -> None:
+    """What evaluates rows without a language and what serves them without one are the same."""
+    head = OrdinalHead(biases=(("", -0.6), ("en", 0.6)))
+    values = np.array([0.3, 0.6])
+    assert (head.probabilities(values) == head.probabilities(values, ["", ""])).all()
+    assert (head.probabilities(values) != head.probabilities(values, ["en", "en"])).any()

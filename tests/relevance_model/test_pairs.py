@@ -57,3 +57,9 @@ def test_a_missing_text_is_an_empty_one() -> None:
 def test_lists_of_different_length_do_not_pair_up() -> None:
     with pytest.raises(ValueError, match="1 queries and 2 documents"):
         CodedPairs.of(["a"], ["b", "c"])
+
+
+def test_languages_are_one_for_each_pair_and_one_whatever_their_case() -> None:
+    with pytest.raises(ValueError, match="1 languages and 2 queries do not pair up"):
+        CodedPairs.of(["q", "r"], ["d", "e"], ["en"])
+    assert CodedPairs.of(["q", "r"], ["d", "e"], ["EN", "en"]).languages == ["en"]
