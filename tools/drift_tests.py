@@ -57,16 +57,33 @@ def classifier_auc(reference: FloatArray, current: FloatArray, seed: int) -> tup
     """Classifier two-sample test (Lopez-Paz and Oquab, ICLR 2017) by a logistic regression.
 
     It learns on a random half of either side, (m, d) and (n, d), and ranks the rest: the p-value is Mann and
-    Whitney's of that ranking, one-sided, and the effect its area under the ROC curve, .5 by chance.
+    Whitney's of that ranking, one-sided, and the effect its area under the ROC curve, .5 by chance. Of texts
+    that recur all copies are of one half: learnt as an earlier query, a current one would rank as that.
     """
     rng = np.random.default_rng([seed, 2])
-    halves = [np.array_split(side[rng.permutation(len(side))], 2) for side in (reference, current)]
+    halves = _by_text(reference, current, rng) or [
+        np.array_split(side[rng.permutation(len(side))], 2) for side in (reference, current)
+    ]
     learnt = np.concatenate([halves[0][0], halves[1][0]])
     side = np.repeat([0, 1], [len(halves[0][0]), len(halves[1][0])])
     model = LogisticRegression(class_weight="balanced", max_iter=200).fit(learnt, side)
     before, now = (model.decision_function(half[1]) for half in halves)
     found = mannwhitneyu(now, before, alternative="greater")
     return float(found.pvalue), float(found.statistic / (len(now) * len(before)))
+
+
+def _by_text(reference: FloatArray, current: FloatArray, rng: np.random.Generator) -> list[list[FloatArray]]:
+    """Both sides in halves that have no row in common; empty where no row recurs, or a half would be."""
+    text = np.unique(np.concatenate([reference, current]), axis=0, return_inverse=True)[1]
+    count = int(text.max()) + 1
+    if count == len(text):
+        return []
+    first = np.zeros(count, dtype=bool)
+    first[rng.permutation(count)[: count // 2]] = True
+    masks = (first[text[: len(reference)]], first[text[len(reference) :]])
+    if any(mask.all() or not mask.any() for mask in masks):
+        return []
+    return [[side[mask], side[~mask]] for side, mask in zip((reference, current), masks, strict=True)]
 
 
 def _mmd(reference: QuerySample, current: QuerySample, seed: int, level: float = LEVEL) -> Shift:

@@ -75,6 +75,8 @@ def _fitted(view: DeskView) -> ClickLog | None:
     desk = view.desk
     shown, clicks, position = (desk.numbers(name) for name in ("impressions", "clicks", "position"))
     with np.errstate(invalid="ignore"):
+        if (position[shown > 0] < 1).any():  # the log counts from 0
+            position = position + 1
         rows = np.flatnonzero((shown > 0) & (position >= 1))
     if not len(rows) or not np.isfinite(clicks[rows]).any():
         return None

@@ -12,7 +12,7 @@ from serm.core.settings_miner import DriftTestName, MinerSettings
 from serm.tools.corrections import benjamini_hochberg, discrete, holm
 from serm.tools.drift_regions import drifted_regions, fisher
 from serm.tools.drift_report import detect, region_facts
-from serm.tools.drift_tests import TESTS, ks_shift
+from serm.tools.drift_tests import TESTS, classifier_auc, ks_shift
 from serm.tools.query_groups import query_groups, words_of
 from serm.tools.query_sample import Outputs, QuerySample
 
@@ -244,3 +244,14 @@ def test_a_window_that_is_thinned_to_nothing_has_no_p_value_that_is_no_number() 
             QuerySample(CENTRES, outputs=lambda: many), QuerySample(CENTRES, outputs=lambda: few), seed
         )
         assert found.p_value == 1.0
+
+
+def test_where_queries_recur_the_classifier_ranks_none_that_it_has_learnt() -> None:
+    """Its area is .5 where nothing drifted, however many of a window's queries earlier ones had."""
+    areas = []
+    for seed in range(12):
+        rng = np.random.default_rng(seed)
+        again, *fresh = (unit(rng.normal(size=(n, 12))) for n in (120, 80, 80, 80, 80))
+        reference = np.concatenate([part for window in fresh[:3] for part in (again, window)])
+        areas.append(classifier_auc(reference, np.concatenate([again, fresh[3]]), seed)[1])
+    assert 0.47 < np.mean(areas) < 0.53
