@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from typing import Any, Final
 
@@ -39,10 +38,6 @@ _NO_OPTIONS: Final[Mapping[str, str]] = {
 
 
 def check_options(options: Mapping[str, Any]) -> None:
-    """Raises ValueError for a part that serm sets itself, and for what JSON cannot write."""
+    """Raises ValueError for a part that serm sets itself."""
     if name := next(filter(_NO_OPTIONS.__contains__, options), None):
         raise ValueError(f"`{name}` is no option: {_NO_OPTIONS[name]}")
-    try:
-        json.dumps(options, allow_nan=False)
-    except ValueError:
-        raise ValueError("it holds a number that JSON has not: .nan or .inf") from None
