@@ -50,6 +50,21 @@ def test_what_a_round_may_open_stays_and_the_rest_is_found_with_its_size(setting
     assert found.bytes > 10_000
 
 
+def test_a_version_that_cannot_be_opened_stands_in_the_way_of_no_other(settings: Settings) -> None:
+    with Resources(settings) as resources:
+        (going,) = prunable(resources, keep=1)
+        champion = resources.registry.find().model_id
+        file = resources.models.path(champion) / "serm.json"
+        before = file.read_bytes()
+        file.write_bytes(b"{}")
+    try:
+        with Resources(settings) as resources:
+            assert [item.version for item in prunable(resources, keep=1)] == [going.version]
+            assert unused_states(resources, [going]) == [], "it may use them"
+    finally:
+        file.write_bytes(before)
+
+
 def test_the_model_before_the_last_promotion_stays_though_a_person_moved_the_alias_since() -> None:
     """The committee opens it until the next promotion."""
 

@@ -1,12 +1,14 @@
 from __future__ import annotations
 
 import importlib.util
+import shutil
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import pytest
 import torch
+from safetensors.torch import load_file, save_file
 from sentence_transformers import SentenceTransformer
 
 from serm.core.errors import MissingDependencyError, ModelError
@@ -71,6 +73,16 @@ def test_a_base_in_half_precision_is_trained_in_float32(
     name = next(name for name in before if name.endswith("layer.1.output.dense.weight"))
     assert (before[name] != after[name]).float().mean() > 0.9
     assert torch.isfinite(after[name]).all()
+
+
+def test_a_base_without_a_pooler_has_one_id(tiny: ModelSettings, tmp_path: Path) -> None:
+    """As bases that were saved with a head for masked words are: a library adds a random one."""
+    shutil.copytree(tiny.base, tmp_path / "base")
+    weights = tmp_path / "base" / "model.safetensors"
+    kept = {name: tensor for name, tensor in load_file(weights).items() if "pooler" not in name}
+    save_file(kept, weights, metadata={"format": "pt"})
+    settings = tiny.model_copy(update={"base": str(tmp_path / "base")})
+    assert len({open_base(settings, None).id for _ in range(2)}) == 1
 
 
 @pytest.mark.parametrize("device", ["tpu", "cuda:99", "nonsense"])
