@@ -95,9 +95,7 @@ def _load_biencoder(
 ) -> RelevanceModel:
     compute = resolve_compute(settings)
     head = _head(location, description["head"])
-    with seeded(
-        HEAD_SEED, compute
-    ):  # a base without a pooler gets one, which nothing reads and its id counts
+    with seeded(HEAD_SEED, compute):  # a base without a pooler gets a new one, which its id counts
         model = _network(
             SentenceTransformer, location, description, device=compute.device, model_kwargs=_WEIGHTS
         )

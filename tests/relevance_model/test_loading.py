@@ -1,15 +1,14 @@
 from __future__ import annotations
 
 import importlib.util
-import shutil
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import pytest
 import torch
-from safetensors.torch import load_file, save_file
 from sentence_transformers import SentenceTransformer
+from transformers import AutoConfig, AutoTokenizer, BertForMaskedLM
 
 from serm.core.errors import MissingDependencyError, ModelError
 from serm.core.settings_loop import ModelSettings, TrainingSettings
@@ -77,11 +76,9 @@ def test_a_base_in_half_precision_is_trained_in_float32(
 
 def test_a_base_without_a_pooler_has_one_id(tiny: ModelSettings, tmp_path: Path) -> None:
     """As bases that were saved with a head for masked words are: a library adds a random one."""
-    shutil.copytree(tiny.base, tmp_path / "base")
-    weights = tmp_path / "base" / "model.safetensors"
-    kept = {name: tensor for name, tensor in load_file(weights).items() if "pooler" not in name}
-    save_file(kept, weights, metadata={"format": "pt"})
-    settings = tiny.model_copy(update={"base": str(tmp_path / "base")})
+    BertForMaskedLM(AutoConfig.from_pretrained(tiny.base)).save_pretrained(tmp_path)
+    AutoTokenizer.from_pretrained(tiny.base).save_pretrained(tmp_path)
+    settings = tiny.model_copy(update={"base": str(tmp_path)})
     assert len({open_base(settings, None).id for _ in range(2)}) == 1
 
 
