@@ -14,9 +14,8 @@ from serm.core.text import is_utf8
 from serm.storage.labels import LABELS_SCHEMA
 from serm.storage.read_strictly import csv_rows, jsonl_rows, numbered_lines, parquet_rows
 
-Rows = Iterable[
-    tuple[int, dict[str, Any]]
-]  # the row's number from 1 (of JSONL and qrels the line's), the row
+Rows = Iterable[tuple[int, dict[str, Any]]]
+"""The row's number from 1 (of JSONL and qrels the line's), and the row."""
 
 
 def _from_qrels(path: Path) -> Rows:
