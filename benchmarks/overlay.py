@@ -21,7 +21,8 @@ def merged(values: Mapping[str, Any], change: Mapping[str, Any], section: str = 
 
 def unstated(change: Mapping[str, Any], stated: Mapping[str, Any]) -> dict[str, Any]:
     """`change` without the keys of its sections that a config states itself."""
+    there = {section: keys for section, keys in stated.items() if isinstance(keys, Mapping)}
     return {
-        section: {name: value for name, value in keys.items() if name not in (stated.get(section) or {})}
+        section: {name: value for name, value in keys.items() if name not in there.get(section, {})}
         for section, keys in change.items()
     }

@@ -90,8 +90,8 @@ def promote(
 
     with Workspace.open(load_settings(config)) as workspace:
         registry = _registry(workspace)
-        chosen = registry.find(version)
-        read_description(find_weights(workspace, version).folder)  # one that is gone would be no champion
+        chosen = find_weights(workspace, version)
+        read_description(chosen.folder)  # a damaged one would be a champion that nothing opens
         before = registry.alias(CHAMPION)
         if before and before[0] == version:
             print(f"Version {version} is the champion already.")

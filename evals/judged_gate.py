@@ -21,7 +21,6 @@ from serm.core.columns import KEY
 from serm.core.records import Judgment, PairKey
 from serm.evals.measures import ndcg_column, per_query
 from serm.evals.prediction_powered import PredictionPowered, Stratum, stratified
-from serm.evals.same_text import texts_of
 
 _OF_TEXT: Final = {"window": "min", "change": "mean", "judged": "mean"}
 _DIGITS: Final = 12  # of a change in NDCG: less is the rounding of two ways to the same sum
@@ -60,14 +59,13 @@ class TooFew:
 def query_changes(
     frame: pd.DataFrame, champion: ArrayLike, challenger: ArrayLike, cutoff: int
 ) -> pd.DataFrame:
-    """query_id, window, text and the change in NDCG of every query of a graded frame, from n expected grades
-    of each model; NaN where a query has one grade."""
+    """query_id, window and the change in NDCG of every query of a graded frame, from n expected grades of
+    each model; NaN where a query has one grade."""
     before, after = per_query(frame, champion, (cutoff,)), per_query(frame, challenger, (cutoff,))
     first = frame.drop_duplicates("query_id")
     change = (after[ndcg_column(cutoff)] - before[ndcg_column(cutoff)]).round(_DIGITS)
     window = first["window"].to_numpy() if "window" in first else np.full(len(first), -1)
-    text = texts_of(first).to_numpy()
-    return pd.DataFrame({"query_id": before["query_id"], "window": window, "text": text, "change": change})
+    return pd.DataFrame({"query_id": before["query_id"], "window": window, "change": change})
 
 
 def panel_grades(frame: pd.DataFrame, said: Iterable[Judgment]) -> pd.Series[float]:

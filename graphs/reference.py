@@ -76,13 +76,14 @@ def distinct_queries(frame: pd.DataFrame) -> pd.DataFrame:
     the log names no language, and `asked`, how often; NaN where the log has no impressions."""
     codes, _ = pd.factorize(frame["query"])
     index = codes.astype(np.int64)
-    told, guesses = read_languages(frame)
-    first, documents = told.drop_duplicates("query"), read_with(frame)
+    texts = read_with(frame)
+    told, guesses = read_languages(frame, texts=texts)
+    first = told.drop_duplicates("query")
     times = logged_frequencies(frame, index, len(first))
     return pd.DataFrame(
         {
             "query": first["query"].astype(str).to_numpy(),
-            "documents": [documents.get(query, "") for query in first["query"].astype(str)],
+            "documents": [" ".join(texts.get(query, ())) for query in first["query"].astype(str)],
             "language": first["language"].astype(str).to_numpy(),
             "named": frame.loc[first.index, "language"].fillna("").astype(str).ne("").to_numpy(),
             "guess": guesses[first.index].astype(str).to_numpy(),

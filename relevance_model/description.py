@@ -13,6 +13,7 @@ from serm.storage.artifacts import storage_errors
 
 FILE = "serm.json"
 _FILES: Final = "files"
+_NO_PART: Final = (".md",)  # what people write beside a model
 UNTRAINED: Final = "untrained-"
 """How the folder of a base as it comes is called, before its key."""
 _NEEDED: Final[Mapping[str, tuple[str, ...]]] = {
@@ -64,7 +65,8 @@ def _require(file: Path, size: int, folder: Path) -> None:
 
 def _files(folder: Path) -> list[str]:
     found = (file.relative_to(folder) for file in folder.rglob("*") if file.is_file())
-    return sorted(name.as_posix() for name in found if name.as_posix() != FILE and name.name[0] != ".")
+    names = (name.as_posix() for name in found if name.name[0] != "." and name.suffix not in _NO_PART)
+    return sorted(name for name in names if name != FILE)
 
 
 def _is_text(value: object) -> bool:
@@ -85,7 +87,7 @@ _FITS: Final[Mapping[str, Callable[[object], bool]]] = {
     "document_prefix": _is_text,
     "max_length": _is_length,
     "temperature": _is_temperature,
-    _FILES: lambda value: isinstance(value, dict),
+    _FILES: lambda value: isinstance(value, dict) and all(isinstance(size, int) for size in value.values()),
 }
 
 

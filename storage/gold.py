@@ -19,7 +19,7 @@ from serm.storage.checks import BAD_GRADE, BLANK, NOT_UTF8
 from serm.storage.read_strictly import csv_rows, numbered_lines, parquet_rows
 from serm.storage.read_text import json_rows
 from serm.storage.readers import read_source
-from serm.storage.rejects import RejectLog
+from serm.storage.rejects import RejectLog, error_of
 
 _COLUMNS: Final = (*KEY, "grade")
 
@@ -64,13 +64,7 @@ class _Strict(RejectLog):
         super().__init__(Path(os.devnull))
 
     def add(self, reject: Reject) -> None:
-        raise DataError(
-            f"{reject.reason}.",
-            "Mend the row, or leave it out.",
-            file=reject.file,
-            row=reject.row,
-            field=reject.field or None,
-        )
+        raise error_of(reject, f"{reject.reason}.", "Mend the row, or leave it out.")
 
 
 def _parquet(file: Path) -> Rows:

@@ -19,7 +19,7 @@ from serm.storage.read_parts import matching_files, part_files
 from serm.storage.read_table import Columns, read_parquet
 from serm.storage.read_text import read_csv, read_jsonl
 from serm.storage.read_trec import read_trec, trec_side_files
-from serm.storage.rejects import RejectLog
+from serm.storage.rejects import RejectLog, error_of
 
 CHUNK: Final = 20_000  # rows in memory; chosen: 20 MB of texts of a kilobyte
 
@@ -181,10 +181,5 @@ def _nothing_in(file: Path, rejects: RejectLog, rejected: int) -> DataError:
         return DataError("it holds no rows.", "Write it again, or take it out of the data.", file=file)
     first = rejects.latest
     assert first is not None  # there was at least one
-    return DataError(
-        f"none of its rows can be used ({rejected} rejected); the last: {first.reason}.",
-        "docs/formats.md says what a row needs.",
-        file=first.file,
-        row=first.row,
-        field=first.field or None,
-    )
+    said = f"none of its rows can be used ({rejected} rejected); the last: {first.reason}."
+    return error_of(first, said, "docs/formats.md says what a row needs.")

@@ -8,8 +8,14 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import IO, Self
 
+from serm.core.errors import DataError
 from serm.core.records import Reject
 from serm.storage.artifacts import storage_errors
+
+
+def error_of(reject: Reject, said: str, remedy: str) -> DataError:
+    """An error at a reject's place."""
+    return DataError(said, remedy, file=reject.file, row=reject.row, field=reject.field or None)
 
 
 class RejectLog:

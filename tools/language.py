@@ -35,14 +35,16 @@ def with_languages(window: pd.DataFrame, spoken: Set[str] = frozenset()) -> pd.D
     return read_languages(window, spoken)[0]
 
 
-def read_languages(window: pd.DataFrame, spoken: Set[str] = frozenset()) -> tuple[pd.DataFrame, pd.Series]:
+def read_languages(
+    window: pd.DataFrame, spoken: Set[str] = frozenset(), texts: Mapping[str, Sequence[str]] | None = None
+) -> tuple[pd.DataFrame, pd.Series]:
     """The same, and for every row what its query reads like by itself, were that ever so rare; where the log
-    names a language, that."""
+    names a language, that. `texts`: those of `read_with`, where they were read."""
     named = window["language"].fillna("").astype(str)
     missing = (named == "").to_numpy()
     if not missing.any():
         return window, named
-    texts = _texts_of(window.loc[missing, ["query", "title", "text"]])
+    texts = read_with(window) if texts is None else texts
     told = window.loc[~missing, ["query"]].assign(language=named[~missing]).drop_duplicates()
     guesses = guesses_of(texts)
     found = languages_of(texts, Counter(told["language"].tolist()), spoken, guesses)
@@ -50,18 +52,13 @@ def read_languages(window: pd.DataFrame, spoken: Set[str] = frozenset()) -> tupl
     return window.assign(language=settled), first
 
 
-def read_with(window: pd.DataFrame) -> dict[str, str]:
-    """What each query of which the log names no language is read together with: the documents' beginnings."""
-    missing = window["language"].fillna("").astype(str) == ""
-    texts = _texts_of(window.loc[missing, ["query", "title", "text"]])
-    return {query: " ".join(documents)[:_LENGTH] for query, documents in texts.items()}
-
-
-def _texts_of(rows: pd.DataFrame) -> dict[str, list[str]]:
-    """By query the texts of its first documents."""
+def read_with(window: pd.DataFrame) -> dict[str, list[str]]:
+    """What each query of which the log names no language is read together with: the texts of its first
+    documents, of each what is read."""
+    rows = window.loc[window["language"].fillna("").astype(str) == "", ["query", "title", "text"]]
     heads = rows.groupby("query", sort=False, observed=True, dropna=False).head(_DOCUMENTS)
     heads = heads.astype("str").fillna("")  # texts that came coded are plain from here on
-    heads["document"] = heads["title"].where(heads["title"] != "", heads["text"])
+    heads["document"] = heads["title"].where(heads["title"] != "", heads["text"]).str[:_LENGTH]
     return {str(query): list(part) for query, part in heads.groupby("query", sort=False)["document"]}
 
 

@@ -19,8 +19,7 @@ def judged_gate(frame: pd.DataFrame, before: Scores, after: Scores, further: int
     """A panel that grades as people do: of the gate's queries, and of more of window 1."""
     changes = query_changes(frame, before.expected, after.expected, 4)
     more = changes.sample(further, replace=True, random_state=0)
-    names = [f"more-{number}" for number in range(further)]
-    more = more.assign(window=1, query_id=names, text=names)
+    more = more.assign(window=1, query_id=[f"more-{number}" for number in range(further)])
     newest = changes[changes["window"] == 1]
     return JudgedGate(JudgedChanges(changes, more), JudgedChanges(newest, more), pairs=1_000)
 
