@@ -33,6 +33,20 @@ class Compute:
             yield
 
 
+@contextmanager
+def within_memory(remedy: str) -> Iterator[None]:
+    """ModelError with `remedy` where a card, or the machine, has no memory for what is computed here."""
+    try:
+        yield
+    except RuntimeError as error:
+        from accelerate.utils.memory import should_reduce_batch_size  # knows what each backend says
+
+        if not should_reduce_batch_size(error):
+            raise
+        said = str(error).splitlines()[0].rstrip(".")
+        raise ModelError(f"the device ran out of memory: {said}.", remedy) from error
+
+
 def resolve_compute(settings: ModelSettings) -> Compute:
     """Turn `auto` into what this machine has; ModelError where the config asks for a device that it lacks."""
     device = _automatic_device() if settings.device == "auto" else settings.device

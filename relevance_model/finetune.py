@@ -11,7 +11,7 @@ from accelerate.state import AcceleratorState, GradientState
 
 from serm.core.errors import ModelError
 from serm.core.settings_loop import TrainingSettings
-from serm.relevance_model.compute import Compute
+from serm.relevance_model.compute import Compute, within_memory
 from serm.relevance_model.encoder import seeded
 from serm.relevance_model.kernels import training_kernels
 from serm.relevance_model.layers import dropout_on
@@ -21,6 +21,10 @@ Progress = Callable[[int, int], None]
 
 WEIGHT_DECAY = 0.01  # chosen; of matrices alone
 CLIP = 1.0  # norm of the gradient, chosen
+_LESS = (
+    "Halve `training.queries_per_batch` and double `training.gradient_accumulation`, or raise "
+    "`training.freeze_layers`."
+)
 
 
 def finetune(
@@ -36,7 +40,7 @@ def finetune(
     """Train `module` in place: `module(batch)` is the loss of one batch, and `batches` those of all epochs.
 
     rates: prefix of parameter names -> learning rate, where it is not `training.learning_rate`.
-    Raises ModelError where training diverges.
+    Raises ModelError where training diverges, and where the device has no memory for it.
     """
     steps = [
         batches[start : start + training.gradient_accumulation]
@@ -44,7 +48,7 @@ def finetune(
     ]
     accelerator = _accelerator(compute)
     try:
-        with seeded(seed, compute):
+        with seeded(seed, compute), within_memory(_LESS):
             dropout_on(module.to(compute.device))
             # In one kernel on CPUs, too, where torch's default goes over the parameters one by one.
             optimizer = torch.optim.AdamW(_groups(module, training, rates), fused=True)

@@ -229,3 +229,24 @@ def test_the_order_of_the_gate_rows_does_not_matter_much(start: BiEncoder, toy: 
     two = _scores(calibrate(start, toy.iloc[::-1].reset_index(drop=True)), toy).expected
     np.testing.assert_allclose(one, two, atol=1e-3)
     assert one.max() <= max(GRADES)
+
+
+def test_a_device_without_memory_is_told_with_the_setting_that_helps(
+    start: BiEncoder, quick: TrainingSettings, toy: pd.DataFrame
+) -> None:
+    """Training asks for another setting than scoring; what is no lack of memory stays the bug that it is."""
+    asked = {"scoring": 0, "training": 0}
+
+    def allocate(*_: object) -> None:
+        torch.empty(asked["training" if torch.is_grad_enabled() else "scoring"], dtype=torch.uint8)
+
+    start.network.register_forward_pre_hook(allocate)
+    asked["training"] = 1 << 50  # bytes: no machine's allocator has them
+    with pytest.raises(ModelError, match=r"out of memory: .*`training\.queries_per_batch`"):
+        train(start, toy, quick, seed=1)
+    asked["scoring"] = 1 << 50
+    with pytest.raises(ModelError, match=r"out of memory: .*`model\.batch_size`"):
+        start.score(["a query"], ["not read before"])
+    asked["scoring"] = -1
+    with pytest.raises(RuntimeError, match="negative dimension"):
+        start.score(["a query"], ["not read before"])
