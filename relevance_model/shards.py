@@ -56,7 +56,7 @@ class Reader:
     def values(self, features: Features, rows: int) -> FloatArray:
         """What the network makes of the first `rows` of a batch: (rows, width). Raises ModelError where it
         makes another number of them, which numpy would repeat, and where its device has no memory for it."""
-        with within_memory("Lower `model.batch_size` or `model.max_length`."), self.compute.autocast():
+        with within_memory("Lower `model.batch_size`."), self.compute.autocast():
             values = self.network(features)[self.output][:rows].float()
         if values.shape != (rows, self.width):
             found = values.shape[1] if values.ndim > 1 else 1
