@@ -17,7 +17,7 @@ from serm.core.records import N_GRADES
 from serm.core.settings_loop import PACKAGED_MODEL, ModelSettings
 from serm.relevance_model.base import RelevanceModel
 from serm.relevance_model.biencoder import BiEncoder
-from serm.relevance_model.compute import resolve_compute
+from serm.relevance_model.compute import resolve_compute, within_memory
 from serm.relevance_model.crossencoder import CrossEncoderModel
 from serm.relevance_model.description import FILE, read_description, way_on
 from serm.relevance_model.encoder import TextEncoder, seeded
@@ -176,7 +176,10 @@ def _network(
     local = Path(location).is_dir()
     check = way_on(Path(location)) if "kind" in description else "Check the folder's files."  # else a base
     try:
-        network = make(location, local_files_only=local, **arguments)
+        with within_memory("Free some of it, or set `model.device: cpu`."):
+            network = make(location, local_files_only=local, **arguments)
+    except ModelError:
+        raise
     except Exception as error:  # whatever a library finds wrong with the weights, the user reads a sentence
         offline = " (HF_HUB_OFFLINE is set)" if os.environ.get("HF_HUB_OFFLINE") == "1" else ""
         raise ModelError(

@@ -82,6 +82,17 @@ def test_a_base_without_a_pooler_has_one_id(tiny: ModelSettings, tmp_path: Path)
     assert len({open_base(settings, None).id for _ in range(2)}) == 1
 
 
+def test_a_device_too_small_for_a_base_is_not_taken_for_a_damaged_folder(
+    tiny: ModelSettings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def allocate(*_: object, **__: object) -> None:
+        torch.empty(1 << 50, dtype=torch.uint8)  # bytes: no machine's allocator has them
+
+    monkeypatch.setattr("serm.relevance_model.loading.SentenceTransformer", allocate)
+    with pytest.raises(ModelError, match=r"out of memory: .*`model\.device: cpu`"):
+        open_base(tiny, None)
+
+
 @pytest.mark.parametrize("device", ["tpu", "cuda:99", "nonsense"])
 def test_a_device_that_is_not_there_is_refused(device: str) -> None:
     with pytest.raises(ModelError, match="device"):
